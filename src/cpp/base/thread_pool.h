@@ -1,0 +1,35 @@
+// A fixed set of worker threads that share out the chunks of one parallel loop at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace lpn {
+
+// The number of threads to use by default: LPN_NUM_THREADS when set (validated), else the smaller of the affinity mask and
+// the cgroup quota (rounded up), at least 1.
+int default_threads();
+
+// Worker threads start at the first parallel_for and restart in a forked child. Nothing is pinned; after a short bounded
+// spin an idle worker sleeps. Results never depend on which thread ran a chunk.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const;
+
+  // Calls body(chunk, worker) for every chunk in [0, chunks), worker in [0, threads()), and returns when all are done. The
+  // caller works too, as worker 0. While the pool is busy with another caller's loop, this caller runs all of its chunks
+  // inline as worker 0. The first exception of a body is rethrown here after the loop has drained.
+  void parallel_for(std::int64_t chunks, const std::function<void(std::int64_t chunk, int worker)>& body);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lpn

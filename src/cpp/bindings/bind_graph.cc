@@ -1,0 +1,60 @@
+// Graph: nodes from Python's mappings.
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "engine/graph.h"
+
+namespace lpn::bindings {
+namespace {
+
+AttributeValue read_attribute(const std::string& node, const std::string& name, const py::handle& value) {
+  if (py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value)) return value.cast<std::int64_t>();
+  if (py::isinstance<py::float_>(value)) return value.cast<double>();
+  if (py::isinstance<py::str>(value)) return value.cast<std::string>();
+  throw py::type_error("node \"" + node + "\": attribute \"" + name + "\" is a " +
+                       py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+                       "; it must be an int, a float or a str");
+}
+
+Weight read_weight(const std::string& node, const std::string& name, const py::handle& value) {
+  const std::string what = "node \"" + node + "\": weight \"" + name + "\"";
+  if (!py::isinstance<py::array>(value)) throw py::type_error(what + " must be a numpy array");
+  const auto array = py::reinterpret_borrow<py::array>(value);
+  const Input<float> input = read<float>(array, what.c_str(), static_cast<std::size_t>(array.ndim()), "");
+  Buffer<float> values(static_cast<std::size_t>(array.size()));
+  if (values.size() > 0) std::memcpy(values.data(), input.data, values.size() * sizeof(float));
+  return {input.shape, std::make_shared<const Buffer<float>>(std::move(values))};
+}
+
+void add_node(Graph& graph, const std::string& kind, const std::string& name, const std::vector<std::string>& inputs,
+              const py::object& attributes, const py::object& weights) {
+  std::map<std::string, AttributeValue> attribute_values;
+  for (const auto& [key, value] : py::dict(attributes)) {
+    const auto attribute = key.cast<std::string>();
+    attribute_values.emplace(attribute, read_attribute(name, attribute, value));
+  }
+  std::map<std::string, Weight> weight_values;
+  for (const auto& [key, value] : py::dict(weights)) {
+    const auto weight = key.cast<std::string>();
+    weight_values.emplace(weight, read_weight(name, weight, value));
+  }
+  graph.add_node(kind, name, inputs, attribute_values, std::move(weight_values));
+}
+
+}  // namespace
+
+void bind_graph(py::module_& module) {
+  py::class_<Graph>(module, "Graph")
+      .def(py::init<>())
+      .def("add_input", &Graph::add_input, py::arg("name"), py::arg("channels"))
+      .def("add_node", &add_node, py::arg("kind"), py::arg("name"), py::arg("inputs"), py::arg("attributes"),
+           py::arg("weights"))
+      .def("set_output", &Graph::set_output, py::arg("name"));
+}
+
+}  // namespace lpn::bindings

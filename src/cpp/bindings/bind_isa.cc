@@ -1,0 +1,81 @@
+// Tiers, threads and the list of kernels.
+#include <pybind11/stl.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "base/thread_pool.h"
+#include "bindings/bindings.h"
+
+namespace lpn::bindings {
+namespace {
+
+namespace py = pybind11;
+
+using Variants = std::vector<std::pair<std::string, std::string>>;
+
+// Every kernels.inc once more, as data.
+py::dict list_kernels() {
+  py::dict kernels;
+  const auto add = [&](const char* op, const Variants& variants) { kernels[op] = variants; };
+#define LPN_KERNEL(name, isa) {#name, isa_name(Isa::isa)},
+  add("argmax", {
+#include "kernels/argmax/kernels.inc"
+                });
+  add("conv", {
+#include "kernels/conv/kernels.inc"
+              });
+  add("crop_affine", {
+#include "kernels/crop_affine/kernels.inc"
+                     });
+  add("depthwise", {
+#include "kernels/depthwise/kernels.inc"
+                   });
+  add("group_deconv", {
+#include "kernels/group_deconv/kernels.inc"
+                      });
+  add("max_pool", {
+#include "kernels/max_pool/kernels.inc"
+                  });
+  add("pointwise", {
+#include "kernels/pointwise/kernels.inc"
+                   });
+  add("soft_argmax", {
+#include "kernels/soft_argmax/kernels.inc"
+                     });
+#undef LPN_KERNEL
+#define LPN_KERNEL(first, second, isa) {#first, isa_name(Isa::isa)},
+  add("channel_sum", {
+#include "kernels/se_gate/kernels.inc"
+                     });
+  add("gc_pool", {
+#include "kernels/gc_pool/kernels.inc"
+                 });
+#undef LPN_KERNEL
+#define LPN_KERNEL(first, second, isa) {#second, isa_name(Isa::isa)},
+  add("gc_transform", {
+#include "kernels/gc_pool/kernels.inc"
+                      });
+  add("se_gate", {
+#include "kernels/se_gate/kernels.inc"
+                 });
+#undef LPN_KERNEL
+  return kernels;
+}
+
+}  // namespace
+
+void bind_isa(py::module_& module) {
+  module.def("supported_isas", [] {
+    std::vector<std::string> names;
+    for (const Isa isa : supported_isas()) names.emplace_back(isa_name(isa));
+    return names;
+  });
+  module.def("default_isa", [] { return isa_name(default_isa()); });
+  module.def("default_threads", &default_threads);
+  module.def("kernels", &list_kernels);
+}
+
+}  // namespace lpn::bindings

@@ -1,0 +1,94 @@
+// Heatmaps to coordinates as functions of arrays.
+#include <pybind11/stl.h>
+
+#include <cmath>
+
+#include "base/buffer.h"
+#include "base/cpu_features.h"
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "kernels/argmax/argmax.h"
+#include "kernels/soft_argmax/soft_argmax.h"
+
+namespace lpn::bindings {
+namespace {
+
+struct Heatmaps {
+  const float* data;
+  bool channels_last;
+  std::int64_t n, k, h, w;
+};
+
+Heatmaps read_heatmaps(const py::array& array, const std::string& layout) {
+  LPN_CHECK(layout == "nchw" || layout == "nhwc", "layout is \"", layout,
+            "\"; it must be \"nchw\" (N, K, H, W) or \"nhwc\" (N, H, W, K)");
+  const bool channels_last = layout == "nhwc";
+  const Input<float> maps = read<float>(array, "heatmaps", 4, channels_last ? "(N, H, W, K)" : "(N, K, H, W)");
+  Heatmaps heatmaps{maps.data, channels_last, maps[0], maps[1], maps[2], maps[3]};
+  if (channels_last) heatmaps = {maps.data, channels_last, maps[0], maps[3], maps[1], maps[2]};
+  LPN_CHECK(heatmaps.k >= 1 && heatmaps.h >= 1 && heatmaps.w >= 1, "heatmaps has shape ", format_shape(maps.shape),
+            "; H, W and K must be at least 1");
+  return heatmaps;
+}
+
+// One image's (h * w, k) as (k, h * w).
+void split_channels(const float* in, std::int64_t positions, std::int64_t k, float* out) {
+  for (std::int64_t position = 0; position < positions; ++position) {
+    for (std::int64_t channel = 0; channel < k; ++channel) out[channel * positions + position] = *in++;
+  }
+}
+
+// Calls decode(heatmap, coordinates, score) for every map.
+template <class Decode>
+py::tuple decode_all(const Heatmaps& maps, const Decode& decode) {
+  py::array_t<float> coordinates = make_array<float>("the result", {maps.n, maps.k, 2});
+  py::array_t<float> scores = make_array<float>("the result", {maps.n, maps.k});
+  float* coordinates_data = coordinates.mutable_data();
+  float* scores_data = scores.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    const std::int64_t positions = maps.h * maps.w;
+    Buffer<float> planes(maps.channels_last ? static_cast<std::size_t>(positions * maps.k) : 0);
+    for (std::int64_t image = 0; image < maps.n; ++image) {
+      const float* heatmap = maps.data + image * maps.k * positions;
+      if (maps.channels_last) {
+        split_channels(heatmap, positions, maps.k, planes.data());
+        heatmap = planes.data();
+      }
+      for (std::int64_t joint = 0; joint < maps.k; ++joint) {
+        const std::int64_t index = image * maps.k + joint;
+        decode(heatmap + joint * positions, coordinates_data + 2 * index, scores_data + index);
+      }
+    }
+  }
+  return py::make_tuple(coordinates, scores);
+}
+
+py::tuple soft_argmax(const py::array& heatmaps, const std::string& layout, float beta, bool quarter_step,
+                      const std::string& isa_name) {
+  const SoftArgmaxFn run = select_soft_argmax(parse_isa(isa_name)).run;
+  const Heatmaps maps = read_heatmaps(heatmaps, layout);
+  LPN_CHECK(std::isfinite(beta) && beta > 0, "beta is ", beta, "; it must be finite and greater than 0");
+  return decode_all(maps, [&](const float* heatmap, float* coordinates, float* score) {
+    run(SoftArgmaxArgs{heatmap, maps.h, maps.w, beta, quarter_step, coordinates, score});
+  });
+}
+
+py::tuple argmax(const py::array& heatmaps, const std::string& layout, bool quarter_step, const std::string& isa_name) {
+  const ArgmaxFn run = select_argmax(parse_isa(isa_name)).run;
+  const Heatmaps maps = read_heatmaps(heatmaps, layout);
+  return decode_all(maps, [&](const float* heatmap, float* coordinates, float* score) {
+    run(ArgmaxArgs{heatmap, maps.h, maps.w, quarter_step, coordinates, score});
+  });
+}
+
+}  // namespace
+
+void bind_ops_decode(py::module_& module) {
+  using py::arg;
+  module.def("soft_argmax", &soft_argmax, arg("heatmaps").noconvert(), arg("layout"), arg("beta"), arg("quarter_step"),
+             arg("isa"));
+  module.def("argmax", &argmax, arg("heatmaps").noconvert(), arg("layout"), arg("quarter_step"), arg("isa"));
+}
+
+}  // namespace lpn::bindings

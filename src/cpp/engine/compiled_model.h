@@ -1,0 +1,47 @@
+// A graph compiled for this CPU: plans per input size, shared by any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+
+#include "base/fork.h"
+#include "base/isa.h"
+#include "base/thread_pool.h"
+#include "engine/graph.h"
+#include "engine/run.h"
+#include "engine/weight_store.h"
+
+namespace lpn {
+
+class CompiledModel {
+ public:
+  CompiledModel(Graph graph, int threads, Isa isa);
+
+  int threads() const { return pool_.threads(); }
+  Isa isa() const { return isa_; }
+  const Graph& graph() const { return graph_; }
+
+  // The plan for an input of h x w: made on first use, the most recently used kept.
+  std::shared_ptr<PreparedPlan> prepare(std::int64_t h, std::int64_t w);
+
+  void run(PreparedPlan& plan, const Batch& batch, float* out) { lpn::run(plan, pool_, batch, out); }
+
+  // Frees the workspaces that no run uses at the moment; later runs make new ones.
+  void release_workspaces();
+
+ private:
+  // Workspaces hang on a plan, so a caller of ever new sizes must not make them pile up.
+  static constexpr std::size_t kKeptPlans = 8;
+
+  std::shared_ptr<PreparedPlan> find(std::int64_t h, std::int64_t w);
+
+  const Graph graph_;
+  const Isa isa_;
+  ThreadPool pool_;
+  WeightStore weights_;
+  ForkSafeMutex mutex_;
+  std::list<std::shared_ptr<PreparedPlan>> plans_;  // most recently used first
+};
+
+}  // namespace lpn

@@ -1,0 +1,102 @@
+#include "engine/graph.h"
+
+#include "base/check.h"
+#include "engine/node_schema.h"
+
+namespace lpn {
+namespace {
+
+void check_weights(const NodeSchema& schema, const std::string& node, const std::map<std::string, Weight>& weights) {
+  const std::string where = "node \"" + node + "\" (" + schema.name + "): ";
+  for (const WeightSchema& wanted : schema.weights) {
+    const auto found = weights.find(wanted.name);
+    if (found == weights.end()) {
+      LPN_CHECK(wanted.optional, where, "weight \"", wanted.name, "\" is missing");
+      continue;
+    }
+    LPN_CHECK(found->second.shape.size() == wanted.rank, where, "weight \"", wanted.name, "\" has shape ",
+              format_shape(found->second.shape), "; it must have ", wanted.rank, wanted.rank == 1 ? " axis" : " axes");
+  }
+  for (const auto& [name, weight] : weights) {
+    bool known = false;
+    for (const WeightSchema& wanted : schema.weights) known = known || name == wanted.name;
+    LPN_CHECK(known, where, "weight \"", name, "\" is not known for this kind");
+  }
+}
+
+}  // namespace
+
+const float* Node::bias() const {
+  const auto found = weights.find("bias");
+  return found == weights.end() ? nullptr : found->second.data();
+}
+
+int Graph::find_tensor(const std::string& name) const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    if (tensors_[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void Graph::add_input(const std::string& name, std::int64_t channels) {
+  LPN_CHECK(tensors_.empty(), "input \"", name, "\": the graph already has its input; there is exactly one, added first");
+  LPN_CHECK(channels >= 1 && channels <= 1 << 20, "input \"", name, "\" has ", channels,
+            " channels; it must have from 1 to ", 1 << 20);
+  tensors_.push_back({name, channels});
+}
+
+void Graph::add_node(const std::string& kind, const std::string& name, const std::vector<std::string>& inputs,
+                     const std::map<std::string, AttributeValue>& attributes, std::map<std::string, Weight> weights) {
+  LPN_CHECK(!tensors_.empty(), "node \"", name, "\": the graph has no input yet; call add_input first");
+  LPN_CHECK(find_tensor(name) < 0, "node \"", name, "\": the name is taken; every node and the input need their own");
+  const NodeSchema& schema = find_schema(kind, name);
+  Node node;
+  node.kind = schema.kind;
+  node.name = name;
+  LPN_CHECK(inputs.size() == schema.inputs, "node \"", name, "\" (", kind, ") has ", inputs.size(), " inputs; it takes ",
+            schema.inputs);
+  std::vector<std::int64_t> channels;
+  for (const std::string& input : inputs) {
+    const int tensor = find_tensor(input);
+    LPN_CHECK(tensor >= 0, "node \"", name, "\" (", kind, "): input \"", input,
+              "\" is neither the graph's input nor a node added before it");
+    node.inputs.push_back(tensor);
+    channels.push_back(tensors_[static_cast<std::size_t>(tensor)].channels);
+  }
+  node.attributes = parse_attributes(schema, name, attributes);
+  check_weights(schema, name, weights);
+  node.weights = std::move(weights);
+  const std::int64_t out_channels = schema.channels(node, channels);
+  nodes_.push_back(std::move(node));
+  tensors_.push_back({name, out_channels});
+}
+
+void Graph::set_output(const std::string& name) {
+  const int tensor = find_tensor(name);
+  LPN_CHECK(tensor > 0, "output \"", name, "\" is not a node of the graph");
+  output_ = tensor;
+}
+
+void Graph::check_complete() const {
+  LPN_CHECK(!tensors_.empty(), "the graph is empty; call add_input, add_node and set_output first");
+  LPN_CHECK(output_ > 0, "the graph has no output; call set_output with the name of a node");
+}
+
+std::vector<Shape> Graph::infer_shapes(std::int64_t h, std::int64_t w) const {
+  constexpr std::int64_t kMaxSide = 1 << 20;
+  LPN_CHECK(h >= 1 && w >= 1 && h <= kMaxSide && w <= kMaxSide, "an input of height ", h, " and width ", w,
+            " was given; both must be from 1 to ", kMaxSide);
+  std::vector<Shape> shapes{{h, w, input_channels()}};
+  checked_size("the input", {h, w, input_channels()});
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const Node& node = nodes_[i];
+    std::vector<Shape> inputs;
+    for (const int input : node.inputs) inputs.push_back(shapes[static_cast<std::size_t>(input)]);
+    const Shape shape = schema_of(node.kind).shape(node, inputs, tensors_[i + 1].channels);
+    checked_size(("the output of node \"" + node.name + "\"").c_str(), {shape.h, shape.w, shape.c});
+    shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+}  // namespace lpn

@@ -1,0 +1,69 @@
+// A network as data: typed nodes over named NHWC tensors, checked as they are added.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/tensor.h"
+#include "kernels/activation.h"
+
+namespace lpn {
+
+enum class NodeKind { kConv2d, kConvTranspose2d, kMaxPool2d, kAdd, kGcBlock, kSeBlock };
+
+using AttributeValue = std::variant<std::int64_t, double, std::string>;
+
+// The attributes of every kind; a node uses those of its own (node_schema.cc).
+struct Attributes {
+  std::int64_t kernel = 0, stride = 1, padding = 0, groups = 1;
+  double epsilon = 0;
+  Activation activation = Activation::kNone;
+};
+
+// One operation. Its output tensor has the node's name; tensor 0 is the graph's input, tensor i + 1 node i's output.
+struct Node {
+  NodeKind kind = NodeKind::kAdd;
+  std::string name;
+  std::vector<int> inputs;
+  Attributes attributes;
+  std::map<std::string, Weight> weights;
+
+  const Weight& weight(const std::string& weight_name) const { return weights.at(weight_name); }
+  // The optional bias, or null.
+  const float* bias() const;
+};
+
+class Graph {
+ public:
+  void add_input(const std::string& name, std::int64_t channels);
+  void add_node(const std::string& kind, const std::string& name, const std::vector<std::string>& inputs,
+                const std::map<std::string, AttributeValue>& attributes, std::map<std::string, Weight> weights);
+  void set_output(const std::string& name);
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  std::int64_t input_channels() const { return tensors_.at(0).channels; }
+  int output() const { return output_; }
+
+  // Throws unless there is an input and an output.
+  void check_complete() const;
+
+  // The shape of every tensor for an input of h x w; throws when a node cannot take the size that reaches it.
+  std::vector<Shape> infer_shapes(std::int64_t h, std::int64_t w) const;
+
+ private:
+  struct Tensor {
+    std::string name;
+    std::int64_t channels;
+  };
+
+  int find_tensor(const std::string& name) const;
+
+  std::vector<Tensor> tensors_;
+  std::vector<Node> nodes_;
+  int output_ = -1;
+};
+
+}  // namespace lpn

@@ -1,0 +1,90 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+
+#include "base/buffer.h"
+#include "engine/arena.h"
+#include "engine/fusion.h"
+#include "engine/step_builder.h"
+
+namespace lpn {
+namespace {
+
+std::size_t at(int tensor) { return static_cast<std::size_t>(tensor); }
+
+// Whether a step may write its result over its residual: every element is read by the tile that then writes it. A
+// convolution reads its input beyond the tile, so the two must not be the same.
+bool can_overwrite_residual(const Operation& operation) {
+  if (operation.residual < 0 || operation.residual == operation.input) return false;
+  return operation.kind == OperationKind::kAdd || (operation.kind == OperationKind::kConv && is_pointwise(*operation.node));
+}
+
+}  // namespace
+
+Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightStore& weights) {
+  graph.check_complete();
+  const FusedGraph fused = fuse(graph);
+  StepBuilder builder{isa, weights, graph.infer_shapes(h, w), {}, {}};
+  builder.sizes.resize(at(fused.tensors), 0);
+  builder.pooled.resize(at(fused.tensors));
+  std::transform(builder.shapes.begin(), builder.shapes.end(), builder.sizes.begin(),
+                 [](const Shape& shape) { return shape.size(); });
+  for (const Operation& operation : fused.operations) {
+    steps_.push_back(make_step(operation, builder));
+    scratch_size_ = std::max(scratch_size_, steps_.back()->info().scratch);
+  }
+  constexpr auto kLine = static_cast<std::int64_t>(kAlignment / sizeof(float));
+  scratch_size_ = (scratch_size_ + kLine - 1) / kLine * kLine;
+  input_ = builder.shapes.front();
+  output_ = builder.shape(graph.output());
+  place_tensors(fused.operations, graph.output(), builder.sizes);
+}
+
+void Plan::place_tensors(const std::vector<Operation>& operations, int output, const std::vector<std::int64_t>& sizes) {
+  places_.resize(sizes.size());
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    const int step = static_cast<int>(i);
+    for (const int tensor : operations[i].writes()) {
+      places_[at(tensor)].kind = Place::Kind::kArena;
+      places_[at(tensor)].first = places_[at(tensor)].last = step;
+    }
+    for (const int tensor : operations[i].reads()) places_[at(tensor)].last = step;
+  }
+  places_[0].kind = Place::Kind::kInput;
+  places_[at(output)].kind = Place::Kind::kOutput;
+  for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) places_[tensor].size = sizes[tensor];
+
+  // Tensors that share a place: each points to the one whose place it takes over.
+  std::vector<int> root(places_.size());
+  for (std::size_t tensor = 0; tensor < root.size(); ++tensor) root[tensor] = static_cast<int>(tensor);
+  std::vector<ArenaItem> spans(places_.size());
+  for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) {
+    spans[tensor] = {places_[tensor].size, places_[tensor].first, places_[tensor].last};
+  }
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    const Operation& operation = operations[i];
+    if (!can_overwrite_residual(operation)) continue;
+    const Place& residual = places_[at(operation.residual)];
+    const Place& out = places_[at(operation.output)];
+    const bool dies = residual.last == static_cast<int>(i);
+    if (!dies || residual.kind != Place::Kind::kArena || out.kind != Place::Kind::kArena) continue;
+    const int shared = root[at(operation.residual)];
+    root[at(operation.output)] = shared;
+    spans[at(shared)].last = std::max(spans[at(shared)].last, out.last);
+  }
+
+  std::vector<ArenaItem> items;
+  std::vector<std::size_t> item_of(places_.size(), 0);
+  for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) {
+    if (places_[tensor].kind != Place::Kind::kArena || root[tensor] != static_cast<int>(tensor)) continue;
+    item_of[tensor] = items.size();
+    items.push_back(spans[tensor]);
+  }
+  const ArenaLayout layout = lay_out(items);
+  for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) {
+    if (places_[tensor].kind == Place::Kind::kArena) places_[tensor].offset = layout.offsets[item_of[at(root[tensor])]];
+  }
+  arena_size_ = layout.size;
+}
+
+}  // namespace lpn

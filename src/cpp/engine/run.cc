@@ -1,0 +1,60 @@
+#include "engine/run.h"
+
+namespace lpn {
+namespace {
+
+// Loops that belong to a single thread: what the pool does for a busy caller, without asking it.
+struct Inline {
+  template <class Body>
+  void parallel_for(std::int64_t chunks, const Body& body) const {
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, 0);
+  }
+};
+
+void convert_rows(const Batch& batch, const Shape& shape, const std::uint8_t* bytes, std::int64_t begin, std::int64_t end,
+                  float* out) {
+  constexpr std::int64_t kChannels = 3;
+  const std::uint8_t* pixel = bytes + begin * shape.w * kChannels;
+  out += begin * shape.w * shape.c;
+  const auto channels = static_cast<std::size_t>(shape.c);
+  for (std::int64_t i = 0; i < (end - begin) * shape.w; ++i, pixel += kChannels) {
+    for (std::size_t c = 0; c < channels; ++c) *out++ = batch.table[c][pixel[batch.channel_map[c]]];
+  }
+}
+
+template <class Threads>
+void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image, float* out) {
+  const Plan& plan = prepared.plan();
+  PreparedPlan::Lease lease(prepared);
+  const float* input = nullptr;
+  if (batch.bytes == nullptr) {
+    input = batch.pixels + image * plan.input().size();
+  } else {
+    constexpr double kRelativeCost = 32;  // of one table look-up
+    const Shape& shape = plan.input();
+    const std::uint8_t* bytes = batch.bytes + image * shape.positions() * 3;
+    float* converted = lease.workspace().input(plan);
+    const RowChunks rows = cut_rows(shape.h, kRelativeCost * static_cast<double>(shape.size()));
+    threads.parallel_for(rows.count(), [&](std::int64_t chunk, int) {
+      convert_rows(batch, shape, bytes, rows.begin(chunk), rows.end(chunk), converted);
+    });
+    input = converted;
+  }
+  const RunContext context = lease.workspace().bind(plan, input, out + image * plan.output().size());
+  for (const std::unique_ptr<const Step>& step : plan.steps()) {
+    threads.parallel_for(step->info().chunks, [&context, &step](std::int64_t chunk, int worker) {
+      step->run_chunk(context, chunk, worker);
+    });
+  }
+}
+
+}  // namespace
+
+void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out) {
+  Inline alone;
+  const std::int64_t whole = batch.n - batch.n % pool.threads();
+  pool.parallel_for(whole, [&](std::int64_t image, int) { run_image(plan, alone, batch, image, out); });
+  for (std::int64_t image = whole; image < batch.n; ++image) run_image(plan, pool, batch, image, out);
+}
+
+}  // namespace lpn

@@ -1,0 +1,63 @@
+// The memory of one run, and the pool that runs borrow it from.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/fork.h"
+#include "engine/plan.h"
+
+namespace lpn {
+
+class Workspace {
+ public:
+  Workspace(const Plan& plan, int workers);
+
+  // Points every tensor to its place for an image at `input` whose result goes to `output`.
+  RunContext bind(const Plan& plan, const float* input, float* output);
+
+  // Room for one input image, for callers whose own is not float32 yet.
+  float* input(const Plan& plan);
+
+ private:
+  Buffer<float> arena_;
+  Buffer<float> scratch_;
+  Buffer<float> input_;
+  std::vector<float*> tensors_;
+};
+
+// A plan with the workspaces that are free. It never holds more of them than there were runs at the same time.
+class PreparedPlan {
+ public:
+  PreparedPlan(std::unique_ptr<const Plan> plan, int workers) : plan_(std::move(plan)), workers_(workers) {}
+
+  const Plan& plan() const { return *plan_; }
+
+  // A workspace on loan, given back by the destructor.
+  class Lease {
+   public:
+    explicit Lease(PreparedPlan& owner) : owner_(owner), workspace_(owner.take()) {}
+    ~Lease() { owner_.give_back(std::move(workspace_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Workspace& workspace() { return *workspace_; }
+
+   private:
+    PreparedPlan& owner_;
+    std::unique_ptr<Workspace> workspace_;
+  };
+
+  void release_workspaces();
+
+ private:
+  std::unique_ptr<Workspace> take();
+  void give_back(std::unique_ptr<Workspace> workspace);
+
+  const std::unique_ptr<const Plan> plan_;
+  const int workers_;
+  ForkSafeMutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> free_;
+};
+
+}  // namespace lpn

@@ -1,0 +1,103 @@
+// The dense convolution's body, written once. Include after a vec_*.h.
+#pragma once
+
+#include <string.h>
+
+#include "kernels/conv/conv.h"
+#include "kernels/gemm_tile-inl.h"
+
+namespace lpn {
+namespace {
+
+// Input rows [begin, end), each with `padding` zero pixels on both sides; row y starts at data + (y
+// - begin) * ld.
+struct PaddedRows {
+  const float* data;
+  int64_t begin, end;
+  int64_t ld;
+};
+
+// The rows of the map that this call's outputs read. Without padding they are read where they lie;
+// with it they are copied once per call, so that every row of a tap is kw * in_c contiguous floats
+// and no tile knows about the border.
+inline PaddedRows padded_rows(const ConvArgs& args) {
+  const int64_t first = args.row_begin * args.stride - args.padding;
+  const int64_t last = (args.row_end - 1) * args.stride - args.padding + args.kh;
+  const int64_t begin = first < 0 ? 0 : first;
+  const int64_t end = last > args.in_h ? args.in_h : last;
+  const int64_t width = args.in_w * args.in_c;
+  const float* in = args.in + (begin - args.in_row_begin) * width;
+  if (args.padding == 0) return {in, begin, end, width};
+
+  const int64_t side = args.padding * args.in_c;
+  const int64_t ld = width + 2 * side;
+  float* row = args.scratch;
+  for (int64_t y = begin; y < end; ++y, row += ld, in += width) {
+    memset(row, 0, side * sizeof(float));
+    memcpy(row + side, in, width * sizeof(float));
+    memset(row + side + width, 0, side * sizeof(float));
+  }
+  return {args.scratch, begin, end, ld};
+}
+
+// Output pixels x .. x + kRows - 1 of row y, one panel of output channels. Taps above and below the
+// map are skipped, those beside it multiply the zeros of the padding.
+template <int kRows, int kVectors>
+inline void conv_tile(const ConvArgs& args, const PaddedRows& rows, int64_t y, int64_t x,
+                      int64_t column, int64_t columns, const float* panel) {
+  const int64_t top = y * args.stride - args.padding;
+  const int64_t i_begin = top < rows.begin ? rows.begin - top : 0;
+  const int64_t i_end = top + args.kh > rows.end ? rows.end - top : args.kh;
+  const int64_t step = args.stride * args.in_c;
+  const int64_t segment = args.kw * args.in_c;
+  const float* a = rows.data + (top + i_begin - rows.begin) * rows.ld + x * step;
+  const float* b = panel + i_begin * segment * kPanel;
+
+  F32 acc[kRows][kVectors];
+  clear(acc);
+  for (int64_t i = i_begin; i < i_end; ++i, a += rows.ld, b += segment * kPanel) {
+    accumulate(acc, a, step, b, segment);
+  }
+  const int64_t pixel = (y - args.row_begin) * args.out_w + x;
+  const float* residual = args.residual == nullptr ? nullptr : args.residual + pixel * args.out_c;
+  store_tile(acc, Epilogue{args.bias, nullptr, args.activation}, column, columns, residual,
+             args.out_c, args.out + pixel * args.out_c, args.out_c);
+}
+
+template <int kVectors>
+inline void conv_panel_rows(const ConvArgs& args, const PaddedRows& rows, int64_t column,
+                            int64_t columns, const float* panel) {
+  for (int64_t y = args.row_begin; y < args.row_end; ++y) {
+    int64_t x = 0;
+    for (; x + kTileRows <= args.out_w; x += kTileRows) {
+      conv_tile<kTileRows, kVectors>(args, rows, y, x, column, columns, panel);
+    }
+    for (; x + 2 <= args.out_w; x += 2)
+      conv_tile<2, kVectors>(args, rows, y, x, column, columns, panel);
+    if (x < args.out_w) conv_tile<1, kVectors>(args, rows, y, x, column, columns, panel);
+  }
+}
+
+// Panels outside, pixels inside, as in pointwise: the panel stays in L2 while the few padded rows
+// pass by.
+inline void conv(const ConvArgs& args) {
+  const PaddedRows rows = padded_rows(args);
+  const int64_t k = args.kh * args.kw * args.in_c;
+  for (int64_t column = 0; column < args.out_c; column += kPanel) {
+    const float* panel = args.packed_w + column * k;
+    const int64_t columns = args.out_c - column < kPanel ? args.out_c - column : kPanel;
+    const int vectors = static_cast<int>((columns + kLanes - 1) / kLanes);
+    if (vectors == kTileVectors) {
+      conv_panel_rows<kTileVectors>(args, rows, column, columns, panel);
+    } else if (vectors == 1) {
+      conv_panel_rows<1>(args, rows, column, columns, panel);
+    } else if (vectors == 2) {
+      conv_panel_rows<2>(args, rows, column, columns, panel);
+    } else {
+      conv_panel_rows<3>(args, rows, column, columns, panel);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lpn

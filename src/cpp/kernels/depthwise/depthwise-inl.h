@@ -1,0 +1,152 @@
+// The depthwise convolution's body, written once. Include after a vec_*.h.
+#pragma once
+
+#include "kernels/channels-inl.h"
+#include "kernels/depthwise/depthwise.h"
+#include "kernels/gemm_tile-inl.h"
+
+namespace lpn {
+namespace {
+
+// Four outputs share the columns they overlap in: at 3x3 and stride 1 that is 18 input and 9 weight
+// loads for 36 fma, few enough that the two fma units and not the two load ports set the pace;
+// wider tiles would spill on AVX2 with 7 weights.
+constexpr int kDepthwiseTile = 4;
+
+// The vertical taps of one output row that lie inside the map.
+struct TapRows {
+  const float* in;  // input row of the first of them
+  const float* w;   // its weights
+  int64_t count;
+};
+
+// kTile neighbouring outputs from x on, none of whose horizontal taps leaves the map. Channels
+// inside, so that input, weights and output are each read or written in order. kTapRows is
+// taps.count, or 0 for any: with all three rows of a 3x3 unrolled the address arithmetic leaves the
+// loop.
+template <int kWidth, int kStride, int kTile, int kTapRows>
+inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64_t x, float* out) {
+  const int64_t c = args.c;
+  const int64_t in_row = args.in_w * c;
+  const int64_t tap_rows = kTapRows > 0 ? kTapRows : taps.count;
+  const float* in = taps.in + (x * kStride - args.padding) * c;
+  const float* w = taps.w;
+  const float* bias = args.bias;
+  const Activation activation = args.activation;
+
+  for_each_channels(c, [=](auto lanes, int64_t at) LPN_INLINE_BODY {
+    const F32 start = bias == nullptr ? zero() : lanes.read(bias + at);
+    F32 acc[kTile];
+#pragma GCC unroll 8
+    for (int t = 0; t < kTile; ++t) acc[t] = start;
+#pragma GCC unroll 3
+    for (int64_t i = 0; i < tap_rows; ++i) {
+      F32 weight[kWidth];
+#pragma GCC unroll 8
+      for (int j = 0; j < kWidth; ++j) weight[j] = lanes.read(w + (i * kWidth + j) * c + at);
+#pragma GCC unroll 16
+      for (int q = 0; q < (kTile - 1) * kStride + kWidth; ++q) {
+        const F32 value = lanes.read(in + i * in_row + q * c + at);
+#pragma GCC unroll 8
+        for (int t = 0; t < kTile; ++t) {
+          const int j = q - t * kStride;
+          if (j >= 0 && j < kWidth) acc[t] = fma(value, weight[j], acc[t]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < kTile; ++t) lanes.write(out + t * c + at, activate(acc[t], activation));
+  });
+}
+
+template <int kWidth, int kStride, int kTile>
+inline void depthwise_pixels(const DepthwiseArgs& args, const TapRows& taps, int64_t x,
+                             float* out) {
+  if (kWidth == 3 && taps.count == 3) {
+    depthwise_tile<kWidth, kStride, kTile, 3>(args, taps, x, out);
+  } else {
+    depthwise_tile<kWidth, kStride, kTile, 0>(args, taps, x, out);
+  }
+}
+
+// One output pixel of any kernel, at any place: only the taps inside the map.
+inline void depthwise_edge(const DepthwiseArgs& args, const TapRows& taps, int64_t x, float* out) {
+  const int64_t left = x * args.stride - args.padding;
+  const int64_t j_begin = left < 0 ? -left : 0;
+  const int64_t j_end = args.in_w - left < args.kw ? args.in_w - left : args.kw;
+  const int64_t c = args.c;
+  for_each_channels(c, [&](auto lanes, int64_t at) LPN_INLINE_BODY {
+    F32 acc = args.bias == nullptr ? zero() : lanes.read(args.bias + at);
+    for (int64_t i = 0; i < taps.count; ++i) {
+      const float* in = taps.in + (i * args.in_w + left) * c + at;
+      const float* w = taps.w + i * args.kw * c + at;
+      for (int64_t j = j_begin; j < j_end; ++j) {
+        acc = fma(lanes.read(in + j * c), lanes.read(w + j * c), acc);
+      }
+    }
+    lanes.write(out + at, activate(acc, args.activation));
+  });
+}
+
+inline TapRows tap_rows(const DepthwiseArgs& args, int64_t y) {
+  const int64_t top = y * args.stride - args.padding;
+  const int64_t i_begin = top < 0 ? -top : 0;
+  const int64_t i_end = args.in_h - top < args.kh ? args.in_h - top : args.kh;
+  return {args.in + (top + i_begin - args.in_row_begin) * args.in_w * args.c,
+          args.w + i_begin * args.kw * args.c, i_end > i_begin ? i_end - i_begin : 0};
+}
+
+// All rows of a kernel of width kWidth: edge pixels one at a time, the inside in tiles.
+template <int kWidth, int kStride>
+inline void depthwise_rows(const DepthwiseArgs& args) {
+  const int64_t inside = (args.padding + kStride - 1) / kStride;
+  const int64_t room =
+      args.in_w + args.padding - kWidth;  // the last tile column that fits, times the stride
+  int64_t inside_end = room < 0 ? 0 : room / kStride + 1;
+  if (inside_end > args.out_w) inside_end = args.out_w;
+  float* out = args.out;
+  for (int64_t y = args.row_begin; y < args.row_end; ++y, out += args.out_w * args.c) {
+    const TapRows taps = tap_rows(args, y);
+    int64_t x = 0;
+    for (; x < inside && x < args.out_w; ++x) depthwise_edge(args, taps, x, out + x * args.c);
+    for (; x + kDepthwiseTile <= inside_end; x += kDepthwiseTile) {
+      depthwise_pixels<kWidth, kStride, kDepthwiseTile>(args, taps, x, out + x * args.c);
+    }
+    if (x + 2 <= inside_end) {
+      depthwise_pixels<kWidth, kStride, 2>(args, taps, x, out + x * args.c);
+      x += 2;
+    }
+    for (; x < args.out_w; ++x) depthwise_edge(args, taps, x, out + x * args.c);
+  }
+}
+
+inline void depthwise_any(const DepthwiseArgs& args) {
+  float* out = args.out;
+  for (int64_t y = args.row_begin; y < args.row_end; ++y) {
+    const TapRows taps = tap_rows(args, y);
+    for (int64_t x = 0; x < args.out_w; ++x, out += args.c) depthwise_edge(args, taps, x, out);
+  }
+}
+
+template <int kStride>
+inline void depthwise_stride(const DepthwiseArgs& args) {
+  switch (args.kw) {
+    case 3:
+      return depthwise_rows<3, kStride>(args);
+    case 5:
+      return depthwise_rows<5, kStride>(args);
+    case 7:
+      return depthwise_rows<7, kStride>(args);
+    default:
+      return depthwise_any(args);
+  }
+}
+
+inline void depthwise(const DepthwiseArgs& args) {
+  if (args.stride == 1) return depthwise_stride<1>(args);
+  if (args.stride == 2) return depthwise_stride<2>(args);
+  depthwise_any(args);
+}
+
+}  // namespace
+}  // namespace lpn

@@ -1,0 +1,39 @@
+// Depthwise k x k convolution over NHWC maps, by output rows.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/activation.h"
+#include "kernels/variants.h"
+
+namespace lpn {
+
+// out[y, x, c] = act(bias[c] + sum_{i, j} in[y * stride + i - padding, x * stride + j - padding, c]
+// * w[i, j, c]) for output rows [row_begin, row_end); taps outside the map are skipped. One chain
+// of fma per output, starting from the bias, in ascending (i, j).
+struct DepthwiseArgs {
+  const float* in;  // image row `in_row_begin` of an (in_h, in_w, c) map
+  std::int64_t in_row_begin;
+  std::int64_t in_h, in_w, c;
+  const float* w;     // [kh][kw][c], from pack_depthwise
+  const float* bias;  // c floats, or null
+  float* out;         // output row `row_begin` of an (out_h, out_w, c) map
+  std::int64_t out_w;
+  std::int64_t row_begin, row_end;
+  std::int64_t kh, kw, stride, padding;
+  Activation activation;
+};
+
+using DepthwiseFn = void (*)(const DepthwiseArgs& args);
+
+#define LPN_KERNEL(name, isa) void name(const DepthwiseArgs& args);
+#include "kernels/depthwise/kernels.inc"
+#undef LPN_KERNEL
+
+const Variant<DepthwiseFn>& select_depthwise(Isa isa);
+
+// Packs w (c, 1, kh, kw), PyTorch's layout, into [kh][kw][c]: kh * kw * c floats.
+void pack_depthwise(const float* w, std::int64_t kh, std::int64_t kw, std::int64_t c,
+                    float* packed);
+
+}  // namespace lpn

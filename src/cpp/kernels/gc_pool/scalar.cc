@@ -1,0 +1,10 @@
+#include "simd/vec_scalar.h"
+
+#include "kernels/gc_pool/gc_pool-inl.h"
+
+namespace lpn {
+
+void gc_pool_f32_scalar(const GcPoolArgs& args) { gc_pool(args); }
+void gc_transform_f32_scalar(const GcTransformArgs& args) { gc_transform(args); }
+
+}  // namespace lpn

@@ -1,0 +1,10 @@
+#include "simd/vec_avx2.h"
+
+#include "kernels/gc_pool/gc_pool-inl.h"
+
+namespace lpn {
+
+void gc_pool_f32_avx2(const GcPoolArgs& args) { gc_pool(args); }
+void gc_transform_f32_avx2(const GcTransformArgs& args) { gc_transform(args); }
+
+}  // namespace lpn

@@ -1,0 +1,10 @@
+#include "simd/vec_avx512.h"
+
+#include "kernels/gc_pool/gc_pool-inl.h"
+
+namespace lpn {
+
+void gc_pool_f32_avx512(const GcPoolArgs& args) { gc_pool(args); }
+void gc_transform_f32_avx512(const GcTransformArgs& args) { gc_transform(args); }
+
+}  // namespace lpn

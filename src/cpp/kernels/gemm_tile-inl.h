@@ -1,0 +1,87 @@
+// The register tile that pointwise and dense convolution share. Include after a vec_*.h.
+#pragma once
+
+#include <stdint.h>
+
+#include "kernels/activation.h"
+
+namespace lpn {
+namespace {
+
+constexpr int kTileRows = 6;
+constexpr int kPanel = kTileVectors * kLanes;
+
+// What follows the sum, per output column; null pointers are skipped.
+struct Epilogue {
+  const float* bias;
+  const float* scale;
+  Activation activation;
+};
+
+inline F32 activate(F32 v, Activation activation) {
+  if (activation == Activation::kNone) return v;
+  v = max(v, zero());
+  return activation == Activation::kRelu6 ? min(v, set1(6.0f)) : v;
+}
+
+// acc[r][v] += sum_t a[r * a_stride + t] * b[t * kPanel + v], one fma chain per accumulator in ascending t.
+template <int kRows, int kVectors>
+inline void accumulate(F32 (&acc)[kRows][kVectors], const float* a, int64_t a_stride, const float* b, int64_t k) {
+  for (int64_t t = 0; t < k; ++t, b += kPanel) {
+    F32 weight[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) weight[v] = load(b + v * kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const F32 value = set1(a[r * a_stride + t]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(value, weight[v], acc[r][v]);
+    }
+  }
+}
+
+template <int kRows, int kVectors>
+inline void clear(F32 (&acc)[kRows][kVectors]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = zero();
+  }
+}
+
+// Stores one vector of one row: act((acc + bias) * scale + residual). `n` lanes when kPartial, else all.
+template <bool kPartial>
+inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const float* residual, float* out, int n) {
+  const auto read = [n](const float* p) { return kPartial ? load_n(p, n) : load(p); };
+  if (epilogue.bias != nullptr) acc = add(acc, read(epilogue.bias + column));
+  if (epilogue.scale != nullptr) acc = mul(acc, read(epilogue.scale + column));
+  if (residual != nullptr) acc = add(acc, read(residual + column));
+  acc = activate(acc, epilogue.activation);
+  if (kPartial) {
+    store_n(out + column, n, acc);
+  } else {
+    store(out + column, acc);
+  }
+}
+
+// Writes a tile whose first column is `column` and which covers `columns` <= kVectors * kLanes of them.
+template <int kRows, int kVectors>
+inline void store_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilogue, int64_t column, int64_t columns,
+                       const float* residual, int64_t ld_residual, float* out, int64_t ld_out) {
+  const int last = static_cast<int>(columns - (kVectors - 1) * kLanes);  // lanes of the last vector
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const float* residual_row = residual == nullptr ? nullptr : residual + r * ld_residual;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      if (v == kVectors - 1 && last < kLanes) {
+        finish<true>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out, last);
+      } else {
+        finish<false>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out, kLanes);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lpn

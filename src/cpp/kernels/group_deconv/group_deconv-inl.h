@@ -1,0 +1,248 @@
+// The grouped transposed convolution's body, written once. Include after a vec_*.h.
+#pragma once
+
+#include "kernels/channels-inl.h"
+#include "kernels/gemm_tile-inl.h"
+#include "kernels/group_deconv/group_deconv.h"
+
+namespace lpn {
+namespace {
+
+// The taps that hit one output coordinate, inside the map: tap b reads input `input - b` with
+// weight `weight + b * stride`. Outputs that are `stride` apart share their weights and read
+// neighbouring inputs.
+struct Taps {
+  int64_t weight, input, count;
+};
+
+inline Taps taps_at(int64_t position, int64_t extent, int64_t kernel, int64_t stride) {
+  const int64_t phase = position % stride;
+  const int64_t input = position / stride;
+  const int64_t phase_taps = phase < kernel ? (kernel - phase + stride - 1) / stride : 0;
+  const int64_t begin = input >= extent ? input - extent + 1 : 0;
+  const int64_t end = input + 1 < phase_taps ? input + 1 : phase_taps;
+  return {phase + begin * stride, input - begin, end > begin ? end - begin : 0};
+}
+
+// Input rows with the channels of a pixel ordered [c][group]; row u is at (u - begin) * in_w *
+// in_c.
+struct PlanarRows {
+  const float* data;
+  int64_t begin;
+};
+
+inline void deinterleave_groups(const float* in, int64_t groups, int64_t group_inputs, float* out) {
+  int64_t g = 0;
+  if (group_inputs == 2) {
+    for (; g + kLanes <= groups; g += kLanes) {
+      F32 first, second;
+      load_deinterleave2(in + 2 * g, first, second);
+      store(out + g, first);
+      store(out + groups + g, second);
+    }
+  }
+  for (; g < groups; ++g) {
+    for (int64_t c = 0; c < group_inputs; ++c) out[c * groups + g] = in[g * group_inputs + c];
+  }
+}
+
+// The rows this call reads, each rearranged once; with one input per group they are in order where
+// they lie.
+inline PlanarRows planar_rows(const GroupDeconvArgs& args) {
+  const int64_t group_inputs = args.in_c / args.groups;
+  if (group_inputs == 1) return {args.in, args.in_row_begin};
+  const int64_t lowest = args.row_begin + args.padding - args.kh + 1;
+  const int64_t begin = lowest > 0 ? (lowest + args.stride - 1) / args.stride : 0;
+  const int64_t last = (args.row_end - 1 + args.padding) / args.stride;
+  const int64_t end = last < args.in_h ? last + 1 : args.in_h;
+  const float* in = args.in + (begin - args.in_row_begin) * args.in_w * args.in_c;
+  float* out = args.scratch;
+  for (int64_t pixel = begin * args.in_w; pixel < end * args.in_w;
+       ++pixel, in += args.in_c, out += args.in_c) {
+    deinterleave_groups(in, args.groups, group_inputs, out);
+  }
+  return {args.scratch, begin};
+}
+
+// One output per group: lanes are groups. kInputs is the inputs per group, 0 where they are too
+// many to unroll.
+template <int kInputs>
+struct GroupTile {
+  // Four pixels share a weight, and neighbouring ones the columns they overlap in.
+  static constexpr int kPixels = 4;
+
+  const GroupDeconvArgs& args;
+  PlanarRows in;
+
+  // kTaps is the count of taps in both directions, or 0 for any: at 2 (kernels 3 and 4 at stride 2,
+  // away from the border) everything unrolls and the two taps of a row read the same registers.
+  template <int kCount, int kTaps>
+  void pixels_of(const Taps& rows, const Taps& columns, float* out) const {
+    const int64_t c = args.in_c;
+    const int64_t inputs = kInputs > 0 ? kInputs : c / args.groups;
+    const int64_t row_taps = kTaps > 0 ? kTaps : rows.count;
+    const int64_t column_taps = kTaps > 0 ? kTaps : columns.count;
+    const int64_t in_row = args.in_w * c;
+    const int64_t w_column = args.stride * c;
+    const int64_t w_row = w_column * args.kw;
+    const int64_t groups = args.groups;
+    const int64_t out_step = args.stride * args.out_c;
+    const float* a = in.data + (rows.input - in.begin) * in_row + columns.input * c;
+    const float* w = args.packed_w + (rows.weight * args.kw + columns.weight) * c;
+    const Epilogue epilogue = {args.bias, nullptr, args.activation};
+
+    for_each_channels(groups, [&](auto lanes, int64_t g) LPN_INLINE_BODY {
+      F32 acc[kCount];
+#pragma GCC unroll 8
+      for (int t = 0; t < kCount; ++t) acc[t] = zero();
+#pragma GCC unroll 2
+      for (int64_t i = 0; i < row_taps; ++i) {
+#pragma GCC unroll 2
+        for (int64_t j = 0; j < column_taps; ++j) {
+#pragma GCC unroll 2
+          for (int64_t k = 0; k < inputs; ++k) {
+            const F32 weight = lanes.read(w + i * w_row + j * w_column + k * groups + g);
+            const float* first = a - i * in_row - j * c + k * groups + g;
+#pragma GCC unroll 8
+            for (int t = 0; t < kCount; ++t) {
+              acc[t] = fma(lanes.read(first + t * c), weight, acc[t]);
+            }
+          }
+        }
+      }
+#pragma GCC unroll 8
+      for (int t = 0; t < kCount; ++t) {
+        finish<lanes.kPartial>(acc[t], epilogue, g, nullptr, out + t * out_step, lanes.count());
+      }
+    });
+  }
+
+  template <int kCount>
+  void pixels(const Taps& rows, const Taps& columns, float* out) const {
+    if (rows.count == 2 && columns.count == 2) {
+      pixels_of<kCount, 2>(rows, columns, out);
+    } else {
+      pixels_of<kCount, 0>(rows, columns, out);
+    }
+  }
+};
+
+// Several outputs per group: one panel of one group's outputs, each tap a small matrix product.
+template <int kVectors>
+struct PanelTile {
+  static constexpr int kPixels = kTileRows;
+
+  const GroupDeconvArgs& args;
+  const float* in;     // at the group's first channel
+  const float* panel;  // [kh][kw][group_inputs][kPanel]
+  int64_t column, columns;
+
+  template <int kCount>
+  void pixels(const Taps& tap_rows, const Taps& tap_columns, float* out) const {
+    const int64_t group_inputs = args.in_c / args.groups;
+    F32 acc[kCount][kVectors];
+    clear(acc);
+    for (int64_t i = 0; i < tap_rows.count; ++i) {
+      const int64_t in_row = (tap_rows.input - i - args.in_row_begin) * args.in_w;
+      const int64_t w_row = (tap_rows.weight + i * args.stride) * args.kw;
+      for (int64_t j = 0; j < tap_columns.count; ++j) {
+        const int64_t pixel = in_row + tap_columns.input - j;
+        const int64_t tap = w_row + tap_columns.weight + j * args.stride;
+        accumulate(acc, in + pixel * args.in_c, args.in_c, panel + tap * group_inputs * kPanel,
+                   group_inputs);
+      }
+    }
+    store_tile(acc, Epilogue{args.bias, nullptr, args.activation}, column, columns, nullptr, 0, out,
+               args.stride * args.out_c);
+  }
+};
+
+// The pixels first + i * stride of one output row for i in [begin, end): those whose taps are all
+// inside the map in tiles, the others one by one.
+template <class Tile>
+inline void deconv_phase(const GroupDeconvArgs& args, const Tile& tile, const Taps& rows,
+                         int64_t first, int64_t begin, int64_t end, float* out_row) {
+  const int64_t s = args.stride;
+  const int64_t phase = (first + args.padding) % s;
+  const int64_t phase_taps = phase < args.kw ? (args.kw - phase + s - 1) / s : 0;
+  const int64_t offset = (first + args.padding) / s;  // input column of pixel 0's first tap
+  const int64_t inside_end = args.in_w - offset < end ? args.in_w - offset : end;
+  int64_t i = begin;
+  while (i < end) {
+    const int64_t x = first + i * s;
+    const Taps columns = taps_at(x + args.padding, args.in_w, args.kw, s);
+    float* out = out_row + x * args.out_c;
+    const bool inside = offset + i + 1 >= phase_taps;
+    if (inside && i + Tile::kPixels <= inside_end) {
+      tile.template pixels<Tile::kPixels>(rows, columns, out);
+      i += Tile::kPixels;
+    } else if (inside && i + 2 <= inside_end) {
+      tile.template pixels<2>(rows, columns, out);
+      i += 2;
+    } else {
+      tile.template pixels<1>(rows, columns, out);
+      i += 1;
+    }
+  }
+}
+
+// Every output pixel once. Blocks of a tile's width outside and phases inside, since the phases of
+// a block read the same input; the first block is the pixels that have taps left of the map, so
+// that tiles start behind them in every phase.
+template <class Tile>
+inline void deconv_rows(const GroupDeconvArgs& args, const Tile& tile) {
+  const int64_t s = args.stride;
+  const int64_t left_of_map = args.kw - args.padding - s;
+  const int64_t lead = left_of_map > 0 ? (left_of_map + s - 1) / s : 0;
+  for (int64_t y = args.row_begin; y < args.row_end; ++y) {
+    const Taps rows = taps_at(y + args.padding, args.in_h, args.kh, s);
+    float* out_row = args.out + (y - args.row_begin) * args.out_w * args.out_c;
+    int64_t end = lead > 0 ? lead : Tile::kPixels;
+    for (int64_t begin = 0; begin * s < args.out_w; begin = end, end += Tile::kPixels) {
+      for (int64_t first = 0; first < s; ++first) {
+        const int64_t count = (args.out_w - first + s - 1) / s;  // pixels of this phase
+        deconv_phase(args, tile, rows, first, begin, end < count ? end : count, out_row);
+      }
+    }
+  }
+}
+
+inline void group_deconv_panels(const GroupDeconvArgs& args) {
+  const int64_t group_inputs = args.in_c / args.groups;
+  const int64_t group_outputs = args.out_c / args.groups;
+  const int64_t panel_size = args.kh * args.kw * group_inputs * kPanel;
+  const float* panel = args.packed_w;
+  for (int64_t g = 0; g < args.groups; ++g) {
+    const float* in = args.in + g * group_inputs;
+    for (int64_t o = 0; o < group_outputs; o += kPanel, panel += panel_size) {
+      const int64_t columns = group_outputs - o < kPanel ? group_outputs - o : kPanel;
+      const int64_t column = g * group_outputs + o;
+      const int vectors = static_cast<int>((columns + kLanes - 1) / kLanes);
+      if (vectors == kTileVectors) {
+        deconv_rows(args, PanelTile<kTileVectors>{args, in, panel, column, columns});
+      } else if (vectors == 1) {
+        deconv_rows(args, PanelTile<1>{args, in, panel, column, columns});
+      } else if (vectors == 2) {
+        deconv_rows(args, PanelTile<2>{args, in, panel, column, columns});
+      } else {
+        deconv_rows(args, PanelTile<3>{args, in, panel, column, columns});
+      }
+    }
+  }
+}
+
+inline void group_deconv(const GroupDeconvArgs& args) {
+  if (args.out_c != args.groups) return group_deconv_panels(args);
+  const PlanarRows in = planar_rows(args);
+  switch (args.in_c / args.groups) {
+    case 1:
+      return deconv_rows(args, GroupTile<1>{args, in});
+    case 2:
+      return deconv_rows(args, GroupTile<2>{args, in});
+    default:
+      return deconv_rows(args, GroupTile<0>{args, in});
+  }
+}
+
+}  // namespace
+}  // namespace lpn

@@ -1,0 +1,9 @@
+#include "simd/vec_avx512.h"
+
+#include "kernels/group_deconv/group_deconv-inl.h"
+
+namespace lpn {
+
+void group_deconv_f32_avx512(const GroupDeconvArgs& args) { group_deconv(args); }
+
+}  // namespace lpn

@@ -1,0 +1,9 @@
+#include "simd/vec_avx2.h"
+
+#include "kernels/max_pool/max_pool-inl.h"
+
+namespace lpn {
+
+void max_pool_f32_avx2(const MaxPoolArgs& args) { max_pool(args); }
+
+}  // namespace lpn

@@ -1,0 +1,40 @@
+// The packed-panel weight layout that gemm_tile-inl.h reads: [ceil(n / panel)][k][panel], zeros beyond n.
+#pragma once
+
+#include <cstdint>
+
+#include "base/isa.h"
+
+namespace lpn {
+
+// kTileVectors * kLanes of the tier's vec_*.h; tests hold the two together.
+inline std::int64_t gemm_panel(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return 64;
+    case Isa::kAvx2:
+      return 16;
+    case Isa::kNeon:
+    case Isa::kScalar:
+      return 8;
+  }
+  return 8;
+}
+
+inline std::int64_t packed_panels_size(std::int64_t panel, std::int64_t k, std::int64_t n) {
+  return (n + panel - 1) / panel * panel * k;
+}
+
+// weight(t, o) gives the weight of term t in 0..k-1 for output o in 0..n-1.
+template <class Weight>
+void pack_panels(std::int64_t panel, std::int64_t k, std::int64_t n, const Weight& weight, float* packed) {
+  for (std::int64_t column = 0; column < n; column += panel) {
+    for (std::int64_t t = 0; t < k; ++t) {
+      for (std::int64_t i = 0; i < panel; ++i) {
+        *packed++ = column + i < n ? weight(t, column + i) : 0.0f;
+      }
+    }
+  }
+}
+
+}  // namespace lpn

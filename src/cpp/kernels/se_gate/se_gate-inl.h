@@ -1,0 +1,33 @@
+// The bodies of the squeeze and of the excitation, written once. Include after a vec_*.h.
+#pragma once
+
+#include "kernels/reduce-inl.h"
+#include "kernels/se_gate/se_gate.h"
+#include "simd/exp-inl.h"
+
+namespace lpn {
+namespace {
+
+inline void channel_sum(const ChannelSumArgs& args) {
+  row_sums<false>(args.x, nullptr, args.positions, args.c, args.partial);
+}
+
+// 1 / (1 + e^-v), from e^-|v| so that neither sign overflows or cancels.
+inline F32 sigmoid(F32 v) {
+  const F32 e = exp_nonpositive(min(v, sub(zero(), v)));
+  const F32 numerator = select(greater(zero(), v), e, set1(1.0f));
+  return div(numerator, add(set1(1.0f), e));
+}
+
+// A NaN hidden value stays one: max(0, v) is v when v is NaN.
+inline void se_gate(const SeGateArgs& args) {
+  const auto relu = [&](F32 v, int64_t j, int n) {
+    return max(zero(), args.b1 == nullptr ? v : add(v, load_n(args.b1 + j, n)));
+  };
+  vector_matrix(args.mean, args.w1, args.c_in, args.hidden, relu, args.scratch);
+  const auto gate = [](F32 v, int64_t, int) { return sigmoid(v); };
+  vector_matrix(args.scratch, args.w2, args.hidden, args.c_out, gate, args.out);
+}
+
+}  // namespace
+}  // namespace lpn

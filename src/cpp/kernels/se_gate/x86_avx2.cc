@@ -1,0 +1,10 @@
+#include "simd/vec_avx2.h"
+
+#include "kernels/se_gate/se_gate-inl.h"
+
+namespace lpn {
+
+void channel_sum_f32_avx2(const ChannelSumArgs& args) { channel_sum(args); }
+void se_gate_f32_avx2(const SeGateArgs& args) { se_gate(args); }
+
+}  // namespace lpn

@@ -1,0 +1,10 @@
+#include "simd/vec_avx512.h"
+
+#include "kernels/se_gate/se_gate-inl.h"
+
+namespace lpn {
+
+void channel_sum_f32_avx512(const ChannelSumArgs& args) { channel_sum(args); }
+void se_gate_f32_avx512(const SeGateArgs& args) { se_gate(args); }
+
+}  // namespace lpn

@@ -1,0 +1,108 @@
+// The vector layer for AVX2 with FMA: eight lanes. Included by x86_avx2.cc files only.
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+
+namespace lpn {
+namespace {
+
+constexpr int kLanes = 8;
+
+// 6 x 2 accumulators, two weights and one broadcast fill 15 of the 16 registers, and 12 independent chains cover the
+// latency (4) x throughput (2) = 8 of the fma units.
+constexpr int kTileVectors = 2;
+
+struct F32 {
+  __m256 v;
+};
+
+struct Mask {
+  __m256 v;
+};
+
+// The first n of eight 32-bit masks: a window into eight set words followed by eight clear ones.
+inline __m256i first_lanes(int n) {
+  static const int32_t kWindow[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kWindow + 8 - n));
+}
+
+inline F32 zero() { return {_mm256_setzero_ps()}; }
+inline F32 set1(float x) { return {_mm256_set1_ps(x)}; }
+inline F32 iota() { return {_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7)}; }
+inline F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+inline F32 load_n(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
+inline F32 load_u8(const uint8_t* p) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))};
+}
+inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
+inline void store_n(float* p, int n, F32 a) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
+inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
+  const __m256 lo = _mm256_loadu_ps(p);
+  const __m256 hi = _mm256_loadu_ps(p + 8);
+  const __m256 first = _mm256_permute2f128_ps(lo, hi, 0x20);
+  const __m256 second = _mm256_permute2f128_ps(lo, hi, 0x31);
+  even.v = _mm256_shuffle_ps(first, second, 0x88);
+  odd.v = _mm256_shuffle_ps(first, second, 0xDD);
+}
+// Bytes 4 i + j become lane i of part[j].
+inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
+  const __m256i all_bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i low_byte = _mm256_set1_epi32(0xFF);
+  part[0].v = _mm256_cvtepi32_ps(_mm256_and_si256(all_bytes, low_byte));
+  part[1].v = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(all_bytes, 8), low_byte));
+  part[2].v = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(all_bytes, 16), low_byte));
+  part[3].v = _mm256_cvtepi32_ps(_mm256_srli_epi32(all_bytes, 24));
+}
+// One permutation per input puts each lane where one of the three results wants it; blends then pick.
+inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
+  a.v = _mm256_permutevar8x32_ps(a.v, _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5));
+  b.v = _mm256_permutevar8x32_ps(b.v, _mm256_setr_epi32(5, 0, 3, 6, 1, 4, 7, 2));
+  c.v = _mm256_permutevar8x32_ps(c.v, _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7));
+  _mm256_storeu_ps(p, _mm256_blend_ps(_mm256_blend_ps(a.v, b.v, 0x92), c.v, 0x24));
+  _mm256_storeu_ps(p + 8, _mm256_blend_ps(_mm256_blend_ps(a.v, b.v, 0x24), c.v, 0x49));
+  _mm256_storeu_ps(p + 16, _mm256_blend_ps(_mm256_blend_ps(a.v, b.v, 0x49), c.v, 0x92));
+}
+inline F32 gather(const float* p, const int32_t* index) {
+  return {_mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 4)};
+}
+
+inline F32 add(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline F32 sub(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
+inline F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline F32 div(F32 a, F32 b) { return {_mm256_div_ps(a.v, b.v)}; }
+inline F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline F32 max(F32 a, F32 b) { return {_mm256_max_ps(a.v, b.v)}; }
+inline F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.v, b.v)}; }
+inline F32 round_even(F32 a) {
+  return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline F32 exp2_integral(F32 n) {
+  const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
+}
+
+inline Mask greater(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
+inline Mask is_nan(F32 a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
+inline Mask mask_or(Mask a, Mask b) { return {_mm256_or_ps(a.v, b.v)}; }
+inline Mask mask_none() { return {_mm256_setzero_ps()}; }
+inline bool any(Mask m) { return _mm256_movemask_ps(m.v) != 0; }
+inline bool all(Mask m) { return _mm256_movemask_ps(m.v) == 0xFF; }
+inline F32 select(Mask m, F32 if_true, F32 if_false) {
+  return {_mm256_blendv_ps(if_false.v, if_true.v, m.v)};
+}
+
+inline float reduce_add(F32 a) {
+  __m128 r = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  r = _mm_add_ps(r, _mm_movehl_ps(r, r));
+  return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
+}
+inline float reduce_max(F32 a) {
+  __m128 r = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  r = _mm_max_ps(r, _mm_movehl_ps(r, r));
+  return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
+}
+
+}  // namespace
+}  // namespace lpn

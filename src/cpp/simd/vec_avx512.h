@@ -1,0 +1,108 @@
+// The vector layer for AVX-512 (F, BW, VL, DQ): sixteen lanes. Included by x86_avx512.cc files only.
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+
+namespace lpn {
+namespace {
+
+constexpr int kLanes = 16;
+
+// 6 x 4 accumulators, four weights and one broadcast fill 29 of the 32 registers; each broadcast then feeds four fma.
+constexpr int kTileVectors = 4;
+
+struct F32 {
+  __m512 v;
+};
+
+struct Mask {
+  __mmask16 v;
+};
+
+inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+
+inline F32 zero() { return {_mm512_setzero_ps()}; }
+inline F32 set1(float x) { return {_mm512_set1_ps(x)}; }
+inline F32 iota() {
+  return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+}
+inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline F32 load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
+inline F32 load_u8(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
+}
+inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
+inline void store_n(float* p, int n, F32 a) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
+inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
+  const __m512 lo = _mm512_loadu_ps(p);
+  const __m512 hi = _mm512_loadu_ps(p + 16);
+  const __m512i evens =
+      _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odds =
+      _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  even.v = _mm512_permutex2var_ps(lo, evens, hi);
+  odd.v = _mm512_permutex2var_ps(lo, odds, hi);
+}
+// Bytes 4 i + j become lane i of part[j].
+inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
+  const __m512i all_bytes = _mm512_loadu_si512(p);
+  const __m512i low_byte = _mm512_set1_epi32(0xFF);
+  part[0].v = _mm512_cvtepi32_ps(_mm512_and_si512(all_bytes, low_byte));
+  part[1].v = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(all_bytes, 8), low_byte));
+  part[2].v = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(all_bytes, 16), low_byte));
+  part[3].v = _mm512_cvtepi32_ps(_mm512_srli_epi32(all_bytes, 24));
+}
+// One permutation per input puts each lane where one of the three results wants it; blends then pick.
+inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
+  const __mmask16 first = 0x9249;  // lanes 0, 3, 6, ...
+  const __mmask16 second = 0x2492;
+  const __mmask16 third = 0x4924;
+  const __m512i order_a = _mm512_setr_epi32(0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10, 5);
+  const __m512i order_b = _mm512_setr_epi32(5, 0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10);
+  const __m512i order_c = _mm512_setr_epi32(10, 5, 0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15);
+  a.v = _mm512_permutexvar_ps(order_a, a.v);
+  b.v = _mm512_permutexvar_ps(order_b, b.v);
+  c.v = _mm512_permutexvar_ps(order_c, c.v);
+  const auto pick = [&](__mmask16 from_b, __mmask16 from_c) {
+    return _mm512_mask_blend_ps(from_c, _mm512_mask_blend_ps(from_b, a.v, b.v), c.v);
+  };
+  _mm512_storeu_ps(p, pick(second, third));
+  _mm512_storeu_ps(p + 16, pick(first, second));
+  _mm512_storeu_ps(p + 32, pick(third, first));
+}
+inline F32 gather(const float* p, const int32_t* index) {
+  return {_mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4)};
+}
+
+inline F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F32 sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F32 div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F32 round_even(F32 a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline F32 exp2_integral(F32 n) {
+  const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
+}
+
+inline Mask greater(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+inline Mask is_nan(F32 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
+inline Mask mask_or(Mask a, Mask b) { return {static_cast<__mmask16>(a.v | b.v)}; }
+inline Mask mask_none() { return {0}; }
+inline bool any(Mask m) { return m.v != 0; }
+inline bool all(Mask m) { return m.v == 0xFFFF; }
+inline F32 select(Mask m, F32 if_true, F32 if_false) {
+  return {_mm512_mask_blend_ps(m.v, if_false.v, if_true.v)};
+}
+
+inline float reduce_add(F32 a) { return _mm512_reduce_add_ps(a.v); }
+inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
+
+}  // namespace
+}  // namespace lpn

@@ -1,0 +1,145 @@
+// The vector layer in plain C++: four lanes, which compilers without intrinsics still map to whatever the baseline has.
+// Included by scalar.cc files only. The operations are those of every vec_*.h; README.md lists them.
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+
+namespace lpn {
+namespace {
+
+constexpr int kLanes = 4;
+
+// Columns, in vectors, and rows of the register tile of a matrix product.
+constexpr int kTileVectors = 2;
+
+struct F32 {
+  float lane[kLanes];
+};
+
+struct Mask {
+  bool lane[kLanes];
+};
+
+template <class Op>
+inline F32 map_lanes(Op op) {
+  F32 r;
+  for (int i = 0; i < kLanes; ++i) r.lane[i] = op(i);
+  return r;
+}
+
+inline F32 zero() { return F32{}; }
+inline F32 set1(float x) {
+  return map_lanes([&](int) { return x; });
+}
+inline F32 iota() {
+  return map_lanes([&](int i) { return static_cast<float>(i); });
+}
+inline F32 load(const float* p) {
+  return map_lanes([&](int i) { return p[i]; });
+}
+inline F32 load_n(const float* p, int n) {
+  return map_lanes([&](int i) { return i < n ? p[i] : 0.0f; });
+}
+inline F32 load_u8(const uint8_t* p) {
+  return map_lanes([&](int i) { return static_cast<float>(p[i]); });
+}
+inline void store(float* p, F32 v) {
+  for (int i = 0; i < kLanes; ++i) p[i] = v.lane[i];
+}
+inline void store_n(float* p, int n, F32 v) {
+  for (int i = 0; i < n; ++i) p[i] = v.lane[i];
+}
+inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
+  for (int i = 0; i < kLanes; ++i) {
+    even.lane[i] = p[2 * i];
+    odd.lane[i] = p[2 * i + 1];
+  }
+}
+// Bytes 4 i + j become lane i of part[j].
+inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
+  for (int i = 0; i < kLanes; ++i) {
+    for (int j = 0; j < 4; ++j) part[j].lane[i] = static_cast<float>(p[4 * i + j]);
+  }
+}
+inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
+  for (int i = 0; i < kLanes; ++i) {
+    p[3 * i] = a.lane[i];
+    p[3 * i + 1] = b.lane[i];
+    p[3 * i + 2] = c.lane[i];
+  }
+}
+inline F32 gather(const float* p, const int32_t* index) {
+  return map_lanes([&](int i) { return p[index[i]]; });
+}
+
+inline F32 add(F32 a, F32 b) {
+  return map_lanes([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline F32 sub(F32 a, F32 b) {
+  return map_lanes([&](int i) { return a.lane[i] - b.lane[i]; });
+}
+inline F32 mul(F32 a, F32 b) {
+  return map_lanes([&](int i) { return a.lane[i] * b.lane[i]; });
+}
+inline F32 div(F32 a, F32 b) {
+  return map_lanes([&](int i) { return a.lane[i] / b.lane[i]; });
+}
+// a * b + c: rounded twice here, once on the tiers that have the instruction.
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return map_lanes([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+}
+// b where a is not greater, or either is NaN, as x86 does: relu(NaN) is max(NaN, 0) = 0 unless the NaN comes second.
+inline F32 max(F32 a, F32 b) {
+  return map_lanes([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline F32 min(F32 a, F32 b) {
+  return map_lanes([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline F32 round_even(F32 a) {
+  return map_lanes([&](int i) { return nearbyintf(a.lane[i]); });
+}
+// 2^n for an integral n in [-126, 127].
+inline F32 exp2_integral(F32 n) {
+  return map_lanes([&](int i) { return ldexpf(1.0f, static_cast<int>(n.lane[i])); });
+}
+
+inline Mask greater(F32 a, F32 b) {
+  Mask m;
+  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] > b.lane[i];
+  return m;
+}
+inline Mask is_nan(F32 a) {
+  Mask m;
+  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] != a.lane[i];
+  return m;
+}
+inline Mask mask_or(Mask a, Mask b) {
+  Mask m;
+  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] || b.lane[i];
+  return m;
+}
+inline Mask mask_none() { return Mask{}; }
+inline bool any(Mask m) {
+  bool r = false;
+  for (int i = 0; i < kLanes; ++i) r = r || m.lane[i];
+  return r;
+}
+inline bool all(Mask m) {
+  bool r = true;
+  for (int i = 0; i < kLanes; ++i) r = r && m.lane[i];
+  return r;
+}
+inline F32 select(Mask m, F32 if_true, F32 if_false) {
+  return map_lanes([&](int i) { return m.lane[i] ? if_true.lane[i] : if_false.lane[i]; });
+}
+
+inline float reduce_add(F32 v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
+inline float reduce_max(F32 v) {
+  float r = v.lane[0];
+  for (int i = 1; i < kLanes; ++i) r = v.lane[i] > r ? v.lane[i] : r;
+  return r;
+}
+
+}  // namespace
+}  // namespace lpn
