@@ -1,0 +1,69 @@
+"""Array arguments: what callers may pass, and the errors when they pass something else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def as_array(value: object, name: str) -> NDArray[Any]:
+    """Views ``value`` as a NumPy array without copying its elements.
+
+    Args:
+        value: a NumPy array, a DLPack exporter on the CPU or an object with ``__array__``.
+        name: what the caller calls it, for the errors.
+
+    Raises:
+        TypeError: it is none of these.
+        ValueError: it exports DLPack, but not to the CPU.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "__dlpack__"):
+        try:
+            return np.from_dlpack(value)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name}: NumPy cannot view this {type(value).__name__} through DLPack ({error}); "
+                "pass an array in CPU memory (for a torch tensor: tensor.detach().cpu())"
+            ) from error
+    if hasattr(value, "__array__"):
+        return np.asarray(value)
+    raise TypeError(
+        f"{name} is {type(value).__name__}; wanted a NumPy array or an object that exports DLPack"
+    )
+
+
+def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -> NDArray[Any]:
+    """Views ``value`` as a C-contiguous array of exactly ``dtype`` with as many axes as ``shape``.
+
+    Args:
+        value: what the caller passed.
+        name: what the caller calls it, for the errors.
+        dtype: the wanted type.
+        shape: the wanted axes, as in "(N, H, W, C)".
+
+    Raises:
+        TypeError: another dtype (nothing is converted silently).
+        ValueError: another number of axes, or not C-contiguous (nothing is copied silently).
+    """
+    array = as_array(value, name)
+    wanted = np.dtype(dtype)
+    if array.dtype != wanted:
+        raise TypeError(
+            f"{name} is {array.dtype}; wanted {wanted}, which {name}.astype({wanted}) gives"
+        )
+    axes = shape.strip("()").rstrip(",").split(",")
+    if array.ndim != len(axes):
+        hint = f"; {name}[None] makes a batch of one" if array.ndim == len(axes) - 1 else ""
+        raise ValueError(
+            f"{name} has {array.ndim} axes {array.shape}; wanted {len(axes)}: {shape}{hint}"
+        )
+    if not array.flags.c_contiguous:
+        raise ValueError(
+            f"{name} {array.shape} is not C-contiguous (strides {array.strides}); "
+            f"np.ascontiguousarray({name}) makes a copy that is"
+        )
+    return array

@@ -1,0 +1,161 @@
+"""The compiled part of lpn_core: graph, compiled model, and every kernel as a function of arrays.
+
+Arrays are C-contiguous NumPy arrays of exactly the dtype named here: nothing is converted silently.
+Every error about an argument is a ValueError that says what was given and what is wanted; a wrong
+dtype is a TypeError. ``isa`` is "auto" or one of :func:`supported_isas`; ``activation`` is "none",
+"relu" or "relu6".
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+def supported_isas() -> list[str]: ...
+def default_isa() -> str: ...
+def default_threads() -> int: ...
+def kernels() -> dict[str, list[tuple[str, str]]]:
+    """Every operator's registered variants as (function name, isa), best first."""
+
+class Graph:
+    """A network as data: nodes over named NHWC tensors, each named after the node that makes it."""
+
+    def __init__(self) -> None: ...
+    def add_input(self, name: str, channels: int) -> None: ...
+    def add_node(
+        self,
+        kind: str,
+        name: str,
+        inputs: Sequence[str],
+        attributes: Mapping[str, int | float | str],
+        weights: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        """Adds a node; kinds, attributes and weights are those of docs/model-file.md."""
+    def set_output(self, name: str) -> None: ...
+
+class CompiledModel:
+    """A graph compiled for this CPU; plans are made per input size on first use and kept."""
+
+    def __init__(self, graph: Graph, threads: int, isa: str) -> None:
+        """threads >= 1, or 0 for default_threads()."""
+    @property
+    def threads(self) -> int: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def input_channels(self) -> int: ...
+    def output_shape(self, height: int, width: int) -> tuple[int, int, int]: ...
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, H, W, C) -> (N, h, w, K). Releases the GIL; safe from any number of threads."""
+    def run_u8(
+        self,
+        x: NDArray[np.uint8],
+        channel_map: Sequence[int],
+        scale: Sequence[float],
+        shift: Sequence[float],
+    ) -> NDArray[np.float32]:
+        """As run, on (N, H, W, 3) uint8: c is x[..., channel_map[c]] * scale[c] + shift[c]."""
+    def steps(self, height: int, width: int) -> list[dict[str, object]]:
+        """The plan: one dict per step with "name", "kernel", "isa", "chunks", "flops"."""
+    def arena_bytes(self, height: int, width: int) -> int: ...
+    def release_workspaces(self) -> None: ...
+
+def conv2d(
+    x: NDArray[np.float32],
+    w: NDArray[np.float32],
+    b: NDArray[np.float32] | None,
+    residual: NDArray[np.float32] | None,
+    stride: int,
+    padding: int,
+    activation: str,
+    isa: str,
+) -> NDArray[np.float32]:
+    """Dense convolution: x (N, H, W, C), w (O, C, kh, kw), b (O,), residual (N, h, w, O)."""
+
+def pointwise_conv2d(
+    x: NDArray[np.float32],
+    w: NDArray[np.float32],
+    b: NDArray[np.float32] | None,
+    scale: NDArray[np.float32] | None,
+    residual: NDArray[np.float32] | None,
+    activation: str,
+    isa: str,
+) -> NDArray[np.float32]:
+    """act((x w^T + b) * scale + residual): x (N, H, W, C), w (O, C), b and scale (O,)."""
+
+def depthwise_conv2d(
+    x: NDArray[np.float32],
+    w: NDArray[np.float32],
+    b: NDArray[np.float32] | None,
+    stride: int,
+    padding: int,
+    activation: str,
+    isa: str,
+) -> NDArray[np.float32]:
+    """Depthwise convolution: x (N, H, W, C), w (C, 1, kh, kw), b (C,)."""
+
+def group_deconv2d(
+    x: NDArray[np.float32],
+    w: NDArray[np.float32],
+    b: NDArray[np.float32] | None,
+    stride: int,
+    padding: int,
+    groups: int,
+    activation: str,
+    isa: str,
+) -> NDArray[np.float32]:
+    """Grouped transposed convolution: x (N, H, W, C), w (C, O / groups, kh, kw), b (O,)."""
+
+def max_pool2d(
+    x: NDArray[np.float32], kernel: int, stride: int, padding: int, isa: str
+) -> NDArray[np.float32]: ...
+def gc_pool(x: NDArray[np.float32], w: NDArray[np.float32], isa: str) -> NDArray[np.float32]:
+    """Softmax-weighted mean over positions: x (N, H, W, C), w (C,) -> (N, C)."""
+
+def gc_transform(
+    context: NDArray[np.float32],
+    w1: NDArray[np.float32],
+    b1: NDArray[np.float32],
+    norm_w: NDArray[np.float32],
+    norm_b: NDArray[np.float32],
+    w2: NDArray[np.float32],
+    b2: NDArray[np.float32],
+    epsilon: float,
+    isa: str,
+) -> NDArray[np.float32]:
+    """context (N, C), w1 (h, C), b1, norm_w, norm_b (h,), w2 (O, h), b2 (O,) -> (N, O)."""
+
+def channel_mean(x: NDArray[np.float32], isa: str) -> NDArray[np.float32]:
+    """Mean over positions: x (N, H, W, C) -> (N, C)."""
+
+def se_gate(
+    mean: NDArray[np.float32], w1: NDArray[np.float32], w2: NDArray[np.float32], isa: str
+) -> NDArray[np.float32]:
+    """sigmoid(w2 relu(w1 mean)): mean (N, C), w1 (h, C), w2 (C, h) -> (N, C)."""
+
+def soft_argmax(
+    heatmaps: NDArray[np.float32], layout: str, beta: float, quarter_step: bool, isa: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """layout "nchw" (N, K, H, W) or "nhwc" (N, H, W, K) -> x, y (N, K, 2) and scores (N, K)."""
+
+def argmax(
+    heatmaps: NDArray[np.float32], layout: str, quarter_step: bool, isa: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def crop_affine(
+    image: NDArray[np.uint8],
+    matrices: NDArray[np.float64],
+    height: int,
+    width: int,
+    channel_map: Sequence[int],
+    scale: Sequence[float],
+    shift: Sequence[float],
+    isa: str,
+    threads: int,
+) -> NDArray[np.float32]:
+    """Bilinear samples of an image, zero outside: (N, height, width, 3).
+
+    image (H, W, 3) uint8, rows may be padded (strides[0] >= 3 W, inner axes contiguous); matrices
+    (N, 2, 3) destination pixel -> source pixel; c is v[channel_map[c]] * scale[c] + shift[c].
+    """

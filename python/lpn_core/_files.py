@@ -1,0 +1,27 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
+    """Writes ``chunks`` under a temporary name beside ``path``, then renames.
+
+    Raises:
+        OSError: the folder is missing or not writable; nothing is left behind.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(4)}.tmp")
+    try:
+        # "x" instead of tempfile: the file gets the permissions that the user's umask gives.
+        with temporary.open("xb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

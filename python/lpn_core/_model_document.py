@@ -1,0 +1,235 @@
+"""The JSON document of a model file: every field is there, and all that are not are listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import keypoints
+from lpn_core.graph_spec import GraphSpec, NodeSpec
+from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance
+
+if TYPE_CHECKING:
+    from lpn_core.model_file import ModelFile
+
+FORMAT_VERSION = 1
+
+
+class ModelFileError(ValueError):
+    """A file that is not a model file of lpn_core, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The fields of the document; the arrays of the self-test's crops lie beside it."""
+
+    name: str
+    graph: GraphSpec
+    input: InputSpec
+    decode: DecodeSpec
+    keypoints: str
+    provenance: Provenance
+    self_test_keypoints: NDArray[np.float64]
+
+
+def _is_number(value: object) -> bool:
+    # A JSON integer may be too long for a double; comparing does not convert it.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53
+
+
+def _is_attribute(value: object) -> bool:
+    return isinstance(value, str) or _is_number(value)
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    wanted: str
+    accepts: Callable[[Any], bool]
+
+
+def _list_of(leaf: _Leaf) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(leaf.accepts, value))
+
+
+_STRING = _Leaf("a string", lambda value: isinstance(value, str))
+_INT = _Leaf("an integer", _is_int)
+_NUMBER = _Leaf("a number", _is_number)
+_BOOL = _Leaf("true or false", lambda value: isinstance(value, bool))
+_STRING_OR_NULL = _Leaf("a string or null", lambda v: v is None or isinstance(v, str))
+_NUMBER_OR_NULL = _Leaf("a number or null", lambda v: v is None or _is_number(v))
+_STRINGS = _Leaf("a list of strings", _list_of(_STRING))
+_NUMBERS = _Leaf("a list of numbers", _list_of(_NUMBER))
+_LIST = _Leaf("a list", lambda value: isinstance(value, list))
+_ATTRIBUTES = _Leaf(
+    "an object of numbers and strings",
+    lambda value: isinstance(value, dict) and all(map(_is_attribute, value.values())),
+)
+
+_NODE = {
+    "kind": _STRING,
+    "name": _STRING,
+    "inputs": _STRINGS,
+    "attributes": _ATTRIBUTES,
+    "weights": _STRINGS,
+}
+_DOCUMENT = {
+    "format_version": _INT,
+    "name": _STRING,
+    "graph": {
+        "input": {"name": _STRING, "channels": _INT},
+        "nodes": _LIST,
+        "output": _STRING,
+    },
+    "input": {
+        "height": _INT,
+        "width": _INT,
+        "channel_order": _STRING,
+        "mean": _NUMBERS,
+        "std": _NUMBERS,
+        "padding": _NUMBER,
+        "affine": _STRING,
+    },
+    "decode": {
+        "kind": _STRING,
+        "beta": _NUMBER_OR_NULL,
+        "quarter_step": _BOOL,
+        "flip_shift": _INT,
+    },
+    "keypoints": _STRING,
+    "provenance": {
+        "architecture": _STRING_OR_NULL,
+        "training_data": _STRING_OR_NULL,
+        "ap": _NUMBER_OR_NULL,
+        "ap_flip": _NUMBER_OR_NULL,
+        "source_sha256": _STRING_OR_NULL,
+        "notes": _STRING_OR_NULL,
+    },
+    "self_test": {"keypoints": _LIST},
+}
+
+
+def dump(model_file: ModelFile) -> dict[str, Any]:
+    """The document of a model file, as :func:`load` takes it apart."""
+    graph = model_file.graph
+    nodes = [
+        {
+            "kind": node.kind,
+            "name": node.name,
+            "inputs": list(node.inputs),
+            "attributes": dict(node.attributes),
+            "weights": list(node.weights),
+        }
+        for node in graph.nodes
+    ]
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": model_file.name,
+        "graph": {
+            "input": {"name": graph.input_name, "channels": graph.input_channels},
+            "nodes": nodes,
+            "output": graph.output,
+        },
+        "input": asdict(model_file.input),
+        "decode": asdict(model_file.decode),
+        "keypoints": model_file.keypoints,
+        "provenance": asdict(model_file.provenance),
+        "self_test": {"keypoints": np.asarray(model_file.self_test.keypoints).tolist()},
+    }
+
+
+def load(text: str) -> Document:
+    """Checks a document and takes it apart.
+
+    Raises:
+        ModelFileError: not JSON, another version, missing, unknown or wrong fields.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"the metadata document is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ModelFileError("the metadata document is not a JSON object")
+    version = document.get("format_version", FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"format_version is {version!r}; this lpn_core reads {FORMAT_VERSION}: "
+            "a newer lpn_core may read it"
+        )
+    _check(document)
+    graph = document["graph"]
+    nodes = tuple(
+        NodeSpec(
+            node["kind"],
+            node["name"],
+            tuple(node["inputs"]),
+            node["attributes"],
+            tuple(node["weights"]),
+        )
+        for node in graph["nodes"]
+    )
+    source = document["input"]
+    source.update(mean=tuple(source["mean"]), std=tuple(source["std"]))
+    try:
+        return Document(
+            name=document["name"],
+            graph=GraphSpec(
+                graph["input"]["name"], graph["input"]["channels"], nodes, graph["output"]
+            ),
+            input=InputSpec(**source),
+            decode=DecodeSpec(**document["decode"]),
+            keypoints=keypoints.get(document["keypoints"]).name,
+            provenance=Provenance(**document["provenance"]),
+            self_test_keypoints=_self_test_keypoints(document["self_test"]["keypoints"]),
+        )
+    except ValueError as error:
+        raise ModelFileError(str(error)) from None
+
+
+def _check(document: dict[str, Any]) -> None:
+    problems: dict[str, list[str]] = {"missing": [], "unknown": [], "wrong": []}
+    _walk(_DOCUMENT, document, "", problems)
+    graph = document.get("graph")
+    nodes = graph.get("nodes") if isinstance(graph, dict) else None
+    if isinstance(nodes, list):
+        for position, node in enumerate(nodes):
+            _walk(_NODE, node, f"graph.nodes[{position}]", problems)
+    found = [f"{what} fields: {', '.join(paths)}" for what, paths in problems.items() if paths]
+    if found:
+        raise ModelFileError("; ".join(found))
+
+
+def _walk(schema: object, value: object, path: str, problems: dict[str, list[str]]) -> None:
+    if isinstance(schema, _Leaf):
+        if not schema.accepts(value):
+            problems["wrong"].append(f"{path} (wanted {schema.wanted})")
+        return
+    assert isinstance(schema, dict)
+    if not isinstance(value, dict):
+        problems["wrong"].append(f"{path} (wanted an object)")
+        return
+    prefix = f"{path}." if path else ""
+    for key, inner in schema.items():
+        if key in value:
+            _walk(inner, value[key], prefix + key, problems)
+        else:
+            problems["missing"].append(prefix + key)
+    problems["unknown"].extend(prefix + key for key in value if key not in schema)
+
+
+def _self_test_keypoints(value: list[Any]) -> NDArray[np.float64]:
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        raise ModelFileError("self_test.keypoints are not numbers [[[x, y] * K] * 2]") from None
+    if array.ndim != 3 or not np.isfinite(array).all():
+        raise ModelFileError("self_test.keypoints are not finite numbers [[[x, y] * K] * 2]")
+    return array

@@ -1,0 +1,147 @@
+"""lpn convert: from a checkpoint to a model file."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import model_file, safetensors_file
+from lpn_core.architectures import ARCHITECTURES
+from lpn_core.convert import make_model_file
+from lpn_core.keypoints import KEYPOINT_SETS
+from lpn_core.model_spec import CHANNEL_ORDERS, DECODE_KINDS, DecodeSpec, InputSpec, Provenance
+
+
+def _parse_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]:
+    try:
+        height, width = (int(part) for part in value.lower().split("x"))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}; wanted HEIGHTxWIDTH, such as 256x192") from None
+    return height, width
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--arch", required=True, type=click.Choice(list(ARCHITECTURES)))
+@click.option(
+    "--channel-order",
+    required=True,
+    type=click.Choice(CHANNEL_ORDERS),
+    help="Of its training: bgr for official LPN and SimpleBaseline checkpoints, rgb for HRNet's. "
+    "The wrong one costs several AP, and nothing says so.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The model file to write.",
+)
+@click.option("--name", help="Of the model.  [default: that of the output]")
+@click.option("--bf16", is_flag=True, help="Store weights rounded to bfloat16: half the size.")
+@click.option("--decode", type=click.Choice(DECODE_KINDS), default="soft_argmax", show_default=True)
+@click.option("--beta", type=float, default=160.0, show_default=True, help="Of soft_argmax.")
+@click.option("--quarter-step/--no-quarter-step", default=True, show_default=True)
+@click.option("--flip-shift", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option(
+    "--input-size", callback=_parse_size, metavar="HxW", default="256x192", show_default=True
+)
+@click.option(
+    "--keypoints", type=click.Choice(list(KEYPOINT_SETS)), default="coco17", show_default=True
+)
+def convert(
+    checkpoint: Path,
+    arch: str,
+    channel_order: str,
+    output: Path,
+    name: str | None,
+    bf16: bool,
+    decode: str,
+    beta: float,
+    quarter_step: bool,
+    flip_shift: int,
+    input_size: tuple[int, int],
+    keypoints: str,
+) -> None:
+    """Make a model file of a checkpoint.
+
+    CHECKPOINT is a state dict under LPN's official key names: .safetensors, or .pth/.pt, which
+    needs torch and is read without running any code in it.
+    """
+    dtype = "bfloat16" if bf16 else "float32"
+    try:
+        state_dict = read_state_dict(checkpoint)
+        made = make_model_file(
+            name or output.stem,
+            arch,
+            state_dict,
+            channel_order=channel_order,
+            decode=DecodeSpec(
+                kind=decode,
+                beta=beta if decode == "soft_argmax" else None,
+                quarter_step=quarter_step,
+                flip_shift=flip_shift,
+            ),
+            input=InputSpec(channel_order=channel_order, height=input_size[0], width=input_size[1]),
+            keypoints=keypoints,
+            provenance=Provenance(
+                architecture=arch,
+                source_sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+            ),
+            dtype=dtype,
+        )
+        model_file.write(output, made, dtype)
+    except (ValueError, OSError, ImportError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{output}: {output.stat().st_size:,} bytes, {dtype}", err=True)
+
+
+def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
+    """Reads a checkpoint's arrays: a state dict, or one under the key "state_dict".
+
+    Raises:
+        ValueError: not a checkpoint, or without a state dict.
+        ImportError: a PyTorch checkpoint, and torch is not installed.
+        OSError: the file cannot be read.
+    """
+    if path.suffix == ".safetensors":
+        tensors, _ = safetensors_file.read(path)
+        return {name: tensor.to_array() for name, tensor in tensors.items()}
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            f'{path}: reading a PyTorch checkpoint needs torch: pip install "lpn-core[convert]"'
+        ) from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path}: not a checkpoint of plain tensors that torch.load(weights_only=True) reads: "
+            f"{reason}"
+        ) from None
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: holds a {type(content).__name__}; wanted a state dict")
+    other = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if other or not content:
+        raise ValueError(
+            f"{path}: wanted a state dict of tensors, or one under the key 'state_dict'; it holds "
+            f"{', '.join(other[:8]) or 'nothing'}"
+        )
+    return {str(name): _to_numpy(tensor) for name, tensor in content.items()}
+
+
+def _to_numpy(tensor: Any) -> NDArray[Any]:
+    # NumPy has no bfloat16; float32 holds each of its values.
+    name = str(tensor.dtype)
+    return np.asarray((tensor.float() if name == "torch.bfloat16" else tensor).detach().numpy())

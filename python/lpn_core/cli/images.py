@@ -1,0 +1,72 @@
+"""Which images a command line means, and what their results are called."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+_SUFFIXES = {
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+}
+# What `lpn predict` writes is not what it reads when it is given the same folder again.
+_RESULT_MARK = ".pose"
+
+
+def expand(arguments: Iterable[str]) -> list[Path]:
+    """The images that files, folders and glob patterns mean, each once, in order.
+
+    Raises:
+        click.BadParameter: an argument that means none.
+    """
+    found: dict[Path, None] = {}
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            paths = _images_in(path)
+        elif path.exists():
+            paths = [path]
+        else:
+            # Path.glob takes no absolute patterns.
+            names = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+            paths = [Path(name) for name in names]
+            paths = [entry for entry in paths if entry.is_file()]
+        if not paths:
+            what = "holds no images" if path.is_dir() else "is neither a file nor a folder"
+            raise click.BadParameter(f"{argument!r} {what}", param_hint="IMAGE")
+        found.update(dict.fromkeys(paths))
+    return list(found)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file()
+        and path.suffix.lower() in _SUFFIXES
+        and not path.stem.endswith(_RESULT_MARK)
+    )
+
+
+def result_names(paths: Sequence[Path]) -> list[str]:
+    """For each image the name of its results without ending; images of one name are numbered."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        name, number = path.stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{path.stem}-{number}"
+        taken.add(name.casefold())
+        names.append(name + _RESULT_MARK)
+    return names

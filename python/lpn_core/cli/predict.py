@@ -1,0 +1,156 @@
+"""lpn predict: poses of the people in images, as pictures and JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from lpn_core._files import write_atomically
+from lpn_core.cli.boxes import BoxesOf, read_boxes
+from lpn_core.cli.images import expand, result_names
+from lpn_core.cli.models import open_model
+from lpn_core.estimator import PoseEstimator
+from lpn_core.image import load_image
+
+_JPEG_QUALITY = 92
+_PREDICTIONS = "predictions.json"
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with the people's boxes.",
+)
+@click.option("--whole-image", is_flag=True, help="Each image shows one person: no boxes.")
+@click.option("--flip", is_flag=True, help="Flip test: half the speed, a little more accurate.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Default: all that this process may use."
+)
+@click.option("--model", default="lpn50", show_default=True, help="Bundled name or model file.")
+@click.option(
+    "--threshold", type=float, default=0.2, show_default=True, help="Lowest score that is drawn."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for pictures and predictions.json, made if need be.  [default: this one]",
+)
+@click.option(
+    "--json", "to_stdout", is_flag=True, help="Print one JSON document; files only with -o."
+)
+def predict(
+    images: tuple[str, ...],
+    boxes: Path | None,
+    whole_image: bool,
+    flip: bool,
+    threads: int | None,
+    model: str,
+    threshold: float,
+    output: Path | None,
+    to_stdout: bool,
+) -> None:
+    """Find the poses of the people in images.
+
+    IMAGE is a file, a folder or a glob pattern. For each, NAME.pose.jpg (.png for PNG images) shows
+    the skeletons; predictions.json lists the joints of all.
+
+    \b
+    --boxes FILE is one of
+      [[x, y, w, h], ...]                     for a single image
+      {"FILE_NAME": [[x, y, w, h], ...]}      for several
+      {"images": [{"id", "file_name"}],       COCO annotations or detections
+       "annotations": [{"image_id", "bbox", "score"}]}
+    Coordinates are pixels; a fifth number of a box is its detection score.
+
+    Exit status: 0 all done, 1 some images failed (the others are done), 2 wrong usage.
+    """  # noqa: D301
+    if (boxes is None) == (not whole_image):
+        raise click.UsageError("say where the people are: either --boxes FILE or --whole-image")
+    paths = expand(images)
+    boxes_of = None if boxes is None else read_boxes(boxes, len(paths))
+    folder = output if output is not None or to_stdout else Path()
+    estimator = PoseEstimator(open_model(model, threads=threads))
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.BadParameter(str(error), param_hint="--output") from None
+    job = _Job(estimator, boxes_of, flip, threshold, folder)
+    done, failed = [], []
+    for path, name in tqdm(
+        list(zip(paths, result_names(paths), strict=True)),
+        unit="image",
+        file=sys.stderr,
+        disable=None,
+        leave=False,
+    ):
+        try:
+            done.append(job.run(path, name))
+        except (ValueError, TypeError, OSError) as error:
+            failed.append({"file": str(path), "error": str(error)})
+            tqdm.write(f"{path}: {error}", file=sys.stderr)
+    document = {"model": estimator.model.name, "images": done, "failed": failed}
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    if folder is not None:
+        try:
+            write_atomically(folder / _PREDICTIONS, [text.encode(), b"\n"])
+        except OSError as error:
+            raise click.ClickException(str(error)) from None
+    if to_stdout:
+        click.echo(text)
+    else:
+        people = sum(len(entry["people"]) for entry in done)
+        click.echo(f"images: {len(done)}, people: {people} -> {folder}", err=True)
+    if failed:
+        sys.exit(1)
+
+
+class _Job:
+    """What is done with every image."""
+
+    def __init__(
+        self,
+        estimator: PoseEstimator,
+        boxes_of: BoxesOf | None,
+        flip: bool,
+        threshold: float,
+        folder: Path | None,
+    ) -> None:
+        self._estimator = estimator
+        self._boxes_of = boxes_of
+        self._flip = flip
+        self._threshold = threshold
+        self._folder = folder
+
+    def run(self, path: Path, name: str) -> dict[str, Any]:
+        """Estimates, draws and writes; returns what JSON says of the image."""
+        pixels, order = load_image(path)
+        boxes = None if self._boxes_of is None else self._boxes_of(path)
+        poses = self._estimator(
+            pixels, boxes, whole_image=boxes is None, flip=self._flip, order=order
+        )
+        result = {
+            "file": str(path),
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+            **poses.to_dict(),
+        }
+        if self._folder is not None:
+            picture = poses.draw(pixels, order=order, threshold=self._threshold)
+            buffer = io.BytesIO()
+            suffix = ".png" if path.suffix.lower() == ".png" else ".jpg"
+            if suffix == ".png":
+                picture.save(buffer, "PNG")
+            else:
+                picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+            write_atomically(self._folder / f"{name}{suffix}", [buffer.getvalue()])
+        return result

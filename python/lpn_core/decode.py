@@ -1,0 +1,71 @@
+"""From heatmaps to coordinates: beta-Soft-Argmax (LPN paper, eq. 3) and the classic argmax."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import _core
+from lpn_core._arrays import check_array
+from lpn_core.model_spec import DecodeSpec
+
+Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
+LAYOUTS = {"nchw": "(N, K, H, W)", "nhwc": "(N, H, W, K)"}
+
+
+def soft_argmax(
+    heatmaps: object,
+    *,
+    layout: str,
+    beta: float = 160.0,
+    quarter_step: bool = False,
+    isa: str = "auto",
+) -> Decoded:
+    """beta-Soft-Argmax: the mean position under softmax(beta * heatmap).
+
+    Args:
+        heatmaps: float32, of any model; a NumPy array or anything that exports DLPack on the CPU.
+        layout: "nchw" for (N, K, H, W) or "nhwc" for (N, H, W, K).
+        beta: above 0; the larger, the nearer to the maximum.
+        quarter_step: adds the classic step of a quarter pixel towards the higher neighbour.
+        isa: "auto" or one of ``lpn_core.supported_isas()``.
+
+    Returns:
+        Coordinates (N, K, 2) float32, x and y in heatmap pixels, and scores (N, K) float32, the
+        heatmap at the coordinates rounded half to even. A heatmap that holds a NaN gives NaN
+        coordinates and score 0.
+
+    Raises:
+        TypeError: not float32.
+        ValueError: a layout, shape or beta that does not fit.
+    """
+    return _core.soft_argmax(_check_heatmaps(heatmaps, layout), layout, beta, quarter_step, isa)
+
+
+def argmax(
+    heatmaps: object, *, layout: str, quarter_step: bool = False, isa: str = "auto"
+) -> Decoded:
+    """Classic decode: the position of the maximum; (0, 0) where that is not above 0.
+
+    Arguments, results and errors are those of :func:`soft_argmax`; the score is the maximum.
+    """
+    return _core.argmax(_check_heatmaps(heatmaps, layout), layout, quarter_step, isa)
+
+
+def decode(heatmaps: object, spec: DecodeSpec, *, layout: str, isa: str | None = None) -> Decoded:
+    """Decodes as a model's :class:`DecodeSpec` says."""
+    isa = "auto" if isa is None else isa
+    if spec.kind == "argmax":
+        return argmax(heatmaps, layout=layout, quarter_step=spec.quarter_step, isa=isa)
+    assert spec.beta is not None
+    return soft_argmax(
+        heatmaps, layout=layout, beta=spec.beta, quarter_step=spec.quarter_step, isa=isa
+    )
+
+
+def _check_heatmaps(heatmaps: object, layout: str) -> NDArray[np.float32]:
+    if layout not in LAYOUTS:
+        raise ValueError(
+            f"layout is {layout!r}; wanted 'nchw' for (N, K, H, W) or 'nhwc' for (N, H, W, K)"
+        )
+    return check_array(heatmaps, "heatmaps", np.float32, LAYOUTS[layout])

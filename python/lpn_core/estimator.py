@@ -1,0 +1,189 @@
+"""PoseEstimator: an image and boxes in, poses out."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import flip as flip_test
+from lpn_core import model_file, preprocess
+from lpn_core.decode import Decoded, decode
+from lpn_core.image import load_image
+from lpn_core.model import Model
+from lpn_core.poses import Poses
+
+# People per run of the network: bounds the memory of a crowd; the results do not depend on it.
+_BATCH = 32
+_SUFFIX = ".safetensors"
+
+
+class PoseEstimator:
+    """Finds the joints of the people in an image. One instance serves any number of threads.
+
+    Attributes:
+        model: the network.
+    """
+
+    def __init__(self, model: Model) -> None:
+        """Wraps a model; ``lpn_core.load`` makes both."""
+        self.model = model
+
+    def __call__(
+        self,
+        image: object,
+        boxes: object | None = None,
+        *,
+        whole_image: bool = False,
+        box_format: str = "xywh",
+        flip: bool = False,
+        order: str | None = None,
+        exif: bool = True,
+    ) -> Poses:
+        """Estimates the poses of the people in an image.
+
+        Args:
+            image: a path, a PIL image, or an array (H, W, 3) uint8 (NumPy, or DLPack on the CPU).
+            boxes: (N, 4) one box per person, or (N, 5) with detection scores; N may be 0. A box
+                may reach outside the image, which is black there.
+            whole_image: takes the whole image as the one box.
+            box_format: "xywh" (corner and size, as COCO) or "xyxy" (two corners).
+            flip: runs the mirrored crops too and averages: slower, a little more accurate.
+            order: of an array's channels, "rgb" or "bgr"; required for arrays.
+            exif: whether a file's EXIF orientation is applied. (A PIL image is taken as it is.)
+
+        Returns:
+            One pose per box, in their order.
+
+        Raises:
+            FileNotFoundError: no such image.
+            ValueError: neither boxes nor whole_image, a bad box (the message names its row), or an
+                image that cannot be read.
+            TypeError: an argument of another type.
+        """
+        if boxes is None and not whole_image:
+            raise ValueError(
+                "no boxes: pass boxes=[[x, y, w, h], ...], one per person, or whole_image=True "
+                "when the image shows one person"
+            )
+        if boxes is not None and whole_image:
+            raise ValueError("both boxes and whole_image=True were given; wanted one of them")
+        pixels, found_order = load_image(image, order=order, exif=exif)
+        if boxes is None:
+            boxes = [[0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])]]
+            box_format = "xywh"
+        checked, box_scores = preprocess.check_boxes(boxes, box_format)
+        model = self.model
+        regions = preprocess.regions(checked, model.input)
+        parts = []
+        for start in range(0, len(checked), _BATCH):
+            part = regions[start : start + _BATCH]
+            crops = preprocess.crop(
+                pixels, found_order, part, model.input, threads=model.threads, isa=model.isa
+            )
+            parts.append(self._find_joints(crops, part, flip))
+        joints = len(model.keypoints)
+        empty = (np.zeros((0, joints, 2), np.float32), np.zeros((0, joints), np.float32))
+        coordinates, scores = zip(empty, *parts, strict=True)
+        return Poses(
+            np.concatenate(coordinates),
+            np.concatenate(scores),
+            checked,
+            box_scores,
+            model.keypoints,
+        )
+
+    def _find_joints(
+        self, crops: NDArray[np.float32], regions: preprocess.Regions, flip: bool
+    ) -> Decoded:
+        model = self.model
+        if flip:
+            both = model(np.concatenate([crops, flip_test.mirror_crops(crops)]))
+            heatmaps = flip_test.average_flipped(
+                both[: len(crops)],
+                both[len(crops) :],
+                model.keypoints,
+                shift=model.decode.flip_shift,
+            )
+        else:
+            heatmaps = model(crops)
+        coordinates, scores = decode(heatmaps, model.decode, layout="nhwc", isa=model.isa)
+        height, width = heatmaps.shape[1:3]
+        return regions.to_image(coordinates, height, width).astype(np.float32), scores
+
+    def close(self) -> None:
+        """Frees the model."""
+        self.model.close()
+
+    def __enter__(self) -> PoseEstimator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<PoseEstimator {self.model!r}>"
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that the package carries."""
+    folder = resources.files("lpn_core") / "weights"
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir())
+    return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
+
+
+def read_model(model: str | os.PathLike[str]) -> model_file.ModelFile:
+    """Reads a model file by bundled name or path.
+
+    Raises:
+        FileNotFoundError: neither; the message lists the bundled names.
+        ModelFileError: not a model file, or a damaged one.
+    """
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(f"model is {type(model).__name__}; wanted a bundled name or a path")
+    bundled = bundled_models()
+    if isinstance(model, str) and model in bundled:
+        resource = resources.files("lpn_core") / "weights" / f"{model}{_SUFFIX}"
+        with resources.as_file(resource) as path:
+            return model_file.read(path)
+    path = Path(model)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no model {os.fspath(model)!r}: neither a file nor one of the bundled models "
+            f"({', '.join(bundled) or 'none'})"
+        )
+    return model_file.read(path)
+
+
+def load(
+    model: str | os.PathLike[str] = "lpn50",
+    *,
+    threads: int | None = None,
+    isa: str | None = None,
+    precision: str = "fp32",
+) -> PoseEstimator:
+    """Loads a pose estimator.
+
+    Args:
+        model: a bundled name, or the path of a model file.
+        threads: that work on one call; None for what affinity, quota and LPN_NUM_THREADS say.
+        isa: one of ``lpn_core.supported_isas()``; None for the best one (or LPN_ISA).
+        precision: "fp32".
+
+    Raises:
+        FileNotFoundError: no such model; the message lists the bundled names.
+        ModelFileError: not a model file, or a damaged one.
+        ValueError: a bad option.
+    """
+    return PoseEstimator(Model(read_model(model), threads=threads, isa=isa, precision=precision))

@@ -1,0 +1,75 @@
+"""A network as data: what builders make, model files hold and the engine compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import _core
+
+Attribute = int | float | str
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One operation; its output tensor has its name.
+
+    Attributes:
+        kind: one of the node kinds of docs/model-file.md.
+        name: unique within the graph.
+        inputs: names of the tensors it reads.
+        attributes: every attribute of the kind, none left to a default.
+        weights: names of its weights; the array of weight ``w`` is called ``<name>.<w>``.
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    weights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Nodes in an order in which each comes after those it reads.
+
+    Attributes:
+        input_name: name of the input tensor, (N, H, W, input_channels) float32.
+        nodes: the operations.
+        output: name of the tensor the network returns.
+    """
+
+    input_name: str
+    input_channels: int
+    nodes: tuple[NodeSpec, ...]
+    output: str
+
+    def weight_names(self) -> list[str]:
+        """Names of all weight arrays, in node order."""
+        return [f"{node.name}.{weight}" for node in self.nodes for weight in node.weights]
+
+    def compile(
+        self, weights: Mapping[str, NDArray[np.float32]], *, threads: int | None, isa: str | None
+    ) -> _core.CompiledModel:
+        """Compiles the network for this CPU.
+
+        Args:
+            weights: float32 arrays called ``<node>.<weight>``.
+            threads: at least 1; None for what affinity and quota allow.
+            isa: one of ``lpn_core.supported_isas()``; None for the best one.
+
+        Raises:
+            ValueError: the graph is not consistent (the message names the node), or a bad option.
+        """
+        graph = _core.Graph()
+        graph.add_input(self.input_name, self.input_channels)
+        for node in self.nodes:
+            arrays = {weight: weights[f"{node.name}.{weight}"] for weight in node.weights}
+            graph.add_node(node.kind, node.name, node.inputs, node.attributes, arrays)
+        graph.set_output(self.output)
+        return _core.CompiledModel(
+            graph, 0 if threads is None else threads, "auto" if isa is None else isa
+        )

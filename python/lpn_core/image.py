@@ -1,0 +1,150 @@
+"""Images as callers have them: files, PIL images, arrays, DLPack."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core._arrays import as_array
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ORDERS = ("rgb", "bgr")
+# Modes of 8 bits per channel, which PIL converts to RGB without loss of meaning.
+_CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+
+
+def load_image(
+    image: object, *, order: str | None = None, exif: bool = True
+) -> tuple[NDArray[np.uint8], str]:
+    """Loads an image without converting more than it must.
+
+    Args:
+        image: a path, a PIL image, or an array (H, W, 3) uint8 (NumPy, or DLPack on the CPU).
+        order: "rgb" or "bgr"; required for arrays, refused for paths and PIL images.
+        exif: whether a file's EXIF orientation is applied.
+
+    Returns:
+        The pixels (H, W, 3) and the order of their channels.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, a damaged one, 16-bit or float pixels, or an array of another
+            shape or layout.
+        TypeError: none of these kinds, or an array of another dtype.
+        ImportError: a path, and PIL is not installed.
+    """
+    if isinstance(image, bytes):
+        raise TypeError("image is bytes; wanted a path, a PIL image or an array (H, W, 3) uint8")
+    if isinstance(image, str | os.PathLike):
+        _refuse_order(order, "a path")
+        return _read_file(Path(image), exif), "rgb"
+    if _is_pil(image):
+        _refuse_order(order, "a PIL image")
+        return _from_pil(image, "the PIL image"), "rgb"
+    if order is None:
+        raise ValueError(
+            'an array does not say the order of its channels: pass order="rgb", or order="bgr" '
+            "for one that OpenCV read"
+        )
+    if order not in ORDERS:
+        raise ValueError(f"order is {order!r}; wanted 'rgb' or 'bgr'")
+    return _check_pixels(as_array(image, "image")), order
+
+
+def pil_module() -> ModuleType:
+    """PIL.Image, imported on first use.
+
+    Raises:
+        ImportError: PIL is not installed; the message says how to install it.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError(
+            'reading and drawing images needs Pillow: pip install "lpn-core[image]"'
+        ) from None
+    return Image
+
+
+def _refuse_order(order: str | None, what: str) -> None:
+    if order is not None:
+        raise ValueError(f"order={order!r} is for arrays; {what} says its own: leave order out")
+
+
+def _is_pil(image: object) -> TypeGuard[Image]:
+    # An object can be a PIL image only if somebody imported PIL.
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(image, module.Image)
+
+
+def _read_file(path: Path, exif: bool) -> NDArray[np.uint8]:
+    pil = pil_module()
+    from PIL import ImageOps
+
+    try:
+        with pil.open(path) as image:
+            # PIL cuts 16-bit colour files down to 8 bits while it decodes.
+            if any(";16" in str(tile) for tile in image.tile):
+                raise ValueError(_depth_message(str(path), "16 bits per channel"))
+            oriented = ImageOps.exif_transpose(image) if exif else image
+            return _from_pil(oriented, str(path))
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except pil.UnidentifiedImageError:
+        raise ValueError(f"{path}: not an image, or of a kind that Pillow cannot read") from None
+    except pil.DecompressionBombError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError(f"{path}: a damaged image: {error}") from None
+
+
+def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:
+    if image.mode not in _CONVERTIBLE:
+        raise ValueError(_depth_message(name, f"PIL mode {image.mode!r}"))
+    if image.width == 0 or image.height == 0:
+        raise ValueError(f"{name} is {image.width} x {image.height} pixels; wanted at least one")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _depth_message(name: str, found: str) -> str:
+    return (
+        f"{name} has {found}; wanted 8 bits per channel: how its range maps to 0..255 is not known "
+        "here, so scale it first and pass an array (H, W, 3) uint8"
+    )
+
+
+def _check_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
+    shape = array.shape
+    if array.dtype != np.uint8:
+        raise TypeError(
+            f"image is {array.dtype}; wanted uint8: how its range maps to 0..255 is not known "
+            "here, so scale it first, as in (image * 255).round().astype(np.uint8)"
+        )
+    if array.ndim != 3 or shape[2] != 3:
+        hint = ""
+        if array.ndim == 2:
+            hint = "; for a grey image: np.stack([image] * 3, axis=-1)"
+        elif array.ndim == 3 and shape[2] == 4:
+            hint = "; without its alpha channel: np.ascontiguousarray(image[..., :3])"
+        elif array.ndim == 3 and shape[0] == 3:
+            hint = "; from (3, H, W): np.ascontiguousarray(image.transpose(1, 2, 0))"
+        elif array.ndim == 4:
+            hint = "; one image at a time"
+        raise ValueError(f"image has shape {shape}; wanted (H, W, 3){hint}")
+    if 0 in shape:
+        raise ValueError(f"image has shape {shape}; wanted at least one pixel")
+    # The crop kernel takes padded rows, so a window image[y0:y1, x0:x1] needs no copy.
+    if array.strides[1:] != (3, 1) or (shape[0] > 1 and array.strides[0] < 3 * shape[1]):
+        raise ValueError(
+            f"image {shape} has strides {array.strides}; wanted contiguous pixels: "
+            "np.ascontiguousarray(image) makes a copy; for image[..., ::-1] pass the other order"
+        )
+    return array

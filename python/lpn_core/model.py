@@ -1,0 +1,194 @@
+"""Model: crops in, heatmaps out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import _core, keypoints
+from lpn_core._arrays import as_array, check_array
+from lpn_core.keypoints import KeypointSet
+from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile
+
+# Every reader of the heatmaps counts on this ratio.
+HEATMAP_STRIDE = 4
+PRECISIONS = ("fp32",)
+
+
+class Model:
+    """A compiled network. One instance serves any number of threads at once.
+
+    It pickles (as the content of its model file) and survives a fork.
+
+    Attributes:
+        file: the model file's content.
+        precision: of the arithmetic.
+    """
+
+    def __init__(
+        self,
+        model_file: ModelFile,
+        *,
+        threads: int | None = None,
+        isa: str | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        """Compiles a model file's network for this CPU.
+
+        Args:
+            model_file: as ``model_file.read`` gives it.
+            threads: at least 1; None for what affinity, quota and LPN_NUM_THREADS say.
+            isa: one of ``lpn_core.supported_isas()``; None for the best one.
+            precision: "fp32".
+
+        Raises:
+            ValueError: a bad option, or a graph that is not consistent.
+        """
+        if threads is not None:
+            if isinstance(threads, bool) or not isinstance(threads, int):
+                raise TypeError(f"threads is {threads!r}; wanted an integer of at least 1, or None")
+            if threads < 1:
+                raise ValueError(
+                    f"threads is {threads}; wanted at least 1, or None for all there are"
+                )
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {precision!r}; wanted one of {', '.join(PRECISIONS)}")
+        self.file = model_file
+        self.precision = precision
+        self._options = {"threads": threads, "isa": isa, "precision": precision}
+        self._keypoints = keypoints.get(model_file.keypoints)
+        self._compiled: _core.CompiledModel | None = model_file.graph.compile(
+            model_file.weights, threads=threads, isa=isa
+        )
+        joints = self.heatmap_shape(self.input.height, self.input.width)[2]
+        if joints != len(self._keypoints):
+            raise ValueError(
+                f"model {self.name!r} makes {joints} heatmaps, but its keypoint set "
+                f"{self._keypoints.name!r} has {len(self._keypoints)}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.file.name
+
+    @property
+    def input(self) -> InputSpec:
+        """How the network's input is made."""
+        return self.file.input
+
+    @property
+    def decode(self) -> DecodeSpec:
+        """How its heatmaps become coordinates."""
+        return self.file.decode
+
+    @property
+    def keypoints(self) -> KeypointSet:
+        """The joints, in the order of the heatmaps."""
+        return self._keypoints
+
+    @property
+    def threads(self) -> int:
+        """Threads that work on one call."""
+        return self.compiled.threads
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return self.compiled.isa
+
+    @property
+    def compiled(self) -> _core.CompiledModel:
+        """The engine's model.
+
+        Raises:
+            ValueError: the model is closed.
+        """
+        if self._compiled is None:
+            raise ValueError(f"model {self.name!r} is closed; load it again")
+        return self._compiled
+
+    def heatmap_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """(h, w, K) of the heatmaps for crops of height x width.
+
+        Raises:
+            ValueError: a size for which the heatmaps are not a quarter of the crop.
+        """
+        h, w, joints = self.compiled.output_shape(height, width)
+        if (h * HEATMAP_STRIDE, w * HEATMAP_STRIDE) != (height, width):
+            raise ValueError(
+                f"crops of {height} x {width} (H x W) give heatmaps of {h} x {w}; wanted exactly a "
+                f"quarter, which multiples of 16 give; this model's own is "
+                f"{self.input.height} x {self.input.width}"
+            )
+        return h, w, joints
+
+    def __call__(self, crops: object) -> NDArray[np.float32]:
+        """Runs the network.
+
+        Args:
+            crops: (N, H, W, 3): uint8, always RGB; or float32, already normalised and in the
+                network's own channel order (``input.channel_order``). H and W are usually those of
+                ``input``; other multiples of 16 work.
+
+        Returns:
+            (N, H / 4, W / 4, K) float32 heatmaps.
+
+        Raises:
+            TypeError: another dtype.
+            ValueError: another shape or layout, or the model is closed.
+        """
+        given = as_array(crops, "crops")
+        is_bytes = given.dtype == np.uint8
+        array: NDArray[Any] = check_array(
+            given, "crops", np.uint8 if is_bytes else np.float32, "(N, H, W, 3)"
+        )
+        if array.shape[3] != self.compiled.input_channels:
+            raise ValueError(
+                f"crops have shape {array.shape}; wanted (N, H, W, {self.compiled.input_channels})"
+            )
+        self.heatmap_shape(array.shape[1], array.shape[2])
+        if is_bytes:
+            spec = self.input
+            return self.compiled.run_u8(array, spec.channel_map("rgb"), spec.scale, spec.shift)
+        return self.compiled.run(array)
+
+    def steps(self) -> Sequence[dict[str, object]]:
+        """What the engine does for one crop of the model's own size, step by step."""
+        return self.compiled.steps(self.input.height, self.input.width)
+
+    def close(self) -> None:
+        """Frees the network and its workspaces; calls that run in other threads finish."""
+        compiled, self._compiled = self._compiled, None
+        if compiled is not None:
+            compiled.release_workspaces()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.file, self._options)
+
+    def __repr__(self) -> str:
+        if self._compiled is None:
+            return f"<Model {self.name!r} closed>"
+        return (
+            f"<Model {self.name!r} {self.input.width}x{self.input.height} "
+            f"{self.keypoints.name} {self.precision} {self.isa} threads={self.threads}>"
+        )
+
+
+def _rebuild(model_file: ModelFile, options: dict[str, Any]) -> Model:
+    return Model(model_file, **options)

@@ -1,0 +1,200 @@
+"""The model file: a safetensors file with one JSON document. docs/model-file.md describes it.
+
+:func:`read` and :func:`write` are each other's inverse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import _model_document, keypoints, safetensors_file
+from lpn_core._model_document import ModelFileError
+from lpn_core.graph_spec import GraphSpec
+from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance, SelfTest
+from lpn_core.safetensors_file import StoredTensor
+
+__all__ = [
+    "DecodeSpec",
+    "InputSpec",
+    "ModelFile",
+    "ModelFileError",
+    "Provenance",
+    "SelfTest",
+    "read",
+    "write",
+]
+
+_DOCUMENT_KEY = "lpn_core"
+_DIGEST_KEY = "lpn_core_sha256"
+_SELF_TEST_TENSOR = "self_test.crops"
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of a model file.
+
+    Attributes:
+        name: of the model.
+        graph: the network, BatchNorm folded.
+        input: how its input is made.
+        decode: how its heatmaps become coordinates.
+        keypoints: name of the keypoint set of its output channels.
+        provenance: where the weights come from.
+        self_test: what ``lpn verify`` runs.
+        weights: float32 arrays called ``<node>.<weight>``.
+    """
+
+    name: str
+    graph: GraphSpec
+    input: InputSpec
+    decode: DecodeSpec
+    keypoints: str
+    provenance: Provenance
+    self_test: SelfTest
+    weights: dict[str, NDArray[np.float32]]
+
+
+def read(path: str | os.PathLike[str]) -> ModelFile:
+    """Reads a model file.
+
+    Raises:
+        ModelFileError: not a model file, damaged, or fields missing (all of them are listed).
+        OSError: the file cannot be read.
+    """
+    try:
+        tensors, metadata = safetensors_file.read(path)
+        return _decode(tensors, metadata)
+    except safetensors_file.SafetensorsError as error:
+        raise ModelFileError(str(error)) from None
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from None
+
+
+def write(path: str | os.PathLike[str], model_file: ModelFile, dtype: str = "float32") -> None:
+    """Writes a model file, all of it or nothing.
+
+    Args:
+        path: the file to make or replace.
+        model_file: its content.
+        dtype: "float32", or "bfloat16" to round the weights of two and more axes to nearest even.
+            Its self-test must be that of the rounded weights: ``convert.make_model_file`` takes
+            the same ``dtype``.
+
+    Raises:
+        ModelFileError: the content is not consistent.
+        OSError: the folder is missing or not writable.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; wanted one of {', '.join(DTYPES)}")
+    document = json.dumps(_model_document.dump(model_file), ensure_ascii=False, allow_nan=False)
+    tensors = {
+        name: StoredTensor.from_array(array, bfloat16=stores_as_bfloat16(array, dtype))
+        for name, array in model_file.weights.items()
+    }
+    tensors[_SELF_TEST_TENSOR] = StoredTensor.from_array(model_file.self_test.crops)
+    metadata = {_DOCUMENT_KEY: document, _DIGEST_KEY: _digest(document, tensors)}
+    _decode(tensors, metadata)
+    safetensors_file.write(path, tensors, metadata)
+
+
+def stores_as_bfloat16(array: NDArray[np.float32], dtype: str) -> bool:
+    """Whether ``dtype`` rounds this weight: matrices and kernels; vectors weigh next to nothing."""
+    return dtype == "bfloat16" and array.ndim >= 2
+
+
+def round_weights(
+    weights: Mapping[str, NDArray[np.float32]], dtype: str
+) -> dict[str, NDArray[np.float32]]:
+    """The weights as a file written with ``dtype`` gives them back."""
+    return {
+        name: StoredTensor.from_array(array, bfloat16=stores_as_bfloat16(array, dtype)).to_array()
+        for name, array in weights.items()
+    }
+
+
+def _digest(document: str, tensors: Mapping[str, StoredTensor]) -> str:
+    """SHA-256 of the document and of every tensor by name; their order in the file is free."""
+    digest = hashlib.sha256(document.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.data)
+    return digest.hexdigest()
+
+
+def _decode(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) -> ModelFile:
+    document = metadata.get(_DOCUMENT_KEY)
+    if document is None:
+        raise ModelFileError(
+            f"a safetensors file without the metadata key {_DOCUMENT_KEY!r}: bare weights, not a "
+            "model file; `lpn convert` makes a model file of a checkpoint"
+        )
+    fields = _model_document.load(document)
+    digest = metadata.get(_DIGEST_KEY)
+    if digest is None:
+        raise ModelFileError(f"the metadata key {_DIGEST_KEY!r} is missing")
+    if digest != _digest(document, tensors):
+        raise ModelFileError(
+            f"the content does not have the SHA-256 that {_DIGEST_KEY!r} says: "
+            "the file is damaged; get it anew"
+        )
+    weights = _decode_weights(fields.graph, tensors)
+    crops = _decode_crops(fields.input, tensors)
+    joints = len(keypoints.get(fields.keypoints))
+    if fields.self_test_keypoints.shape != (2, joints, 2):
+        raise ModelFileError(
+            f"self_test.keypoints are {fields.self_test_keypoints.shape}; "
+            f"wanted {(2, joints, 2)} for {fields.keypoints!r}"
+        )
+    values = {f.name: getattr(fields, f.name) for f in dataclasses.fields(fields)}
+    self_test = SelfTest(crops, values.pop("self_test_keypoints"))
+    return ModelFile(**values, self_test=self_test, weights=weights)
+
+
+def _decode_weights(
+    graph: GraphSpec, tensors: Mapping[str, StoredTensor]
+) -> dict[str, NDArray[Any]]:
+    wanted = graph.weight_names()
+    twice = sorted({name for name in wanted if wanted.count(name) > 1})
+    missing = [name for name in wanted if name not in tensors]
+    left_over = sorted(set(tensors) - set(wanted) - {_SELF_TEST_TENSOR})
+    wrong = [
+        f"{name} ({tensors[name].dtype})"
+        for name in wanted
+        if name in tensors and tensors[name].dtype not in ("F32", "BF16")
+    ]
+    problems = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (
+            ("tensors of two weights", twice),
+            ("missing tensors", missing),
+            ("left-over tensors", left_over),
+            ("tensors that are not F32 or BF16", wrong),
+        )
+        if names
+    ]
+    if problems:
+        raise ModelFileError("; ".join(problems))
+    return {name: tensors[name].to_array() for name in wanted}
+
+
+def _decode_crops(spec: InputSpec, tensors: Mapping[str, StoredTensor]) -> NDArray[np.uint8]:
+    stored = tensors.get(_SELF_TEST_TENSOR)
+    if stored is None:
+        raise ModelFileError(f"the tensor {_SELF_TEST_TENSOR!r} is missing")
+    shape = (2, spec.height, spec.width, 3)
+    if stored.dtype != "U8" or stored.shape != shape:
+        raise ModelFileError(
+            f"{_SELF_TEST_TENSOR} is {stored.dtype} {stored.shape}; wanted U8 {shape}"
+        )
+    return stored.to_array()

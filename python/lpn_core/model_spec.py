@@ -1,0 +1,134 @@
+"""What a model file says beside its graph: input, decode, provenance, self-test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANNEL_ORDERS = ("rgb", "bgr")
+DECODE_KINDS = ("soft_argmax", "argmax")
+# More than any crop needs; keeps a damaged size from allocating the machine away.
+_MAX_INPUT = 4096
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """How a person's box becomes the network's input.
+
+    Attributes:
+        height: of the crop, in pixels.
+        width: of the crop, in pixels.
+        channel_order: the order in which the network wants its channels, "rgb" or "bgr".
+        mean: per network channel, of values in [0, 1]; subtracted.
+        std: per network channel; divided by.
+        padding: the box, grown to the crop's aspect ratio, is enlarged by this factor.
+        affine: "center": the box's centre goes to (width / 2, height / 2).
+    """
+
+    channel_order: str
+    height: int = 256
+    width: int = 192
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    padding: float = 1.25
+    affine: str = "center"
+
+    def __post_init__(self) -> None:
+        if self.channel_order not in CHANNEL_ORDERS:
+            raise ValueError(f"channel_order is {self.channel_order!r}; wanted 'rgb' or 'bgr'")
+        for name, size in (("height", self.height), ("width", self.width)):
+            if not 1 <= size <= _MAX_INPUT:
+                raise ValueError(f"input {name} is {size}; wanted 1 to {_MAX_INPUT}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(isfinite, values)):
+                raise ValueError(f"input {name} is {list(values)}; wanted three finite numbers")
+        if min(self.std) <= 0:
+            raise ValueError(f"input std is {list(self.std)}; wanted positive numbers")
+        if not (isfinite(self.padding) and self.padding > 0):
+            raise ValueError(f"input padding is {self.padding}; wanted a positive number")
+        if self.affine != "center":
+            raise ValueError(f"input affine is {self.affine!r}; wanted 'center'")
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """A uint8 value v becomes v * scale + shift, per network channel."""
+        return tuple(1.0 / (255.0 * std) for std in self.std)
+
+    @property
+    def shift(self) -> tuple[float, ...]:
+        """See :attr:`scale`."""
+        return tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
+
+    def channel_map(self, order: str) -> tuple[int, int, int]:
+        """For pixels in ``order``: network channel c is pixel channel ``channel_map[c]``."""
+        return (0, 1, 2) if order == self.channel_order else (2, 1, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeSpec:
+    """How heatmaps become coordinates; the defaults are the published ones.
+
+    Attributes:
+        kind: "soft_argmax" or "argmax".
+        beta: of the soft-argmax; None for argmax.
+        quarter_step: whether the classic quarter-pixel step follows.
+        flip_shift: pixels by which the flip test shifts mirrored heatmaps to the right.
+    """
+
+    kind: str = "soft_argmax"
+    beta: float | None = 160.0
+    quarter_step: bool = True
+    flip_shift: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in DECODE_KINDS:
+            raise ValueError(f"decode kind is {self.kind!r}; wanted 'soft_argmax' or 'argmax'")
+        if self.kind == "argmax" and self.beta is not None:
+            raise ValueError(f"decode beta is {self.beta}; wanted null (None) for argmax")
+        if self.kind == "soft_argmax" and not (
+            self.beta is not None and isfinite(self.beta) and self.beta > 0
+        ):
+            raise ValueError(f"decode beta is {self.beta}; wanted a positive number")
+        if self.flip_shift < 0:
+            raise ValueError(f"decode flip_shift is {self.flip_shift}; wanted 0 or more pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where weights come from; None where it is not known.
+
+    Attributes:
+        architecture: the builder's name, such as "lpn50".
+        training_data: what it was trained on.
+        ap: COCO keypoint AP without flip test, in [0, 1]; ``notes`` say on what.
+        ap_flip: the same with flip test.
+        source_sha256: of the checkpoint it was made from.
+        notes: anything else a user should know.
+    """
+
+    architecture: str | None = None
+    training_data: str | None = None
+    ap: float | None = None
+    ap_flip: float | None = None
+    source_sha256: str | None = None
+    notes: str | None = None
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Two crops and where the model finds the joints in them.
+
+    Attributes:
+        crops: (2, H, W, 3) uint8, RGB.
+        keypoints: (2, K, 2) float64, x and y in crop pixels, by beta-Soft-Argmax without the
+            quarter step: that is continuous in the heatmaps, so that it agrees on every machine.
+    """
+
+    crops: NDArray[np.uint8]
+    keypoints: NDArray[np.float64]

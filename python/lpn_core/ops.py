@@ -1,0 +1,252 @@
+"""Every kernel as a function of arrays.
+
+Arrays are C-contiguous float32 in NHWC, weights in PyTorch's layouts, as NumPy arrays or anything
+that exports DLPack on the CPU; another dtype is a TypeError, another layout a ValueError. ``isa``
+is "auto" or one of ``lpn_core.supported_isas()``; ``activation`` is "none", "relu" or "relu6".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import _core
+from lpn_core._arrays import as_array, check_array
+
+__all__ = [
+    "channel_mean",
+    "conv2d",
+    "crop_affine",
+    "depthwise_conv2d",
+    "gc_pool",
+    "gc_transform",
+    "group_deconv2d",
+    "max_pool2d",
+    "pointwise_conv2d",
+    "se_gate",
+]
+
+
+def _float(value: object, name: str, shape: str) -> NDArray[np.float32]:
+    return check_array(value, name, np.float32, shape)
+
+
+def _optional(value: object | None, name: str, shape: str) -> NDArray[np.float32] | None:
+    return None if value is None else _float(value, name, shape)
+
+
+def conv2d(
+    x: object,
+    w: object,
+    b: object | None = None,
+    residual: object | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    activation: str = "none",
+    isa: str = "auto",
+) -> NDArray[np.float32]:
+    """Dense convolution: act(x * w + b + residual).
+
+    Args:
+        x: (N, H, W, C).
+        w: (O, C, kh, kw).
+        b: (O,).
+        residual: of the result's shape.
+
+    Returns:
+        (N, h, w, O), h = (H + 2 padding - kh) // stride + 1.
+    """
+    return _core.conv2d(
+        _float(x, "x", "(N, H, W, C)"),
+        _float(w, "w", "(O, C, kh, kw)"),
+        _optional(b, "b", "(O,)"),
+        _optional(residual, "residual", "(N, h, w, O)"),
+        stride,
+        padding,
+        activation,
+        isa,
+    )
+
+
+def pointwise_conv2d(
+    x: object,
+    w: object,
+    b: object | None = None,
+    scale: object | None = None,
+    residual: object | None = None,
+    activation: str = "none",
+    isa: str = "auto",
+) -> NDArray[np.float32]:
+    """1x1 convolution: act((x w^T + b) * scale + residual).
+
+    Args:
+        x: (N, H, W, C).
+        w: (O, C).
+        b: (O,).
+        scale: (O,).
+        residual: (N, H, W, O).
+    """
+    return _core.pointwise_conv2d(
+        _float(x, "x", "(N, H, W, C)"),
+        _float(w, "w", "(O, C)"),
+        _optional(b, "b", "(O,)"),
+        _optional(scale, "scale", "(O,)"),
+        _optional(residual, "residual", "(N, H, W, O)"),
+        activation,
+        isa,
+    )
+
+
+def depthwise_conv2d(
+    x: object,
+    w: object,
+    b: object | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    activation: str = "none",
+    isa: str = "auto",
+) -> NDArray[np.float32]:
+    """Depthwise convolution: x (N, H, W, C), w (C, 1, kh, kw), b (C,) -> (N, h, w, C)."""
+    return _core.depthwise_conv2d(
+        _float(x, "x", "(N, H, W, C)"),
+        _float(w, "w", "(C, 1, kh, kw)"),
+        _optional(b, "b", "(C,)"),
+        stride,
+        padding,
+        activation,
+        isa,
+    )
+
+
+def group_deconv2d(
+    x: object,
+    w: object,
+    b: object | None = None,
+    stride: int = 2,
+    padding: int = 0,
+    groups: int = 1,
+    activation: str = "none",
+    isa: str = "auto",
+) -> NDArray[np.float32]:
+    """Grouped transposed convolution.
+
+    Args:
+        x: (N, H, W, C).
+        w: (C, O / groups, kh, kw).
+        b: (O,).
+
+    Returns:
+        (N, h, w, O), h = (H - 1) stride - 2 padding + kh.
+    """
+    return _core.group_deconv2d(
+        _float(x, "x", "(N, H, W, C)"),
+        _float(w, "w", "(C, O / groups, kh, kw)"),
+        _optional(b, "b", "(O,)"),
+        stride,
+        padding,
+        groups,
+        activation,
+        isa,
+    )
+
+
+def max_pool2d(
+    x: object, kernel: int, stride: int, padding: int = 0, isa: str = "auto"
+) -> NDArray[np.float32]:
+    """Maximum over kernel x kernel windows: (N, H, W, C) -> (N, h, w, C); padding never wins."""
+    return _core.max_pool2d(_float(x, "x", "(N, H, W, C)"), kernel, stride, padding, isa)
+
+
+def gc_pool(x: object, w: object, isa: str = "auto") -> NDArray[np.float32]:
+    """Mean over positions weighted by softmax(x . w): x (N, H, W, C), w (C,) -> (N, C)."""
+    return _core.gc_pool(_float(x, "x", "(N, H, W, C)"), _float(w, "w", "(C,)"), isa)
+
+
+def gc_transform(
+    context: object,
+    w1: object,
+    b1: object,
+    norm_w: object,
+    norm_b: object,
+    w2: object,
+    b2: object,
+    epsilon: float = 1e-5,
+    isa: str = "auto",
+) -> NDArray[np.float32]:
+    """w2 relu(layer_norm(w1 context + b1)) + b2.
+
+    Args:
+        context: (N, C).
+        w1: (h, C).
+        b1: (h,), as are ``norm_w`` and ``norm_b``.
+        w2: (O, h).
+        b2: (O,).
+
+    Returns:
+        (N, O).
+    """
+    return _core.gc_transform(
+        _float(context, "context", "(N, C)"),
+        _float(w1, "w1", "(h, C)"),
+        _float(b1, "b1", "(h,)"),
+        _float(norm_w, "norm_w", "(h,)"),
+        _float(norm_b, "norm_b", "(h,)"),
+        _float(w2, "w2", "(O, h)"),
+        _float(b2, "b2", "(O,)"),
+        epsilon,
+        isa,
+    )
+
+
+def channel_mean(x: object, isa: str = "auto") -> NDArray[np.float32]:
+    """Mean over positions: x (N, H, W, C) -> (N, C)."""
+    return _core.channel_mean(_float(x, "x", "(N, H, W, C)"), isa)
+
+
+def se_gate(mean: object, w1: object, w2: object, isa: str = "auto") -> NDArray[np.float32]:
+    """sigmoid(w2 relu(w1 mean)): mean (N, C), w1 (h, C), w2 (C, h) -> (N, C)."""
+    return _core.se_gate(
+        _float(mean, "mean", "(N, C)"),
+        _float(w1, "w1", "(h, C)"),
+        _float(w2, "w2", "(C, h)"),
+        isa,
+    )
+
+
+def crop_affine(
+    image: object,
+    matrices: object,
+    height: int,
+    width: int,
+    channel_map: tuple[int, int, int] = (0, 1, 2),
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    isa: str = "auto",
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Samples affine crops of an image, bilinearly and with zeros outside it.
+
+    Args:
+        image: (H, W, 3) uint8; rows may be padded, the inner two axes are contiguous.
+        matrices: (N, 2, 3) float64, destination pixel (x, y, 1) -> source pixel.
+        height: of each crop.
+        width: of each crop.
+        channel_map: crop channel c is image channel ``channel_map[c]``.
+        scale: per crop channel; v * scale + shift is returned.
+        shift: per crop channel.
+        threads: that work on it.
+
+    Returns:
+        (N, height, width, 3) float32.
+    """
+    return _core.crop_affine(
+        as_array(image, "image"),
+        check_array(matrices, "matrices", np.float64, "(N, 2, 3)"),
+        height,
+        width,
+        channel_map,
+        scale,
+        shift,
+        isa,
+        threads,
+    )

@@ -1,0 +1,204 @@
+"""The result: the people of one image, their joints and how sure the model is of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core._files import write_atomically
+from lpn_core.keypoints import KeypointSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Joints that the official evaluation counts towards a person's score.
+_COUNTED_SCORE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """One person.
+
+    Attributes:
+        keypoints: (K, 2) float32, x and y in image pixels.
+        raw_scores: (K,) float32, the heatmaps' values at the joints.
+        box: (4,) float64, x, y, width, height in image pixels.
+        box_score: of the detection, 1 where none was given.
+        keypoint_set: names and skeleton of the K joints.
+    """
+
+    keypoints: NDArray[np.float32]
+    raw_scores: NDArray[np.float32]
+    box: NDArray[np.float64]
+    box_score: float
+    keypoint_set: KeypointSet
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(K,) float32: ``raw_scores`` clipped to [0, 1]."""
+        return np.clip(self.raw_scores, 0.0, 1.0)
+
+    @property
+    def score(self) -> float:
+        """Box score times the mean of the raw joint scores above 0.2, as COCO results carry it."""
+        counted = self.raw_scores[self.raw_scores > np.float32(_COUNTED_SCORE)]
+        return float(self.box_score * counted.mean(dtype=np.float64)) if counted.size else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The person as JSON takes it; coordinates of a joint that is NaN are None."""
+        joints = zip(self.keypoint_set.names, self.keypoints, self.scores, strict=True)
+        return {
+            "box": [float(value) for value in self.box],
+            "box_score": float(self.box_score),
+            "score": self.score,
+            "keypoints": [
+                {"name": name, "x": _finite(x), "y": _finite(y), "score": float(score)}
+                for name, (x, y), score in joints
+            ],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The people of one image, in the order of their boxes.
+
+    ``poses[i]`` is a :class:`Pose`; ``poses[a:b]`` and ``poses[mask]`` are ``Poses``.
+
+    Attributes:
+        keypoints: (N, K, 2) float32, x and y in image pixels.
+        raw_scores: (N, K) float32, the heatmaps' values at the joints.
+        boxes: (N, 4) float64, x, y, width, height in image pixels.
+        box_scores: (N,) float64, 1 where none were given.
+        keypoint_set: names and skeleton of the K joints.
+    """
+
+    keypoints: NDArray[np.float32]
+    raw_scores: NDArray[np.float32]
+    boxes: NDArray[np.float64]
+    box_scores: NDArray[np.float64]
+    keypoint_set: KeypointSet
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(N, K) float32: ``raw_scores`` clipped to [0, 1]."""
+        return np.clip(self.raw_scores, 0.0, 1.0)
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __iter__(self) -> Iterator[Pose]:
+        return (self[index] for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Pose: ...
+    @overload
+    def __getitem__(self, index: slice | NDArray[Any] | list[int]) -> Poses: ...
+
+    def __getitem__(self, index: int | slice | NDArray[Any] | list[int]) -> Pose | Poses:
+        if isinstance(index, int | np.integer):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"pose {index} of {len(self)}")
+            return Pose(
+                self.keypoints[index],
+                self.raw_scores[index],
+                self.boxes[index],
+                float(self.box_scores[index]),
+                self.keypoint_set,
+            )
+        return Poses(
+            self.keypoints[index],
+            self.raw_scores[index],
+            self.boxes[index],
+            self.box_scores[index],
+            self.keypoint_set,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Poses of {len(self)} people, {self.keypoint_set.name}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The people as JSON takes them."""
+        return {
+            "keypoint_set": self.keypoint_set.name,
+            "people": [person.to_dict() for person in self],
+        }
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+        """The people as entries of a COCO keypoint results file.
+
+        The score is the box score times the mean of the raw joint scores above 0.2; each joint is
+        x, y and its raw score. A joint that is NaN is (0, 0) with score 0.
+        """
+        triples = np.concatenate(
+            [self.keypoints.astype(np.float64), self.raw_scores[..., None]], axis=2
+        )
+        triples[~np.isfinite(triples).all(axis=2)] = 0.0
+        return [
+            {
+                "image_id": image_id,
+                "category_id": category_id,
+                "keypoints": triples[index].reshape(-1).tolist(),
+                "score": person.score,
+                "bbox": self.boxes[index].tolist(),
+            }
+            for index, person in enumerate(self)
+        ]
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """One row per joint: person, keypoint, x, y, score, box_score.
+
+        Args:
+            path: a file to write, too (all of it or nothing).
+
+        Returns:
+            The text.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["person", "keypoint", "x", "y", "score", "box_score"])
+        for index, person in enumerate(self):
+            for name, (x, y), score in zip(
+                self.keypoint_set.names, person.keypoints, person.scores, strict=True
+            ):
+                row = [f"{value:.6g}" for value in (x, y, score, person.box_score)]
+                writer.writerow([index, name, *row])
+        if path is not None:
+            write_atomically(path, [text.getvalue().encode()])
+        return text.getvalue()
+
+    def draw(
+        self,
+        image: object,
+        *,
+        threshold: float = 0.2,
+        order: str | None = None,
+        exif: bool = True,
+    ) -> Image:
+        """Draws the skeletons onto a copy of the image.
+
+        The body's left side is drawn in one colour, its right side in another, all else in a third.
+
+        Args:
+            image: as for ``PoseEstimator``; usually the same.
+            threshold: joints with a lower score, and their limbs, are left out.
+            order: of an array's channels, "rgb" or "bgr".
+            exif: whether a file's EXIF orientation is applied; as it was for the poses.
+
+        Returns:
+            An RGB image of PIL's.
+        """
+        from lpn_core.draw import draw_poses
+
+        return draw_poses(self, image, threshold=threshold, order=order, exif=exif)
+
+
+def _finite(value: np.float32) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,175 @@
+"""From a person's box to the network's input, and from its coordinates back to the image.
+
+The convention is that of the LPN and SimpleBaseline code ("center"): the box's centre goes to
+(W / 2, H / 2) of a W x H raster, for the input crop and for the heatmaps alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import _core
+from lpn_core.model_spec import InputSpec
+
+# Sources beyond this lose the fractions of a pixel in float64 and mean nothing in an image.
+_MAX_COORDINATE = 1e9
+BOX_FORMATS = ("xywh", "xyxy")
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The parts of an image that are shown to the network, one per person.
+
+    Attributes:
+        centers: (N, 2) float64, x and y in image pixels.
+        sizes: (N, 2) float64, width and height in image pixels, grown and padded.
+    """
+
+    centers: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def __getitem__(self, index: slice) -> Regions:
+        return Regions(self.centers[index], self.sizes[index])
+
+    def matrices(self, height: int, width: int) -> NDArray[np.float64]:
+        """(N, 2, 3): maps (x, y, 1) of a height x width raster over the region to the image."""
+        result = np.zeros((len(self), 2, 3))
+        scales = self.sizes / (width, height)
+        result[:, 0, 0] = scales[:, 0]
+        result[:, 1, 1] = scales[:, 1]
+        result[:, :, 2] = self.centers - scales * (width / 2, height / 2)
+        return result
+
+    def to_image(
+        self, coordinates: NDArray[np.floating[Any]], height: int, width: int
+    ) -> NDArray[np.float64]:
+        """Maps (N, K, 2) x, y of a height x width raster over the regions to image pixels."""
+        scales = self.sizes / (width, height)
+        offsets = np.asarray(coordinates, np.float64) - (width / 2, height / 2)
+        return offsets * scales[:, None, :] + self.centers[:, None, :]
+
+
+def check_boxes(
+    boxes: object, box_format: str = "xywh"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Checks boxes given by a caller.
+
+    Args:
+        boxes: (N, 4), or (N, 5) with a score in the last column; N may be 0.
+        box_format: "xywh" (corner and size, as COCO) or "xyxy" (two corners).
+
+    Returns:
+        (N, 4) float64 x, y, width, height and (N,) float64 scores (1 where none were given).
+
+    Raises:
+        ValueError: another shape; or a box that is not finite, or not of positive size: the
+            message names its row.
+        TypeError: not numbers.
+    """
+    if box_format not in BOX_FORMATS:
+        raise ValueError(f"box_format is {box_format!r}; wanted 'xywh' or 'xyxy'")
+    array = _box_array(boxes)
+    result = array[:, :4].copy()
+    scores = array[:, 4].copy() if array.shape[1] == 5 else np.ones(len(array))
+    if box_format == "xyxy":
+        result[:, 2:] -= result[:, :2]
+    with np.errstate(invalid="ignore"):
+        finite = (np.abs(array) < _MAX_COORDINATE).all(axis=1)
+        positive = (result[:, 2:] > 0).all(axis=1)
+    for ok, wanted in (
+        (finite, f"finite numbers within {_MAX_COORDINATE:.0e}"),
+        (positive, "a positive width and height"),
+    ):
+        if not ok.all():
+            row = int(np.argmin(ok))
+            raise ValueError(
+                f"boxes[{row}] is {array[row].tolist()} ({box_format}); wanted {wanted}"
+            )
+    return result, scores
+
+
+def _box_array(boxes: object) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(boxes)
+    except ValueError:
+        raise ValueError(
+            "boxes have rows of different lengths; wanted 4, or 5 with scores"
+        ) from None
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"boxes are {array.dtype}; wanted numbers (N, 4), or (N, 5) with scores")
+    if array.size == 0 and array.ndim <= 2:
+        return np.zeros((0, array.shape[1] if array.shape[-1:] == (5,) else 4))
+    if array.ndim != 2 or array.shape[1] not in (4, 5):
+        hint = "; one box is [[x, y, w, h]]" if array.ndim == 1 else ""
+        raise ValueError(
+            f"boxes have shape {array.shape}; wanted (N, 4), or (N, 5) with scores{hint}"
+        )
+    return array.astype(np.float64)
+
+
+def clip_box(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+    """Clips (N, 4) xywh boxes to an image, as the official evaluation does with ground truth.
+
+    The far corner is the last pixel, hence the subtracted ones; sizes may become 0 or less.
+    """
+    x1 = np.maximum(0, boxes[:, 0])
+    y1 = np.maximum(0, boxes[:, 1])
+    x2 = np.minimum(width - 1, x1 + np.maximum(0, boxes[:, 2] - 1))
+    y2 = np.minimum(height - 1, y1 + np.maximum(0, boxes[:, 3] - 1))
+    return np.stack([x1, y1, x2 - x1, y2 - y1], axis=1)
+
+
+def regions(boxes: NDArray[np.float64], spec: InputSpec) -> Regions:
+    """The region shown for each (N, 4) xywh box: grown to the input's aspect ratio, then padded."""
+    sizes = boxes[:, 2:].astype(np.float64)
+    aspect = spec.width / spec.height
+    wide = sizes[:, 0] > aspect * sizes[:, 1]
+    grown = np.where(
+        wide[:, None],
+        np.stack([sizes[:, 0], sizes[:, 0] / aspect], axis=1),
+        np.stack([sizes[:, 1] * aspect, sizes[:, 1]], axis=1),
+    )
+    return Regions(boxes[:, :2] + boxes[:, 2:] / 2, grown * spec.padding)
+
+
+def crop(
+    image: NDArray[np.uint8],
+    order: str,
+    where: Regions,
+    spec: InputSpec,
+    *,
+    threads: int = 1,
+    isa: str | None = None,
+) -> NDArray[np.float32]:
+    """Cuts and normalises the network's input.
+
+    Args:
+        image: (H, W, 3) uint8.
+        order: of its channels, "rgb" or "bgr".
+        where: N regions.
+        spec: of the model.
+        threads: that work on it.
+        isa: instruction set; None for the best one.
+
+    Returns:
+        (N, height, width, 3) float32 in the network's own channel order; outside the image the
+        pixels are black (before normalisation).
+    """
+    return _core.crop_affine(
+        image,
+        where.matrices(spec.height, spec.width),
+        spec.height,
+        spec.width,
+        spec.channel_map(order),
+        spec.scale,
+        spec.shift,
+        "auto" if isa is None else isa,
+        threads,
+    )

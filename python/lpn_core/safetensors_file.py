@@ -1,0 +1,245 @@
+"""The safetensors container: 8 bytes of header length, a JSON header, tensors without gaps.
+
+Reader and writer of one file; tests hold both to the ``safetensors`` package.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core._files import write_atomically
+
+# The same bound as the safetensors package: a damaged length must not allocate the machine away.
+_MAX_HEADER_BYTES = 100_000_000
+# A zip archive (torch.save) and pickles of protocol 2 to 5.
+_PICKLE_MARKS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+
+
+class SafetensorsError(ValueError):
+    """A file that is not a well-formed safetensors file."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor as it lies in a file.
+
+    Attributes:
+        dtype: the name that safetensors gives its type, such as "F32".
+        shape: of the tensor.
+        data: its little-endian bytes in C order.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: memoryview
+
+    @classmethod
+    def from_array(cls, array: NDArray[Any], *, bfloat16: bool = False) -> StoredTensor:
+        """Stores an array; ``bfloat16`` rounds float32 to nearest, ties to even."""
+        array = np.asarray(array, order="C")
+        shape = array.shape
+        if bfloat16:
+            name, array = "BF16", _round_to_bfloat16(array)
+        else:
+            little = array.dtype.newbyteorder("<")
+            name = next((n for n, d in _DTYPES.items() if d == little and n != "BF16"), "")
+            if not name:
+                raise TypeError(f"safetensors has no type for {array.dtype}")
+            array = array.astype(little, copy=False)
+        return cls(name, shape, memoryview(array.tobytes()))
+
+    def to_array(self) -> NDArray[Any]:
+        """The tensor as an array of its own; BF16 becomes float32, exactly."""
+        array: NDArray[Any] = np.frombuffer(self.data, _DTYPES[self.dtype]).reshape(self.shape)
+        if self.dtype == "BF16":
+            bits: NDArray[np.uint32] = array.astype(np.uint32) << np.uint32(16)
+            return bits.view(np.float32)
+        return array.astype(array.dtype.newbyteorder("="))
+
+
+def _round_to_bfloat16(array: NDArray[Any]) -> NDArray[np.uint16]:
+    if array.dtype != np.float32:
+        raise TypeError(f"only float32 can be stored as bfloat16, not {array.dtype}")
+    bits = array.reshape(-1).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    # Rounding could carry a NaN into infinity; it stays a (quiet) NaN.
+    return np.where(np.isnan(array.reshape(-1)), (bits >> 16) | 0x40, rounded).astype("<u2")
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    """Reads a safetensors file.
+
+    Returns:
+        The tensors by name and the metadata.
+
+    Raises:
+        SafetensorsError: not a safetensors file, or a damaged one; says what is wrong where.
+        OSError: the file cannot be read.
+    """
+    content = Path(path).read_bytes()
+    try:
+        return _parse(memoryview(content))
+    except SafetensorsError as error:
+        raise SafetensorsError(f"{os.fspath(path)}: {error}") from None
+
+
+def _parse(content: memoryview) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > _MAX_HEADER_BYTES or 8 + length > len(content):
+        # Only now: the first bytes of a sound file are its header's length, and may be any.
+        if bytes(content[:2]) in _PICKLE_MARKS:
+            raise SafetensorsError(
+                "this is a pickle or a PyTorch checkpoint, not a safetensors file; "
+                "`lpn convert` makes a model file of a checkpoint"
+            )
+        if len(content) < 8:
+            raise SafetensorsError(
+                f"the file has {len(content)} bytes; a safetensors file starts with an 8-byte "
+                "length"
+            )
+        raise SafetensorsError(
+            f"the header length at byte 0 is {length}, but the file has {len(content)} bytes; "
+            "it is truncated or not a safetensors file"
+        )
+    header = _parse_header(bytes(content[8 : 8 + length]))
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise SafetensorsError("__metadata__ is not an object of strings")
+    data = content[8 + length :]
+    tensors = {name: _parse_tensor(name, entry, data) for name, entry in header.items()}
+    _check_coverage(header, len(data))
+    return tensors, metadata
+
+
+def _parse_header(header: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(header.decode("utf-8"), object_pairs_hook=_unique_object)
+    except UnicodeDecodeError as error:
+        raise SafetensorsError(f"the header is not UTF-8 at byte {8 + error.start}") from None
+    except json.JSONDecodeError as error:
+        raise SafetensorsError(
+            f"the header is not JSON at byte {8 + error.pos}: {error.msg}"
+        ) from None
+    except SafetensorsError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise SafetensorsError(f"the header cannot be read: {error}") from None
+    if not isinstance(document, dict):
+        raise SafetensorsError(f"the header is a JSON {type(document).__name__}, not an object")
+    return document
+
+
+def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SafetensorsError(f"the header holds {twice!r} twice")
+    return result
+
+
+def _parse_tensor(name: str, entry: object, data: memoryview) -> StoredTensor:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise SafetensorsError(f"tensor {name!r}: wanted exactly dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise SafetensorsError(
+            f"tensor {name!r}: unknown dtype {dtype!r}; known: {', '.join(_DTYPES)}"
+        )
+    if not _are_sizes(shape):
+        raise SafetensorsError(f"tensor {name!r}: shape {shape!r} is not a list of sizes")
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise SafetensorsError(f"tensor {name!r}: data_offsets {offsets!r} are not [begin, end]")
+    begin, end = offsets
+    if end > len(data):
+        raise SafetensorsError(
+            f"tensor {name!r}: ends at byte {end} of the data, which has {len(data)} bytes; "
+            "the file is truncated"
+        )
+    wanted = math.prod(shape) * _DTYPES[dtype].itemsize
+    if end - begin != wanted:
+        raise SafetensorsError(
+            f"tensor {name!r}: {dtype} {tuple(shape)} takes {wanted} bytes, "
+            f"data_offsets {offsets} hold {end - begin}"
+        )
+    return StoredTensor(dtype, tuple(shape), data[begin:end])
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
+
+
+def _check_coverage(header: Mapping[str, Any], size: int) -> None:
+    position = 0
+    entries = sorted((entry["data_offsets"], name) for name, entry in header.items())
+    for (begin, end), name in entries:
+        if begin != position:
+            what = "overlaps the tensor before it" if begin < position else "leaves a gap before it"
+            raise SafetensorsError(
+                f"tensor {name!r} {what}: begins at byte {begin} of the data, wanted {position}"
+            )
+        position = end
+    if position != size:
+        raise SafetensorsError(
+            f"the tensors end at byte {position} of the data, which has {size} bytes"
+        )
+
+
+def write(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, StoredTensor],
+    metadata: Mapping[str, str],
+) -> None:
+    """Writes a safetensors file, all of it or nothing.
+
+    Raises:
+        OSError: the folder is missing or not writable.
+    """
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    # Wide types first, as the safetensors package does: every tensor is aligned to its item size.
+    names = sorted(tensors, key=lambda name: (-_DTYPES[tensors[name].dtype].itemsize, name))
+    position = 0
+    for name in names:
+        tensor = tensors[name]
+        end = position + tensor.data.nbytes
+        header[name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [position, end],
+        }
+        position = end
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+
+    def chunks() -> Iterator[bytes | memoryview]:
+        yield len(encoded).to_bytes(8, "little")
+        yield encoded
+        for name in names:
+            yield tensors[name].data
+
+    write_atomically(path, chunks())
