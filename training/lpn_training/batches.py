@@ -1,0 +1,152 @@
+"""Training batches: drawn crops, augmented views, targets and the teacher's heatmaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lpn_training.config import Config
+from lpn_training.data.augment import (
+    ViewMaps,
+    disturb,
+    map_keypoints,
+    normalise,
+    random_maps,
+    sample_views,
+    swap_sides,
+)
+from lpn_training.data.crops import load_crops
+from lpn_training.data.targets import confident_targets, gaussian_targets
+from lpn_training.teacher import (
+    TEACHER_HEIGHT,
+    TEACHER_WIDTH,
+    Opinion,
+    judge_labels,
+    load_teacher,
+    recall_opinion,
+    run_teacher,
+)
+
+STRIDE = 4  # input pixels per heatmap pixel
+
+
+class Batch(NamedTuple):
+    """One step's data, all on the training device.
+
+    Attributes:
+        views: (N, 3, H, W) float32 normalised RGB, channels_last.
+        targets: (N, K, H / 4, W / 4) float32.
+        weights: (N, K) float32, 0 for joints without a label.
+        taught: (N, K, H / 4, W / 4) float32 of the teacher, or None.
+    """
+
+    views: Tensor
+    targets: Tensor
+    weights: Tensor
+    taught: Tensor | None
+
+
+def find_shards(names: tuple[str, ...]) -> list[Path]:
+    """Tar files named directly or inside named folders, in a fixed order."""
+    shards: list[Path] = []
+    for name in names:
+        path = Path(name)
+        shards += sorted(path.glob("*.tar")) if path.is_dir() else [path]
+    return shards
+
+
+class BatchSource:
+    """Holds all crops on the device and makes the batch of any step.
+
+    Raises:
+        ValueError: A source weight for an unknown source, an unknown teacher form, or a teacher
+            that is to see views of another size than its own.
+    """
+
+    def __init__(self, config: Config, device: torch.device) -> None:
+        self.config = config
+        data, loss, model = config.data, config.loss, config.model
+        if loss.teacher_form not in ("heatmaps", "points"):
+            raise ValueError(
+                f"loss.teacher_form is {loss.teacher_form!r}; it must be 'heatmaps' or 'points'"
+            )
+        size, own = (model.height, model.width), (TEACHER_HEIGHT, TEACHER_WIDTH)
+        if loss.teacher and loss.teacher_form == "heatmaps" and size != own:
+            raise ValueError(
+                f"the model's input is {size} and the teacher's {own}; "
+                "loss.teacher_form = 'points' works for any size"
+            )
+        shards = find_shards(data.shards)
+        crops = load_crops(shards, workers=data.workers, limit=data.limit or None)
+        unknown = sorted(set(data.source_weights) - set(crops.source_names))
+        if unknown:
+            raise ValueError(
+                f"data.source_weights names {unknown[0]!r}; sources are {crops.source_names}"
+            )
+        self.crops = crops.to(device)
+        self.generator = torch.Generator(device)
+        self.teacher: nn.Module | None = None
+        self.opinion: Opinion | None = None
+        keep = self._ask_teacher(device) if loss.teacher else self.crops.labelled.any(dim=1)
+        factors = [data.source_weights.get(name, 1.0) for name in crops.source_names]
+        self.chances = torch.tensor(factors, device=device)[self.crops.sources] * keep
+
+    def _ask_teacher(self, device: torch.device) -> Tensor:
+        loss = self.config.loss
+        teacher: nn.Module = load_teacher(Path(loss.teacher), device)
+        if self.config.train.compile:
+            teacher = torch.compile(teacher)  # type: ignore[assignment]
+        cache = Path(loss.teacher_cache) if loss.teacher_cache else None
+        batch_size = min(self.config.train.batch_size, len(self.crops))
+        opinion = recall_opinion(self.crops, teacher, batch_size, cache)
+        keep = judge_labels(self.crops, opinion, loss)
+        if loss.teacher_form == "points":
+            self.opinion = opinion
+        else:
+            self.teacher = teacher
+        return keep
+
+    def draw(self, step: int) -> Batch:
+        """The batch of one step.
+
+        All randomness is a function of (seed, step), so a resumed run draws what it would have.
+        """
+        height, width = self.config.model.height, self.config.model.width
+        train, augment = self.config.train, self.config.augment
+        self.generator.manual_seed((train.seed << 32) + step)
+        chosen = torch.multinomial(
+            self.chances, train.batch_size, replacement=True, generator=self.generator
+        )
+        boxes = self.crops.boxes[chosen]
+        maps = random_maps(boxes, height, width, augment, self.generator)
+        clean = sample_views(self.crops.images[chosen], maps, height, width)
+        keypoints, labelled = map_keypoints(
+            self.crops.keypoints[chosen], self.crops.labelled[chosen], maps, height, width
+        )
+        targets, weights = gaussian_targets(
+            keypoints, labelled, height=height // STRIDE, width=width // STRIDE, stride=STRIDE
+        )
+        taught = self._taught(chosen, maps, clean)
+        views = normalise(disturb(clean, augment, self.generator))
+        views = views.contiguous(memory_format=torch.channels_last)
+        return Batch(views, targets, weights, taught)
+
+    def _taught(self, chosen: Tensor, maps: ViewMaps, clean: Tensor) -> Tensor | None:
+        if self.teacher is not None:
+            return run_teacher(self.teacher, normalise(clean))
+        if self.opinion is None:
+            return None
+        height, width = clean.shape[2:]
+        points, confidence = self.opinion.keypoints[chosen], self.opinion.confidence[chosen]
+        everywhere = torch.ones_like(confidence, dtype=torch.bool)
+        places, inside = map_keypoints(points, everywhere, maps, height, width)
+        return confident_targets(
+            places,
+            swap_sides(confidence, maps.mirrored) * inside,
+            height=height // STRIDE,
+            width=width // STRIDE,
+            stride=STRIDE,
+        )

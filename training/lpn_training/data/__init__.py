@@ -1,0 +1,1 @@
+"""Crops, augmentation, targets and the COCO evaluation set."""

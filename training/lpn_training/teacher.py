@@ -1,0 +1,156 @@
+"""The teacher: heatmaps for every view, and its word on doubtful labels."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lpn_training.checkpoint import write_whole
+from lpn_training.config import LossConfig
+from lpn_training.data.augment import normalise, plain_maps, sample_views
+from lpn_training.data.crops import CropSet
+from lpn_training.onnx_module import OnnxModule
+
+logger = logging.getLogger(__name__)
+
+# Input size of PP-TinyPose.
+TEACHER_HEIGHT = 256
+TEACHER_WIDTH = 192
+BETA = 160.0
+
+
+class OnnxRuntimeTeacher:
+    """The teacher's ONNX file on the CPU through onnxruntime, one image at a time."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Normalised RGB (N, 3, 256, 192) to heatmaps (N, 17, 64, 48)."""
+        maps = [self._session.run(None, {self._input: row[None]})[0] for row in inputs]
+        return np.concatenate(maps).astype(np.float32, copy=False)
+
+
+def load_teacher(path: Path, device: torch.device) -> OnnxModule:
+    """The teacher as a frozen PyTorch module; half precision on a GPU."""
+    teacher = OnnxModule(path).eval().requires_grad_(False).to(device)
+    if device.type == "cuda":
+        teacher = teacher.half()
+        teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return teacher
+
+
+@torch.no_grad()
+def run_teacher(teacher: torch.nn.Module, inputs: Tensor) -> Tensor:
+    """Heatmaps (N, K, h, w) float32 of normalised inputs."""
+    dtype = torch.float16 if inputs.device.type == "cuda" else torch.float32
+    prepared = inputs.to(dtype).contiguous(memory_format=torch.channels_last)
+    heatmaps: Tensor = teacher(prepared).float()
+    return heatmaps
+
+
+def soft_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """beta-Soft-Argmax position (N, K, 2) x, y in heatmap pixels, and maximum (N, K)."""
+    height, width = heatmaps.shape[2:]
+    flat = heatmaps.flatten(2)
+    top = flat.max(dim=2, keepdim=True).values
+    weights = (BETA * (flat - top)).softmax(dim=2).reshape(heatmaps.shape)
+    x = weights.sum(dim=2) @ torch.arange(width, device=flat.device, dtype=flat.dtype)
+    y = weights.sum(dim=3) @ torch.arange(height, device=flat.device, dtype=flat.dtype)
+    return torch.stack((x, y), dim=-1), top[..., 0]
+
+
+@dataclass
+class Opinion:
+    """What the teacher sees in each plain crop.
+
+    Attributes:
+        keypoints: (N, 17, 2) float32 x, y in crop pixels.
+        confidence: (N, 17) float32, the heatmap's maximum.
+    """
+
+    keypoints: Tensor
+    confidence: Tensor
+
+
+@torch.no_grad()
+def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Opinion:
+    """Run the teacher once over the plain view of every crop."""
+    count = len(crops)
+    keypoints = torch.zeros(count, 17, 2, device=crops.images.device)
+    confidence = torch.zeros(count, 17, device=crops.images.device)
+    for begin in tqdm(range(0, count, batch_size), desc="teacher", unit="batch"):
+        # The last batch overlaps the one before: a compiled teacher wants one shape.
+        start = max(0, min(begin, count - batch_size))
+        part = slice(start, start + batch_size)
+        maps = plain_maps(crops.boxes[part], TEACHER_HEIGHT, TEACHER_WIDTH)
+        views = sample_views(crops.images[part], maps, TEACHER_HEIGHT, TEACHER_WIDTH)
+        heatmaps = run_teacher(teacher, normalise(views))
+        places, confidence[part] = soft_peaks(heatmaps)
+        places = places * (TEACHER_HEIGHT / heatmaps.shape[2])
+        linear, offset = maps.matrix[:, :, :2], maps.matrix[:, None, :, 2]
+        keypoints[part] = places @ linear.transpose(1, 2) + offset
+    return Opinion(keypoints, confidence)
+
+
+def recall_opinion(
+    crops: CropSet, teacher: torch.nn.Module, batch_size: int, cache: Path | None
+) -> Opinion:
+    """``ask_teacher``, or its answer to the same crops from ``cache``; writes the cache."""
+    digest = hashlib.sha256()
+    for tensor in (crops.boxes, crops.keypoints, crops.sizes):
+        digest.update(tensor.cpu().numpy().tobytes())
+    identity = digest.hexdigest()
+    if cache is not None and cache.exists():
+        content = torch.load(cache, map_location=crops.images.device, weights_only=True)
+        if content["crops"] == identity:
+            return Opinion(content["keypoints"], content["confidence"])
+        logger.warning("%s is of other crops; the teacher is asked again", cache)
+    opinion = ask_teacher(crops, teacher, batch_size)
+    if cache is not None:
+        content = {
+            "crops": identity,
+            "keypoints": opinion.keypoints,
+            "confidence": opinion.confidence,
+        }
+        write_whole(cache, content)
+    return opinion
+
+
+def judge_labels(crops: CropSet, opinion: Opinion, config: LossConfig) -> Tensor:
+    """Clear noisy labels and choose the crops to keep.
+
+    Changes ``crops.labelled``: a label of a noisy source goes where the teacher is sure and
+    far away (wrong positions and swapped sides alike).
+
+    Returns:
+        (N,) bool: False for crops without labels in which the teacher sees no person.
+    """
+    noisy = torch.tensor(
+        [name in config.noisy_sources for name in crops.source_names],
+        device=crops.images.device,
+    )
+    distance = (opinion.keypoints - crops.keypoints).norm(dim=-1)
+    limit = config.noisy_distance * crops.sizes[:, 1:].float()
+    wrong = (opinion.confidence > config.noisy_confidence) & (distance > limit)
+    wrong &= noisy[crops.sources][:, None] & crops.labelled
+    crops.labelled &= ~wrong
+    keep = opinion.confidence.mean(dim=1) >= config.minimum_confidence
+    keep |= crops.labelled.any(dim=1)
+    logger.info("dropped %d noisy labels and %d crops", int(wrong.sum()), int((~keep).sum()))
+    return keep
