@@ -1,0 +1,54 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from lpn_core import PoseEstimator
+    from lpn_core.model_file import ModelFile
+    from numpy.typing import NDArray
+
+# Imports are inside the fixtures: the training package's tests run without the compiled module.
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModelFile:
+    from helpers import tiny_model_file
+
+    return tiny_model_file()
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tiny: ModelFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from lpn_core import model_file
+
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    model_file.write(path, tiny)
+    return path
+
+
+@pytest.fixture(scope="session")
+def estimator(tiny: ModelFile) -> PoseEstimator:
+    from lpn_core import Model, PoseEstimator
+
+    return PoseEstimator(Model(tiny, threads=1))
+
+
+@pytest.fixture(scope="session")
+def photo() -> NDArray[np.uint8]:
+    from helpers import photograph
+
+    return photograph()
+
+
+@pytest.fixture(scope="session")
+def photo_path(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path_factory.mktemp("images") / "photo.png"
+    image.fromarray(photo).save(path)
+    return path

@@ -1,0 +1,494 @@
+// conv, depthwise, group_deconv and max_pool on every supported tier: against double precision
+// within the rounding error of their number of terms, bit-equal however the rows are cut, bit-equal
+// between avx2 and avx512.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "kernels/conv/conv.h"
+#include "kernels/depthwise/depthwise.h"
+#include "kernels/group_deconv/group_deconv.h"
+#include "kernels/max_pool/max_pool.h"
+#include "test.h"
+
+namespace lpn {
+namespace {
+
+using std::int64_t;
+using Floats = std::vector<float>;
+
+Floats random_floats(int64_t size, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+  Floats values(static_cast<std::size_t>(size));
+  for (float& value : values) value = uniform(generator);
+  return values;
+}
+
+struct Map {
+  int64_t h, w, c;
+  int64_t size() const { return h * w * c; }
+};
+
+// A sum in double and the sum of its terms' magnitudes, which bounds its rounding error in float.
+struct Sum {
+  double value = 0.0;
+  double magnitude = 0.0;
+  int64_t terms = 0;
+
+  void add(double term) {
+    value += term;
+    magnitude += std::fabs(term);
+    ++terms;
+  }
+  // n roundings of additions and one each for the product, the epilogue's additions and this
+  // reference's own use.
+  double bound() const { return static_cast<double>(terms + 4) * std::ldexp(magnitude, -24); }
+};
+
+double activated(double value, Activation activation) {
+  if (activation == Activation::kNone) return value;
+  value = value > 0.0 ? value : 0.0;
+  return activation == Activation::kRelu6 && value > 6.0 ? 6.0 : value;
+}
+
+// Runs output rows [begin, end): `in` is input row `in_row_begin`, `out` output row `begin`.
+using Rows = std::function<void(const float* in, int64_t in_row_begin, float* out, int64_t begin,
+                                int64_t end)>;
+
+struct Problem {
+  std::string name;
+  Map in, out;
+  Floats x;
+  std::vector<Sum> expected;
+  Activation activation = Activation::kNone;
+  std::function<Rows(Isa)> make;     // packs the weights for a tier
+  std::function<Isa(Isa)> selected;  // the tier of the variant chosen for it
+  std::function<void(int64_t begin, int64_t end, int64_t& first, int64_t& last)> input_rows;
+};
+
+// The whole map in calls of `rows_per_call` output rows. Each call sees a copy of exactly the input
+// rows it may read and writes to a buffer of exactly its output rows, so that AddressSanitizer sees
+// every access outside them.
+Floats run(const Problem& problem, const Rows& rows, int64_t rows_per_call) {
+  Floats result;
+  for (int64_t begin = 0; begin < problem.out.h; begin += rows_per_call) {
+    const int64_t end = std::min(problem.out.h, begin + rows_per_call);
+    int64_t first = 0;
+    int64_t last = 0;
+    problem.input_rows(begin, end, first, last);
+    const int64_t in_row = problem.in.w * problem.in.c;
+    const Floats in(problem.x.begin() + first * in_row, problem.x.begin() + last * in_row);
+    Floats out(static_cast<std::size_t>((end - begin) * problem.out.w * problem.out.c),
+               std::numeric_limits<float>::quiet_NaN());
+    rows(in.data(), first, out.data(), begin, end);
+    result.insert(result.end(), out.begin(), out.end());
+  }
+  return result;
+}
+
+bool same_bits(const Floats& a, const Floats& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+void check(const Problem& problem) {
+  Floats avx2;
+  for (const Isa isa : supported_isas()) {
+    const std::string where = problem.name + " on " + isa_name(isa);
+    EXPECT(problem.selected(isa) == isa, where);
+    const Rows rows = problem.make(isa);
+    const Floats whole = run(problem, rows, problem.out.h);
+    EXPECT(whole.size() == problem.expected.size(), where);
+    int64_t wrong = 0;
+    double worst = 0.0;
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      const Sum& sum = problem.expected[i];
+      const double error = std::fabs(whole[i] - activated(sum.value, problem.activation));
+      if (!(error <= sum.bound())) {
+        ++wrong;
+        worst = std::max(worst, error);
+      }
+    }
+    EXPECT(wrong == 0, where, ": ", wrong, " values beyond the bound, worst error ", worst);
+    for (const int64_t rows_per_call : {1, 3}) {
+      EXPECT(same_bits(run(problem, rows, rows_per_call), whole), where, " in calls of ",
+             rows_per_call, " rows");
+    }
+    if (isa == Isa::kAvx2) avx2 = whole;
+    if (isa == Isa::kAvx512)
+      EXPECT(same_bits(avx2, whole), problem.name, ": avx2 and avx512 differ");
+  }
+}
+
+// Rows of the input that a sliding window of height `kernel` reads for output rows [begin, end).
+auto window_rows(int64_t in_h, int64_t kernel, int64_t stride, int64_t padding) {
+  return [=](int64_t begin, int64_t end, int64_t& first, int64_t& last) {
+    first = std::min(in_h, std::max<int64_t>(0, begin * stride - padding));
+    last = std::max(first, std::min(in_h, (end - 1) * stride - padding + kernel));
+  };
+}
+
+int64_t window_count(int64_t extent, int64_t kernel, int64_t stride, int64_t padding) {
+  return (extent + 2 * padding - kernel) / stride + 1;
+}
+
+struct Kernel {
+  int64_t h, w, stride, padding;
+};
+
+std::string describe(const char* op, const Map& in, const Kernel& kernel, int64_t out_c) {
+  return test::concatenate(op, " ", in.h, "x", in.w, "x", in.c, " -> ", out_c, ", k ", kernel.h,
+                           "x", kernel.w, " s", kernel.stride, " p", kernel.padding);
+}
+
+// Calls tap(output pixel, input pixel, tap) for every tap of a sliding window inside the map.
+template <class Tap>
+void for_each_tap(const Map& in, const Map& out, const Kernel& kernel, const Tap& tap) {
+  for (int64_t y = 0; y < out.h; ++y) {
+    for (int64_t x = 0; x < out.w; ++x) {
+      for (int64_t i = 0; i < kernel.h; ++i) {
+        for (int64_t j = 0; j < kernel.w; ++j) {
+          const int64_t v = y * kernel.stride + i - kernel.padding;
+          const int64_t u = x * kernel.stride + j - kernel.padding;
+          if (v < 0 || v >= in.h || u < 0 || u >= in.w) continue;
+          tap(y * out.w + x, v * in.w + u, i * kernel.w + j);
+        }
+      }
+    }
+  }
+}
+
+void add_per_channel(Problem& problem, const Floats& values) {
+  for (std::size_t i = 0; i < problem.expected.size(); ++i) {
+    problem.expected[i].add(values[i % values.size()]);
+  }
+}
+
+Problem sliding(const char* op, const Map& in, int64_t out_c, const Kernel& kernel,
+                Activation activation) {
+  Problem problem;
+  problem.name = describe(op, in, kernel, out_c);
+  problem.in = in;
+  problem.out = {window_count(in.h, kernel.h, kernel.stride, kernel.padding),
+                 window_count(in.w, kernel.w, kernel.stride, kernel.padding), out_c};
+  problem.x = random_floats(in.size(), 1);
+  problem.expected.resize(static_cast<std::size_t>(problem.out.size()));
+  problem.activation = activation;
+  problem.input_rows = window_rows(in.h, kernel.h, kernel.stride, kernel.padding);
+  return problem;
+}
+
+void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation activation,
+                bool with_residual) {
+  Problem problem = sliding("conv", in, out_c, kernel, activation);
+  const Map out = problem.out;
+  const int64_t taps = kernel.h * kernel.w;
+  const Floats w = random_floats(out_c * in.c * taps, 2);
+  const Floats bias = random_floats(out_c, 3);
+  const Floats residual = random_floats(with_residual ? out.size() : 0, 4);
+  for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t tap) {
+    for (int64_t o = 0; o < out_c; ++o) {
+      for (int64_t c = 0; c < in.c; ++c) {
+        problem.expected[to * out_c + o].add(static_cast<double>(problem.x[from * in.c + c]) *
+                                             w[(o * in.c + c) * taps + tap]);
+      }
+    }
+  });
+  add_per_channel(problem, bias);
+  if (with_residual) add_per_channel(problem, residual);
+
+  problem.selected = [](Isa isa) { return select_conv(isa).isa; };
+  problem.make = [&](Isa isa) -> Rows {
+    Floats packed(conv_packed_size(isa, kernel.h, kernel.w, in.c, out_c));
+    pack_conv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, packed.data());
+    return [&, isa, packed](const float* x, int64_t in_row_begin, float* y, int64_t begin,
+                            int64_t end) {
+      Floats scratch(
+          conv_scratch_size(end - begin, in.w, in.c, kernel.h, kernel.stride, kernel.padding));
+      ConvArgs args = {};
+      args.in = x;
+      args.in_row_begin = in_row_begin;
+      args.in_h = in.h;
+      args.in_w = in.w;
+      args.in_c = in.c;
+      args.packed_w = packed.data();
+      args.bias = bias.data();
+      args.residual = with_residual ? residual.data() + begin * out.w * out_c : nullptr;
+      args.out = y;
+      args.out_w = out.w;
+      args.out_c = out_c;
+      args.row_begin = begin;
+      args.row_end = end;
+      args.kh = kernel.h;
+      args.kw = kernel.w;
+      args.stride = kernel.stride;
+      args.padding = kernel.padding;
+      args.activation = activation;
+      args.scratch = scratch.data();
+      select_conv(isa).run(args);
+    };
+  };
+  check(problem);
+}
+
+void check_depthwise(const Map& in, const Kernel& kernel, Activation activation) {
+  Problem problem = sliding("depthwise", in, in.c, kernel, activation);
+  const Map out = problem.out;
+  const int64_t taps = kernel.h * kernel.w;
+  const Floats w = random_floats(in.c * taps, 2);
+  const Floats bias = random_floats(in.c, 3);
+  for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t tap) {
+    for (int64_t c = 0; c < in.c; ++c) {
+      problem.expected[to * in.c + c].add(static_cast<double>(problem.x[from * in.c + c]) *
+                                          w[c * taps + tap]);
+    }
+  });
+  add_per_channel(problem, bias);
+
+  Floats packed(w.size());
+  pack_depthwise(w.data(), kernel.h, kernel.w, in.c, packed.data());
+  problem.selected = [](Isa isa) { return select_depthwise(isa).isa; };
+  problem.make = [&](Isa isa) -> Rows {
+    return [&, isa](const float* x, int64_t in_row_begin, float* y, int64_t begin, int64_t end) {
+      DepthwiseArgs args = {};
+      args.in = x;
+      args.in_row_begin = in_row_begin;
+      args.in_h = in.h;
+      args.in_w = in.w;
+      args.c = in.c;
+      args.w = packed.data();
+      args.bias = bias.data();
+      args.out = y;
+      args.out_w = out.w;
+      args.row_begin = begin;
+      args.row_end = end;
+      args.kh = kernel.h;
+      args.kw = kernel.w;
+      args.stride = kernel.stride;
+      args.padding = kernel.padding;
+      args.activation = activation;
+      select_depthwise(isa).run(args);
+    };
+  };
+  check(problem);
+}
+
+void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kernel& kernel,
+                        Activation activation) {
+  Problem problem;
+  problem.name =
+      describe("group_deconv", in, kernel, out_c) + test::concatenate(" groups ", groups);
+  problem.in = in;
+  const Map out = {(in.h - 1) * kernel.stride - 2 * kernel.padding + kernel.h,
+                   (in.w - 1) * kernel.stride - 2 * kernel.padding + kernel.w, out_c};
+  problem.out = out;
+  problem.x = random_floats(in.size(), 1);
+  problem.expected.resize(static_cast<std::size_t>(out.size()));
+  problem.activation = activation;
+  const int64_t taps = kernel.h * kernel.w;
+  const int64_t inputs = in.c / groups;
+  const int64_t outputs = out_c / groups;
+  const Floats w = random_floats(in.c * outputs * taps, 2);
+  const Floats bias = random_floats(out_c, 3);
+  // A transposed convolution is the sliding window with input and output exchanged.
+  for_each_tap(out, in, kernel, [&](int64_t from, int64_t to, int64_t tap) {
+    for (int64_t c = 0; c < in.c; ++c) {
+      for (int64_t o = 0; o < outputs; ++o) {
+        problem.expected[to * out_c + c / inputs * outputs + o].add(
+            static_cast<double>(problem.x[from * in.c + c]) * w[(c * outputs + o) * taps + tap]);
+      }
+    }
+  });
+  add_per_channel(problem, bias);
+  problem.input_rows = [&](int64_t begin, int64_t end, int64_t& first, int64_t& last) {
+    first = in.h;
+    last = 0;
+    for (int64_t y = begin; y < end; ++y) {
+      for (int64_t i = 0; i < kernel.h; ++i) {
+        const int64_t position = y + kernel.padding - i;
+        if (position % kernel.stride != 0 || position < 0 || position / kernel.stride >= in.h)
+          continue;
+        first = std::min(first, position / kernel.stride);
+        last = std::max(last, position / kernel.stride + 1);
+      }
+    }
+    first = std::min(first, last);
+  };
+
+  problem.selected = [](Isa isa) { return select_group_deconv(isa).isa; };
+  problem.make = [&](Isa isa) -> Rows {
+    Floats packed(group_deconv_packed_size(isa, kernel.h, kernel.w, in.c, out_c, groups));
+    pack_group_deconv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, groups, packed.data());
+    return [&, isa, packed](const float* x, int64_t in_row_begin, float* y, int64_t begin,
+                            int64_t end) {
+      Floats scratch(
+          group_deconv_scratch_size(end - begin, in.w, in.c, groups, kernel.h, kernel.stride));
+      GroupDeconvArgs args = {};
+      args.in = x;
+      args.in_row_begin = in_row_begin;
+      args.in_h = in.h;
+      args.in_w = in.w;
+      args.in_c = in.c;
+      args.packed_w = packed.data();
+      args.bias = bias.data();
+      args.out = y;
+      args.out_w = out.w;
+      args.out_c = out_c;
+      args.row_begin = begin;
+      args.row_end = end;
+      args.groups = groups;
+      args.kh = kernel.h;
+      args.kw = kernel.w;
+      args.stride = kernel.stride;
+      args.padding = kernel.padding;
+      args.activation = activation;
+      args.scratch = scratch.data();
+      select_group_deconv(isa).run(args);
+    };
+  };
+  check(problem);
+}
+
+void check_max_pool(const Map& in, const Kernel& kernel) {
+  Problem problem = sliding("max_pool", in, in.c, kernel, Activation::kNone);
+  const Map out = problem.out;
+  for (Sum& sum : problem.expected) sum.value = -std::numeric_limits<double>::infinity();
+  for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t) {
+    for (int64_t c = 0; c < in.c; ++c) {
+      double& best = problem.expected[to * in.c + c].value;
+      best = std::max<double>(best, problem.x[from * in.c + c]);
+    }
+  });
+  problem.selected = [](Isa isa) { return select_max_pool(isa).isa; };
+  problem.make = [&](Isa isa) -> Rows {
+    return [&, isa](const float* x, int64_t in_row_begin, float* y, int64_t begin, int64_t end) {
+      select_max_pool(isa).run({x, in_row_begin, in.h, in.w, in.c, y, out.w, begin, end, kernel.h,
+                                kernel.stride, kernel.padding});
+    };
+  };
+  check(problem);
+}
+
+}  // namespace
+
+LPN_TEST(conv_at_network_shapes) {
+  check_conv({64, 48, 3}, 64, {7, 7, 2, 3}, Activation::kRelu, false);
+  check_conv({16, 24, 64}, 128, {1, 1, 2, 0}, Activation::kNone, false);
+  check_conv({8, 12, 32}, 32, {3, 3, 1, 1}, Activation::kRelu6, true);
+}
+
+LPN_TEST(conv_at_odd_shapes) {
+  for (const int64_t in_c : {1, 3, 5, 17}) {
+    for (const int64_t out_c : {1, 5, 17, 33, 66}) {
+      check_conv({7, 9, in_c}, out_c, {3, 3, 2, 1}, Activation::kRelu, out_c % 2 == 1);
+    }
+  }
+  for (const Kernel kernel : {Kernel{1, 1, 1, 0},
+                              {3, 3, 1, 1},
+                              {5, 5, 2, 2},
+                              {7, 7, 3, 3},
+                              {2, 3, 1, 0},
+                              {3, 2, 2, 1},
+                              {1, 1, 1, 1},
+                              {1, 1, 3, 2}}) {
+    check_conv({8, 15, 5}, 9, kernel, Activation::kNone, true);
+    if (kernel.h <= 1 + 2 * kernel.padding && kernel.w <= 1 + 2 * kernel.padding) {
+      check_conv({1, 1, 4}, 3, kernel, Activation::kNone, false);
+    }
+  }
+}
+
+LPN_TEST(depthwise_at_network_shapes) {
+  check_depthwise({32, 48, 64}, {3, 3, 1, 1}, Activation::kRelu);
+  check_depthwise({32, 24, 128}, {3, 3, 2, 1}, Activation::kRelu);
+  check_depthwise({16, 12, 512}, {3, 3, 1, 1}, Activation::kRelu);
+}
+
+LPN_TEST(depthwise_at_odd_shapes) {
+  for (const int64_t c : {1, 3, 5, 17, 33}) {
+    for (const int64_t k : {1, 2, 3, 4, 5, 7}) {
+      for (const int64_t stride : {1, 2, 3}) {
+        check_depthwise({9, 13, c}, {k, k, stride, k / 2}, Activation::kRelu6);
+        check_depthwise({8, 11, c}, {k, k, stride, 0}, Activation::kNone);
+        if (k % 2 == 1) check_depthwise({1, 1, c}, {k, k, stride, k / 2}, Activation::kNone);
+      }
+    }
+  }
+  check_depthwise({6, 9, 20}, {3, 5, 1, 2}, Activation::kNone);
+  check_depthwise({6, 9, 20}, {5, 3, 2, 3}, Activation::kNone);
+}
+
+LPN_TEST(group_deconv_at_network_shapes) {
+  check_group_deconv({16, 12, 512}, 256, 256, {4, 4, 2, 1}, Activation::kRelu);
+  check_group_deconv({16, 24, 256}, 256, 256, {4, 4, 2, 1}, Activation::kRelu);
+  check_group_deconv({8, 8, 32}, 24, 1, {4, 4, 2, 1}, Activation::kRelu);
+}
+
+LPN_TEST(group_deconv_at_odd_shapes) {
+  struct Channels {
+    int64_t in, out, groups;
+  };
+  for (const Channels channels : {Channels{1, 1, 1},
+                                  {5, 3, 1},
+                                  {17, 33, 1},
+                                  {4, 70, 1},
+                                  {6, 1, 1},
+                                  {6, 3, 3},
+                                  {34, 17, 17},
+                                  {66, 33, 33},
+                                  {33, 33, 33},
+                                  {51, 17, 17},
+                                  {6, 4, 2},
+                                  {10, 15, 5},
+                                  {8, 40, 2}}) {
+    for (const Kernel kernel : {Kernel{4, 4, 2, 1},
+                                {3, 3, 2, 1},
+                                {2, 2, 2, 0},
+                                {3, 3, 1, 1},
+                                {4, 4, 2, 0},
+                                {5, 4, 3, 1},
+                                {2, 1, 3, 0},
+                                {5, 5, 1, 1},
+                                {7, 7, 2, 1},
+                                {4, 4, 2, 2}}) {
+      check_group_deconv({5, 7, channels.in}, channels.out, channels.groups, kernel,
+                         Activation::kNone);
+      if (kernel.h > 2 * kernel.padding && kernel.w > 2 * kernel.padding) {
+        check_group_deconv({1, 1, channels.in}, channels.out, channels.groups, kernel,
+                           Activation::kRelu6);
+      }
+    }
+  }
+}
+
+LPN_TEST(max_pool) {
+  check_max_pool({32, 24, 64}, {3, 3, 2, 1});
+  for (const int64_t c : {1, 3, 5, 17, 33}) {
+    check_max_pool({7, 9, c}, {3, 3, 2, 1});
+    check_max_pool({8, 6, c}, {2, 2, 2, 0});
+    check_max_pool({5, 6, c}, {5, 5, 1, 2});
+    check_max_pool({1, 1, c}, {3, 3, 2, 1});
+  }
+}
+
+LPN_TEST(max_pool_keeps_nan) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const Isa isa : supported_isas()) {
+    for (std::size_t at = 0; at < 4; ++at) {
+      Floats x = {1.0f, 2.0f, 3.0f, 4.0f};
+      x[at] = nan;
+      float y = 0.0f;
+      select_max_pool(isa).run({x.data(), 0, 2, 2, 1, &y, 1, 0, 1, 2, 2, 0});
+      EXPECT(std::isnan(y), "a NaN at ", at, " gave ", y, " on ", isa_name(isa));
+    }
+  }
+}
+
+}  // namespace lpn

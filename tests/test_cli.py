@@ -1,0 +1,268 @@
+"""The command line: what it writes, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lpn_core import PoseEstimator, model_file
+from numpy.typing import NDArray
+
+pytest.importorskip("click")
+pytest.importorskip("tqdm")
+Image = pytest.importorskip("PIL.Image")
+from click.testing import CliRunner, Result  # noqa: E402
+from lpn_core.cli import main  # noqa: E402
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
+    path = tmp_path / "my photos ü"
+    path.mkdir()
+    Image.fromarray(photo).save(path / "a.png")
+    Image.fromarray(photo[:, :100]).save(path / "b.jpg")
+    (path / "notes.txt").write_text("not an image")
+    return path
+
+
+def test_predict_writes_pictures_and_json(
+    folder: Path, tiny_path: Path, tmp_path: Path, estimator: PoseEstimator
+) -> None:
+    out = tmp_path / "new" / "out"
+    result = _run("predict", folder, "--whole-image", "--flip", "--model", tiny_path, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in out.iterdir()) == [
+        "a.pose.png",
+        "b.pose.jpg",
+        "predictions.json",
+    ]
+    assert result.stdout == ""
+    with Image.open(out / "b.pose.jpg") as picture:
+        assert picture.size == (100, 120)
+    document = json.loads((out / "predictions.json").read_text())
+    assert document["model"] == "tiny"
+    assert document["failed"] == []
+    first, second = document["images"]
+    assert (first["width"], first["height"]) == (160, 120)
+    wanted = estimator(folder / "a.png", whole_image=True, flip=True)
+    assert first == {
+        "file": str(folder / "a.png"),
+        "width": 160,
+        "height": 120,
+        **json.loads(json.dumps(wanted.to_dict())),
+    }
+    assert second["file"] == str(folder / "b.jpg")
+    # Its own pictures are not images to predict when it is run again in place.
+    again = _run("predict", out, "--whole-image", "--model", tiny_path, "--json")
+    assert again.exit_code == 2
+    assert "holds no images" in again.output
+
+
+def test_predict_json_only(folder: Path, tiny_path: Path) -> None:
+    before = sorted(folder.iterdir())
+    result = _run("predict", folder / "*.*g", "--whole-image", "--model", tiny_path, "--json")
+    assert result.exit_code == 0, result.output
+    assert [Path(i["file"]).name for i in json.loads(result.stdout)["images"]] == ["a.png", "b.jpg"]
+    assert sorted(folder.iterdir()) == before
+
+
+def _predict(folder: Path, tiny_path: Path, boxes: object, *images: str) -> Result:
+    file = folder / "boxes.json"
+    file.write_text(boxes if isinstance(boxes, str) else json.dumps(boxes))
+    paths = [folder / image for image in images] or [folder]
+    return _run("predict", *paths, "--boxes", file, "--model", tiny_path, "--json")
+
+
+def _boxes_of(result: Result) -> dict[str, list[list[float]]]:
+    images: list[dict[str, Any]] = json.loads(result.stdout)["images"]
+    return {Path(i["file"]).name: [p["box"] for p in i["people"]] for i in images}
+
+
+BOX, OTHER = [1.0, 2.0, 30.0, 40.0], [5.0, 6.0, 50.0, 60.0]
+
+
+def test_boxes_of_one_image(folder: Path, tiny_path: Path) -> None:
+    result = _predict(folder, tiny_path, [BOX, OTHER], "a.png")
+    assert result.exit_code == 0, result.output
+    assert _boxes_of(result) == {"a.png": [BOX, OTHER]}
+
+
+def test_boxes_by_name(folder: Path, tiny_path: Path) -> None:
+    result = _predict(folder, tiny_path, {"a.png": [[*BOX, 0.5]], "b.jpg": []})
+    assert result.exit_code == 0, result.output
+    assert _boxes_of(result) == {"a.png": [BOX], "b.jpg": []}
+    (person,) = json.loads(result.stdout)["images"][0]["people"]
+    assert person["box_score"] == 0.5
+
+
+def test_boxes_in_coco_form(folder: Path, tiny_path: Path) -> None:
+    document = {
+        "images": [{"id": 4, "file_name": "b.jpg"}, {"id": 9, "file_name": "a.png"}],
+        "annotations": [
+            {"image_id": 9, "bbox": BOX, "score": 0.25, "category_id": 1},
+            {"image_id": 9, "bbox": OTHER},
+            {"image_id": 9, "bbox": OTHER, "category_id": 3},
+        ],
+    }
+    result = _predict(folder, tiny_path, document)
+    assert result.exit_code == 0, result.output
+    assert _boxes_of(result) == {"a.png": [BOX, OTHER], "b.jpg": []}
+    scores = [p["box_score"] for p in json.loads(result.stdout)["images"][0]["people"]]
+    assert scores == [0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("7", "wanted a JSON list or object"),
+        ([BOX], "a bare list of boxes is for one image, there are 2"),
+        ([{"image_id": 1, "bbox": BOX}], "COCO results alone do not say which file"),
+        ({"a.png": 3}, "'a.png' is not a list of boxes"),
+        ({"images": [{"id": 1}], "annotations": []}, "in COCO form, but 'file_name' is missing"),
+        (
+            {"images": [], "annotations": [{"image_id": 7, "bbox": BOX}]},
+            "in COCO form, but 7 is missing",
+        ),
+        (
+            {"images": [], "annotations": [{"image_id": 7, "bbox": [1]}]},
+            "in COCO form, but damaged",
+        ),
+    ],
+)
+def test_bad_boxes_files(boxes: object, words: str, folder: Path, tiny_path: Path) -> None:
+    result = _predict(folder, tiny_path, boxes)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+def test_some_images_fail_and_the_others_are_done(
+    folder: Path, tiny_path: Path, tmp_path: Path
+) -> None:
+    (folder / "c.png").write_bytes(b"broken")
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"a.png": [BOX], "b.jpg": [[1, 1, 0, 5]], "c.png": [BOX]}))
+    out = tmp_path / "out"
+    result = _run("predict", folder, "--boxes", boxes, "--model", tiny_path, "-o", out)
+    assert result.exit_code == 1
+    assert "boxes[0] is [1.0, 1.0, 0.0, 5.0]" in result.stderr
+    assert "c.png: not an image" in result.stderr
+    assert sorted(p.name for p in out.iterdir()) == ["a.pose.png", "predictions.json"]
+    document = json.loads((out / "predictions.json").read_text())
+    assert [Path(entry["file"]).name for entry in document["failed"]] == ["b.jpg", "c.png"]
+    missing = _predict(folder, tiny_path, {"a.png": [BOX]}, "a.png", "b.jpg")
+    assert missing.exit_code == 1
+    assert "no entry for 'b.jpg'" in missing.stderr
+
+
+def test_images_of_one_name_are_kept_apart(
+    folder: Path, tiny_path: Path, tmp_path: Path, photo: NDArray[np.uint8]
+) -> None:
+    Image.fromarray(photo).save(folder / "a.jpg")
+    out = tmp_path / "out"
+    result = _run(
+        "predict", folder, folder / "a.png", "--whole-image", "--model", tiny_path, "-o", out
+    )
+    assert result.exit_code == 0, result.output
+    names = sorted(p.name for p in out.iterdir())
+    assert names == ["a-2.pose.png", "a.pose.jpg", "b.pose.jpg", "predictions.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a.png"], "either --boxes FILE or --whole-image"),
+        (["absent.png", "--whole-image"], "'absent.png' is neither a file nor a folder"),
+        (["*.gif", "--whole-image"], "'*.gif' is neither a file nor a folder"),
+        (["a.png", "--whole-image", "--threads", "0"], "threads"),
+        (["a.png", "--whole-image", "--model", "lpn5000"], "no model 'lpn5000'"),
+        (["a.png", "--whole-image", "--model", "notes.txt"], "not a safetensors file"),
+        (["a.png", "--whole-image", "--boxes", "absent.json"], "absent.json"),
+        ([], "IMAGE"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], words: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    result = _run("predict", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert sorted(folder.iterdir()) == before
+
+
+def test_info(tiny_path: Path) -> None:
+    result = _run("info", tiny_path, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["name"] == "tiny"
+    assert document["parameters_folded"] == 17 * 3 * 16 + 17
+    assert document["heatmaps"] == {"height": 16, "width": 12, "joints": 17}
+    assert document["input"]["channel_order"] == "rgb"
+    assert document["decode"] == {
+        "kind": "soft_argmax",
+        "beta": 160.0,
+        "quarter_step": True,
+        "flip_shift": 1,
+    }
+    assert document["provenance"]["notes"] == "for tests"
+    assert document["provenance"]["ap"] is None
+    assert len(document["steps"]) >= 1
+    text = _run("info", tiny_path)
+    assert text.exit_code == 0
+    assert "channel_order: rgb" in text.stdout
+    assert "training_data: not known" in text.stdout
+
+
+def test_verify(tiny_path: Path, tiny: model_file.ModelFile, tmp_path: Path) -> None:
+    result = _run("verify", tiny_path)
+    assert result.exit_code == 0, result.output
+    assert "self-test passed" in result.stdout
+    moved = tiny.self_test.keypoints.copy()
+    moved[1, 5, 0] += 0.06
+    path = tmp_path / "moved.safetensors"
+    changed = replace(tiny, self_test=model_file.SelfTest(tiny.self_test.crops, moved))
+    model_file.write(path, changed)
+    result = _run("verify", path)
+    assert result.exit_code == 1
+    assert "self-test FAILED: joints within 0.06 px (limit 0.05)" in result.stdout
+    assert _run("verify", tmp_path / "absent").exit_code == 2
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("module", ["click", "tqdm", "PIL"])
+def test_without_the_extra(module: str) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None\nfrom lpn_core.cli import main\nmain()"
+    done = _python(code)
+    assert done.returncode == 1
+    assert 'pip install "lpn-core[cli]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_image_without_pillow(photo_path: Path, tiny_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['PIL'] = None\n"
+        "import lpn_core\n"
+        f"pose = lpn_core.load({str(tiny_path)!r})\n"
+        "try:\n"
+        f"    pose({str(photo_path)!r}, whole_image=True)\n"
+        "except ImportError as error:\n"
+        "    print(error)"
+    )
+    done = _python(code)
+    assert done.returncode == 0, done.stderr
+    assert 'pip install "lpn-core[image]"' in done.stdout

@@ -1,0 +1,148 @@
+"""lpn convert: from checkpoints to model files, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import lpn_state_dict
+from lpn_core import Model, model_file, safetensors_file
+from lpn_core.convert import self_test_error
+from lpn_core.safetensors_file import StoredTensor
+from numpy.typing import NDArray
+
+pytest.importorskip("click")
+pytest.importorskip("tqdm")
+pytest.importorskip("PIL.Image")
+from click.testing import CliRunner, Result
+from lpn_core.cli import main
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, NDArray[np.float32]]:
+    # Weights of realistic size, so that the heatmaps neither vanish nor overflow.
+    return lpn_state_dict(50, "gc")
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_convert_safetensors(
+    bf16: bool, state: dict[str, NDArray[np.float32]], tmp_path: Path
+) -> None:
+    checkpoint, output = tmp_path / "state.safetensors", tmp_path / "my lpn.safetensors"
+    stored = {f"module.{name}": StoredTensor.from_array(array) for name, array in state.items()}
+    safetensors_file.write(checkpoint, stored, {})
+    options = ["--bf16"] if bf16 else []
+    result = _run(
+        "convert", checkpoint, "--arch", "lpn50", "--channel-order", "bgr", "-o", output,
+        "--input-size", "224x160", *options,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    made = model_file.read(output)
+    assert made.name == "my lpn"
+    assert made.input.channel_order == "bgr"
+    assert (made.input.height, made.input.width) == (224, 160)
+    assert made.decode == model_file.DecodeSpec()
+    assert made.provenance.architecture == "lpn50"
+    assert made.provenance.training_data is None
+    assert made.provenance.source_sha256 is not None
+    with Model(made) as model:
+        assert self_test_error(model) == 0
+    size = output.stat().st_size
+    assert size < 6.3e6 if bf16 else size > 11e6
+    assert _run("verify", output).exit_code == 0
+
+
+def test_convert_torch(state: dict[str, NDArray[np.float32]], tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+    outputs = []
+    for number, content in enumerate((tensors, {"state_dict": tensors, "epoch": 3})):
+        checkpoint = tmp_path / f"{number}.pth"
+        torch.save(content, checkpoint)
+        outputs.append(tmp_path / f"{number}.safetensors")
+        result = _run(
+            "convert", checkpoint, "--arch", "lpn50", "--channel-order", "rgb", "-o", outputs[-1],
+            "--decode", "argmax", "--flip-shift", 0, "--no-quarter-step", "--name", "x",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+    first, second = map(model_file.read, outputs)
+    assert first.decode == model_file.DecodeSpec(
+        kind="argmax", beta=None, quarter_step=False, flip_shift=0
+    )
+    assert first.graph == second.graph
+    for name, array in first.weights.items():
+        np.testing.assert_array_equal(array, second.weights[name])
+
+
+class _Malice:
+    """A pickle that would run code."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, ("malice",)
+
+
+def _checkpoints(folder: Path) -> dict[str, tuple[Path, str]]:
+    torch = pytest.importorskip("torch")
+    paths = {name: folder / f"{name}.pth" for name in ("text", "malice", "list", "nested", "empty")}
+    paths["text"].write_text("hello")
+    torch.save(_Malice(), paths["malice"])
+    torch.save([torch.zeros(1)], paths["list"])
+    torch.save({"model": {"x": torch.zeros(1)}, "epoch": 3}, paths["nested"])
+    torch.save({}, paths["empty"])
+    damaged = folder / "damaged.safetensors"
+    damaged.write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    other = folder / "other.safetensors"
+    safetensors_file.write(other, {"x": StoredTensor.from_array(np.zeros(3, np.float32))}, {})
+    words = {
+        "text": "not a checkpoint of plain tensors",
+        "malice": "not a checkpoint of plain tensors",
+        "list": "holds a list; wanted a state dict",
+        "nested": "under the key 'state_dict'; it holds model, epoch",
+        "empty": "it holds nothing",
+    }
+    result = {name: (path, words[name]) for name, path in paths.items()}
+    result["damaged"] = (damaged, "header length at byte 0 is 16")
+    result["other"] = (other, "not a state dict of lpn50")
+    return result
+
+
+def test_bad_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cases = _checkpoints(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for path, words in cases.values():
+        result = _run(
+            "convert", path, "--arch", "lpn50", "--channel-order", "rgb", "-o", "out.safetensors"
+        )
+        assert result.exit_code == 1
+        assert words in result.stderr
+        assert str(path) in result.stderr or "state dict of" in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--arch", "lpn50"], "channel-order"),
+        (["--channel-order", "rgb"], "arch"),
+        (["--arch", "lpn51", "--channel-order", "rgb"], "'lpn51' is not one of 'lpn50'"),
+        (["--arch", "lpn50", "--channel-order", "rbg"], "'rbg' is not one of 'rgb', 'bgr'"),
+        (
+            ["--arch", "lpn50", "--channel-order", "rgb", "--input-size", "256"],
+            "wanted HEIGHTxWIDTH, such as 256x192",
+        ),
+    ],
+)
+def test_convert_usage(options: list[str], words: str, tiny_path: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.safetensors"
+    result = _run("convert", tiny_path, "-o", output, *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not output.exists()

@@ -1,0 +1,122 @@
+"""Tiers: what the machine offers, what LPN_ISA and ``isa=`` choose, and that kernels follow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import lpn_core._core as _core
+import pytest
+from networks import Network, compile_module, make_module
+
+ALL_TIERS = ("scalar", "neon", "avx2", "avx512")
+TIERS = _core.supported_isas()
+
+
+def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("LPN_")}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            found = [line.split(":")[1].split() for line in lines if line.startswith("flags")]
+    except OSError:
+        found = []
+    if not found:
+        pytest.skip("/proc/cpuinfo lists no x86 flags")
+    return set(found[0])
+
+
+def test_supported_tiers_are_known_and_start_with_scalar() -> None:
+    assert TIERS[0] == "scalar"
+    assert list(TIERS) == [tier for tier in ALL_TIERS if tier in TIERS]
+
+
+def test_supported_tiers_are_those_of_the_kernel_of_the_system() -> None:
+    flags = _cpu_flags()
+    built = {isa for variants in _core.kernels().values() for _, isa in variants}
+    needs = {
+        "avx2": {"avx2", "fma", "f16c"},
+        "avx512": {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq"},
+    }
+    for tier, wanted in needs.items():
+        assert (tier in TIERS) == (tier in built and wanted <= flags), tier
+
+
+def test_default_is_the_best_supported_tier() -> None:
+    done = _python("from lpn_core import _core; print(_core.default_isa())")
+    assert done.stdout.strip() == TIERS[-1], done.stderr
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_environment_chooses_the_tier(tier: str) -> None:
+    done = _python("from lpn_core import _core; print(_core.default_isa())", LPN_ISA=tier)
+    assert done.stdout.strip() == tier, done.stderr
+
+
+@pytest.mark.parametrize("name", ["avx1024", "AVX2", "sse", " "])
+def test_unknown_tier_in_the_environment_is_refused(name: str) -> None:
+    done = _python("from lpn_core import _core; _core.default_isa()", LPN_ISA=name)
+    assert done.returncode != 0
+    assert "ValueError" in done.stderr
+    assert name in done.stderr
+    for tier in TIERS:
+        assert tier in done.stderr
+
+
+def test_unsupported_tier_is_refused() -> None:
+    missing = [tier for tier in ALL_TIERS if tier not in TIERS]
+    if not missing:
+        pytest.skip("this machine supports every tier")
+    done = _python("from lpn_core import _core; _core.default_isa()", LPN_ISA=missing[0])
+    assert done.returncode != 0
+    assert "ValueError" in done.stderr
+    assert missing[0] in done.stderr
+
+
+def test_unknown_tier_as_argument_is_refused() -> None:
+    network = Network(50, "none")
+    with pytest.raises(ValueError, match="avx1024"):
+        compile_module(make_module(network), network.depth, isa="avx1024")
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_step_runs_on_the_tier_it_was_asked_for(tier: str) -> None:
+    has_tier = {
+        name for variants in _core.kernels().values() for name, isa in variants if isa == tier
+    }
+    for attention in ("gc", "se", "none"):
+        network = Network(50, attention)
+        model = compile_module(make_module(network), network.depth, isa=tier)
+        assert model.isa == tier
+        steps = model.steps(256, 192)
+        assert steps
+        for step in steps:
+            assert step["isa"] == tier, step
+        used = {str(step["kernel"]) for step in steps}
+        assert used & has_tier, f"no step names a kernel of {tier}: {sorted(used)}"
+
+
+def test_the_environment_chooses_the_tier_of_a_compiled_model() -> None:
+    code = (
+        "from lpn_core import _core\n"
+        "g = _core.Graph(); g.add_input('x', 3)\n"
+        "g.add_node('max_pool2d', 'y', ['x'], {'kernel': 3, 'stride': 2, 'padding': 1}, {})\n"
+        "g.set_output('y')\n"
+        "m = _core.CompiledModel(g, 1, 'auto')\n"
+        "print(m.isa, {s['isa'] for s in m.steps(8, 8)})\n"
+    )
+    for tier in TIERS:
+        done = _python(code, LPN_ISA=tier)
+        assert done.stdout.split() == [tier, f"{{'{tier}'}}"], done.stderr

@@ -1,0 +1,154 @@
+"""Images as callers have them; and the crop against a float64 reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+from lpn_core import preprocess
+from lpn_core.image import load_image
+from lpn_core.model_spec import InputSpec
+from numpy.typing import NDArray
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def test_files_with_any_path(photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    path = tmp_path / "中文 ünïcode.png"
+    Image.fromarray(photo).save(path)
+    for given in (path, str(path)):
+        pixels, order = load_image(given)
+        assert order == "rgb"
+        np.testing.assert_array_equal(pixels, photo, strict=True)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
+def test_pil_modes_are_converted(mode: str, photo: NDArray[np.uint8]) -> None:
+    image = Image.fromarray(photo).convert(mode)
+    pixels, order = load_image(image)
+    assert order == "rgb"
+    np.testing.assert_array_equal(pixels, np.asarray(image.convert("RGB")), strict=True)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "gif", "tiff"])
+def test_grey_files(suffix: str, photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    path = tmp_path / f"grey.{suffix}"
+    Image.fromarray(photo).convert("L").save(path)
+    pixels, _ = load_image(path)
+    assert pixels.shape == photo.shape
+    assert pixels.dtype == np.uint8
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(pixels, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(orientation: int, tmp_path: Path) -> None:
+    upright = np.zeros((32, 48, 3), np.uint8)
+    upright[:8, :8] = (255, 0, 0)
+    # What a camera stores so that the tag's transposition brings it back.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    path = tmp_path / "photo.png"
+    image = Image.fromarray(np.ascontiguousarray(stored))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
+    np.testing.assert_array_equal(load_image(path)[0], upright)
+    np.testing.assert_array_equal(load_image(path, exif=False)[0], stored)
+    # A PIL image is what its owner sees in it.
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(load_image(image)[0], stored)
+
+
+def test_arrays_are_not_copied(photo: NDArray[np.uint8]) -> None:
+    pixels, order = load_image(photo, order="bgr")
+    assert order == "bgr"
+    assert np.shares_memory(pixels, photo)
+    window = photo[10:50, 20:90]
+    assert np.shares_memory(load_image(window, order="rgb")[0], window)
+
+
+def test_dlpack(photo: NDArray[np.uint8]) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(photo.copy())
+    pixels, _ = load_image(tensor, order="rgb")
+    np.testing.assert_array_equal(pixels, photo)
+    assert pixels.__array_interface__["data"][0] == tensor.data_ptr()
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+@pytest.mark.parametrize("network_order", ["rgb", "bgr"])
+def test_crop(order: str, network_order: str, photo: NDArray[np.uint8]) -> None:
+    spec = InputSpec(channel_order=network_order, height=64, width=48)
+    boxes = np.array([[10.0, 5, 60, 90], [-40, -30, 80, 50], [120.25, 70.5, 90, 90]])
+    given = photo if order == "rgb" else np.ascontiguousarray(photo[..., ::-1])
+    crops = preprocess.crop(given, order, preprocess.regions(boxes, spec), spec)
+    centres, sizes = reference.padded_box(boxes, 48 / 64, 1.25)
+    for crop, centre, size in zip(crops, centres, sizes, strict=True):
+        grey = reference.bilinear_crop(photo, reference.crop_matrix(centre, size, 48, 64), 64, 48)
+        if network_order == "bgr":
+            grey = grey[..., ::-1]
+        # Mean and std belong to the network's channels, in the network's order.
+        wanted = (grey / 255 - np.array(spec.mean)) / np.array(spec.std)
+        # A thousandth of a grey level.
+        assert np.abs(crop - wanted).max() <= 1e-3 / 255 / min(spec.std)
+
+
+def test_crop_of_a_window_of_a_larger_image(photo: NDArray[np.uint8]) -> None:
+    spec = InputSpec(channel_order="rgb", height=64, width=48)
+    window = photo[10:90, 20:120]
+    where = preprocess.regions(np.array([[-5.0, 3, 70, 60]]), spec)
+    np.testing.assert_array_equal(
+        preprocess.crop(window, "rgb", where, spec),
+        preprocess.crop(np.ascontiguousarray(window), "rgb", where, spec),
+    )
+
+
+def test_regions_and_their_inverse() -> None:
+    spec = InputSpec(channel_order="rgb")
+    # Wide, tall and exact boxes: the shorter side grows to 192:256, both by 1.25.
+    boxes = np.array([[0.0, 0, 192, 64], [10, 20, 30, 256], [5, 5, 96, 128]])
+    where = preprocess.regions(boxes, spec)
+    np.testing.assert_allclose(where.sizes, [[240, 320], [240, 320], [120, 160]])
+    np.testing.assert_allclose(where.centers, [[96, 32], [25, 148], [53, 69]])
+    middle = np.full((3, 1, 2), (24, 32), np.float32)
+    np.testing.assert_allclose(where.to_image(middle, 64, 48)[:, 0], where.centers)
+    points = np.random.default_rng(0).uniform(0, 48, (3, 5, 2))
+    matrices = where.matrices(64, 48)
+    direct = np.einsum("nij,nkj->nki", matrices[:, :, :2], points) + matrices[:, None, :, 2]
+    np.testing.assert_allclose(where.to_image(points, 64, 48), direct, rtol=1e-12)
+
+
+def test_clip_box() -> None:
+    boxes = np.array([[-10.0, 5, 50, 20], [90, 70, 40, 40], [10, 10, 5, 5], [200, 10, 5, 5]])
+    wanted = [[0, 5, 49, 19], [90, 70, 9, 9], [10, 10, 4, 4], [200, 10, -101, 4]]
+    np.testing.assert_allclose(preprocess.clip_box(boxes, 100, 80), wanted)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "shape"),
+    [([], (0, 4)), (np.zeros((0, 4)), (0, 4)), (np.zeros((0, 5)), (0, 4))],
+)
+def test_empty_boxes(boxes: object, shape: tuple[int, int]) -> None:
+    found, scores = preprocess.check_boxes(boxes)
+    assert found.shape == shape
+    assert scores.shape == (0,)
+
+
+def test_box_formats_and_scores() -> None:
+    found, scores = preprocess.check_boxes([[10, 20, 30, 60, 0.5]], "xyxy")
+    assert found.tolist() == [[10, 20, 20, 40]]
+    assert scores.tolist() == [0.5]
+    found, scores = preprocess.check_boxes(np.array([[1, 2, 3, 4]], np.int16))
+    assert found.tolist() == [[1, 2, 3, 4]]
+    assert scores.tolist() == [1.0]

@@ -1,0 +1,201 @@
+"""The result: access, JSON, COCO, CSV, drawing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lpn_core import COCO17, CROWDPOSE14, MPII16, KeypointSet, Pose, Poses
+from numpy.typing import NDArray
+
+
+def _poses(entry: KeypointSet = COCO17, people: int = 3, low: float = -0.1) -> Poses:
+    generator = np.random.default_rng(7)
+    joints = len(entry)
+    return Poses(
+        generator.uniform(20, 100, (people, joints, 2)).astype(np.float32),
+        generator.uniform(low, 1.2, (people, joints)).astype(np.float32),
+        generator.uniform(10, 100, (people, 4)),
+        generator.uniform(0.3, 1, people),
+        entry,
+    )
+
+
+def test_access() -> None:
+    people = _poses()
+    assert len(people) == 3
+    assert isinstance(people[0], Pose)
+    np.testing.assert_array_equal(people[-1].keypoints, people.keypoints[2])
+    assert [pose.box_score for pose in people] == people.box_scores.tolist()
+    assert isinstance(people[1:], Poses)
+    assert len(people[1:]) == 2
+    best = people[people.box_scores > people.box_scores.min()]
+    assert len(best) == 2
+    assert len(people[[2, 0]]) == 2
+    for index in (3, -4):
+        with pytest.raises(IndexError, match="of 3"):
+            people[index]
+    assert repr(people) == "<Poses of 3 people, coco17>"
+
+
+def test_scores_are_clipped_and_raw_ones_are_not() -> None:
+    people = _poses()
+    assert people.raw_scores.max() > 1
+    assert people.raw_scores.min() < 0
+    assert people.scores.max() == 1
+    assert people.scores.min() == 0
+    np.testing.assert_array_equal(people[1].scores, people.scores[1])
+
+
+def test_to_coco() -> None:
+    people = _poses()
+    results = json.loads(json.dumps(people.to_coco(image_id=7)))
+    assert len(results) == 3
+    for index, entry in enumerate(results):
+        assert entry["image_id"] == 7
+        assert entry["category_id"] == 1
+        raw = people.raw_scores[index].astype(np.float64)
+        mean = raw[raw > 0.2].mean()
+        assert entry["score"] == pytest.approx(people.box_scores[index] * mean, rel=1e-12)
+        triples = np.array(entry["keypoints"]).reshape(17, 3)
+        np.testing.assert_array_equal(triples[:, :2], people.keypoints[index].astype(float))
+        np.testing.assert_array_equal(triples[:, 2], raw)
+        assert entry["bbox"] == people.boxes[index].tolist()
+
+
+def test_to_coco_is_read_by_pycocotools(tmp_path: Path) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    ground = tmp_path / "ground.json"
+    categories = [{"id": 1, "name": "person", "keypoints": COCO17.names, "skeleton": []}]
+    ground.write_text(
+        json.dumps({"images": [{"id": 7}], "annotations": [], "categories": categories, "info": {}})
+    )
+    results = coco.COCO(str(ground)).loadRes(_poses().to_coco(image_id=7))
+    assert len(results.anns) == 3
+
+
+def test_person_without_a_sure_joint_scores_nothing() -> None:
+    people = _poses()
+    unsure = Poses(
+        people.keypoints,
+        np.full_like(people.raw_scores, 0.2),
+        people.boxes,
+        people.box_scores,
+        COCO17,
+    )
+    assert [entry["score"] for entry in unsure.to_coco(1)] == [0, 0, 0]
+
+
+def test_nan_joints_are_json() -> None:
+    people = _poses()
+    people.keypoints[0, 2] = np.nan
+    people.raw_scores[0, 2] = 0
+    document = json.loads(json.dumps(people.to_dict(), allow_nan=False))
+    assert document["people"][0]["keypoints"][2] == {
+        "name": "right_eye",
+        "x": None,
+        "y": None,
+        "score": 0.0,
+    }
+    (first, *_) = json.loads(json.dumps(people.to_coco(1), allow_nan=False))
+    assert first["keypoints"][6:9] == [0, 0, 0]
+
+
+def test_to_dict() -> None:
+    people = _poses()
+    document = json.loads(json.dumps(people.to_dict(), allow_nan=False))
+    assert document["keypoint_set"] == "coco17"
+    for person, pose in zip(document["people"], people, strict=True):
+        assert person["box"] == pose.box.tolist()
+        assert person["box_score"] == pose.box_score
+        assert person["score"] == pose.score
+        assert [joint["name"] for joint in person["keypoints"]] == list(COCO17.names)
+        found = [[joint["x"], joint["y"]] for joint in person["keypoints"]]
+        np.testing.assert_array_equal(found, pose.keypoints.astype(float))
+
+
+def test_to_csv(tmp_path: Path) -> None:
+    people = _poses()
+    path = tmp_path / "poses.csv"
+    text = people.to_csv(path)
+    assert path.read_text() == text == people.to_csv()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 3 * 17
+    assert rows[18]["person"] == "1"
+    assert rows[18]["keypoint"] == "left_eye"
+    assert float(rows[18]["x"]) == pytest.approx(people.keypoints[1, 1, 0], rel=1e-5)
+    assert float(rows[18]["score"]) == pytest.approx(people.scores[1, 1], rel=1e-5)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["poses.csv"]
+
+
+@pytest.mark.parametrize("entry", [COCO17, MPII16, CROWDPOSE14], ids=lambda entry: entry.name)
+def test_draw(entry: KeypointSet) -> None:
+    pytest.importorskip("PIL")
+    image = np.full((120, 140, 3), 90, np.uint8)
+    people = _poses(entry, people=1, low=0.5)
+    drawn = people.draw(image, order="rgb")
+    assert drawn.mode == "RGB"
+    assert drawn.size == (140, 120)
+    changed = (np.asarray(drawn) != image).any(axis=2)
+    assert (image == 90).all()
+    # Every joint and the middle of every limb are painted, and far corners are not.
+    joints = people.keypoints[0]
+    for x, y in [*joints, *((joints[a] + joints[b]) / 2 for a, b in entry.skeleton)]:
+        assert changed[round(float(y)), round(float(x))]
+    assert not changed[:8, :8].any()
+    assert not changed[-8:, -8:].any()
+
+
+def test_draw_leaves_out_unsure_joints() -> None:
+    pytest.importorskip("PIL")
+    image = np.full((120, 140, 3), 90, np.uint8)
+    keypoints = np.full((1, 17, 2), np.nan, np.float32)
+    scores = np.zeros((1, 17), np.float32)
+    keypoints[0, 0], scores[0, 0] = (30, 40), 0.9
+    keypoints[0, 1], scores[0, 1] = (100, 90), 0.15
+    people = Poses(keypoints, scores, np.array([[10.0, 10, 100, 100]]), np.ones(1), COCO17)
+    changed = (np.asarray(people.draw(image, order="rgb")) != image).any(axis=2)
+    assert changed[40, 30]
+    assert not changed[60:].any()
+    assert not changed[:, 60:].any()
+    lower = (np.asarray(people.draw(image, order="rgb", threshold=0.1)) != image).any(axis=2)
+    assert lower[90, 100]
+    nobody = np.asarray(people.draw(image, order="rgb", threshold=0.95))
+    np.testing.assert_array_equal(nobody, image)
+
+
+def test_draw_outside_the_image_and_orders() -> None:
+    pytest.importorskip("PIL")
+    image = np.zeros((60, 50, 3), np.uint8)
+    image[..., 0] = 200
+    people = _poses(low=0.5)
+    outside = Poses(
+        people.keypoints + 1000, people.raw_scores, people.boxes, people.box_scores, COCO17
+    )
+    np.testing.assert_array_equal(np.asarray(outside.draw(image, order="rgb")), image)
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    np.testing.assert_array_equal(np.asarray(outside.draw(bgr, order="bgr")), image)
+    # One half outside is cut, not refused.
+    across = Poses(
+        people.keypoints - 60, people.raw_scores, people.boxes, people.box_scores, COCO17
+    )
+    assert across.draw(image, order="rgb").size == (50, 60)
+
+
+def test_draw_sides_have_their_colours() -> None:
+    pytest.importorskip("PIL")
+    image = np.zeros((200, 200, 3), np.uint8)
+    keypoints = np.zeros((1, 17, 2), np.float32)
+    scores = np.zeros((1, 17), np.float32)
+    arms: dict[int, tuple[int, int]] = {5: (150, 40), 7: (150, 160), 6: (50, 40), 8: (50, 160)}
+    for joint, place in arms.items():
+        keypoints[0, joint], scores[0, joint] = place, 1.0
+    people = Poses(keypoints, scores, np.array([[40.0, 30, 120, 140]]), np.ones(1), COCO17)
+    drawn: NDArray[np.uint8] = np.asarray(people.draw(image, order="rgb"))
+    left, right, middle = drawn[100, 150], drawn[100, 50], drawn[40, 100]
+    assert len({tuple(colour) for colour in (left, right, middle)}) == 3
+    assert (drawn[100, 100] == 0).all()
