@@ -1,7 +1,7 @@
 """Whole networks against onnxruntime, interleaved in one process: every round times both sides.
 
-    pytest bench/bench_model.py            # measures
-    pytest bench/bench_model.py --smoke    # only shows that it runs
+pytest bench/bench_model.py            # measures
+pytest bench/bench_model.py --smoke    # only shows that it runs
 """
 
 from __future__ import annotations

@@ -87,9 +87,15 @@ def run_torch(module: Any, images: NDArray[np.float32], dtype: Any) -> NDArray[n
     """Heatmaps (N, h, w, K) in float64 of the module run image by image in ``dtype``."""
     module = module.to(dtype)
     results = []
-    with torch.inference_mode():
-        for image in images:
-            x = torch.from_numpy(image).permute(2, 0, 1)[None].to(dtype)
-            results.append(module(x)[0].permute(1, 2, 0).double().numpy())
-    module.float()
+    # On a busy machine torch's threads spend their time waiting for each other.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for image in images:
+                x = torch.from_numpy(image).permute(2, 0, 1)[None].to(dtype)
+                results.append(module(x)[0].permute(1, 2, 0).double().numpy())
+    finally:
+        torch.set_num_threads(threads)
+        module.float()
     return np.stack(results)

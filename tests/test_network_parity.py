@@ -24,9 +24,10 @@ SIZES = ((256, 192), (256, 256), (384, 288), (224, 160))
 BATCHES = (1, 3, 8)
 TIERS = tuple(_core.supported_isas())
 
-# Random SE gates on activations that grow with depth amplify the last bit: PyTorch's own float32
-# heatmaps of these two are wrong by up to half their height, so they are held to PyTorch's error.
-CHAOTIC = (Network(101, "se", "he"), Network(152, "se", "he"))
+# Random SE gates on He activations, which grow with depth, amplify the last bit: PyTorch's own
+# float32 heatmaps of these are off by 2e-4 of their spread at depth 50, by all of it at 101,
+# so no float32 engine can promise 1e-4. They alone are held to PyTorch's error instead.
+CHAOTIC = tuple(Network(depth, "se", "he") for depth in DEPTHS)
 
 # (network, size) of the default run: a Latin square of depth and attention over the sizes.
 SUBSET = [

@@ -1,4 +1,5 @@
-// lpn_tests [FILTER]: runs every test whose name contains FILTER and exits with 1 if one failed or none ran.
+// lpn_tests [FILTER]: runs every test whose name contains FILTER and exits with 1 if one failed or
+// none ran.
 #include <cstdio>
 #include <cstring>
 #include <exception>

@@ -31,16 +31,17 @@ std::string concatenate(const Parts&... parts) {
 }  // namespace lpn::test
 
 // Defines and registers a test: LPN_TEST(name) { ... }
-#define LPN_TEST(name)                                                     \
-  static void lpn_test_##name();                                           \
+#define LPN_TEST(name)                                                              \
+  static void lpn_test_##name();                                                    \
   static const ::lpn::test::Registrar lpn_registrar_##name{#name, lpn_test_##name}; \
   static void lpn_test_##name()
 
-// EXPECT(condition, parts of a message...): the test goes on after a failure and is reported as failed.
-#define EXPECT(condition, ...)                                                               \
-  do {                                                                                       \
-    if (!(condition)) {                                                                      \
-      ::lpn::test::fail(__FILE__, __LINE__,                                                  \
+// EXPECT(condition, parts of a message...): the test goes on after a failure and is reported as
+// failed.
+#define EXPECT(condition, ...)                                                                \
+  do {                                                                                        \
+    if (!(condition)) {                                                                       \
+      ::lpn::test::fail(__FILE__, __LINE__,                                                   \
                         ::lpn::test::concatenate("expected " #condition " ", ##__VA_ARGS__)); \
-    }                                                                                        \
+    }                                                                                         \
   } while (false)

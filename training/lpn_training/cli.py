@@ -65,7 +65,7 @@ def fit(
 @click.option("--decode", "decodes", multiple=True,
               type=click.Choice(["argmax", "argmax-quarter", "beta", "beta-quarter"]),
               help="Which decodes (default: all).")  # fmt: skip
-@click.option("--clip", is_flag=True, help="Clip boxes as the official code does.")
+@click.option("--official", is_flag=True, help="Clip boxes and apply OKS-NMS as the LPN code does.")
 @click.option("--limit", default=0, help="Only so many images (0: all).")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -75,7 +75,7 @@ def evaluate(
     images: Path,
     flip: bool,
     decodes: tuple[str, ...],
-    clip: bool,
+    official: bool,
     limit: int,
     device: str,
     as_json: bool,
@@ -87,13 +87,13 @@ def evaluate(
     from lpn_training import evaluate as evaluation
     from lpn_training.data.coco import CocoPersons
 
-    persons = CocoPersons(annotations, images, limit=limit, clip=clip)
+    persons = CocoPersons(annotations, images, limit=limit, clip=official)
     if checkpoint.suffix == ".onnx":
         network, spec = evaluation.onnx_network(checkpoint), InputSpec(channel_order="rgb")
     else:
         network, spec = evaluation.checkpoint_network(checkpoint, torch.device(device))
     chosen = {name: evaluation.DECODES[name] for name in decodes or evaluation.DECODES}
-    found = evaluation.evaluate(persons, network, spec, flip=flip, decodes=chosen)
+    found = evaluation.evaluate(persons, network, spec, flip=flip, nms=official, decodes=chosen)
     click.echo(json.dumps(found) if as_json else _table(found))
 
 

@@ -56,10 +56,23 @@ def oks_nms(keypoints: Array, scores: Array, areas: Array) -> list[int]:
 
 
 def coco_results(
-    image_id: int, keypoints: Array, joint_scores: Array, box_scores: Array, areas: Array
+    image_id: int,
+    keypoints: Array,
+    joint_scores: Array,
+    box_scores: Array,
+    areas: Array | None,
 ) -> list[dict[str, Any]]:
-    """One image's poses (N, K, 2), rescored and thinned out, as COCO result records."""
+    """One image's poses as COCO result records, rescored.
+
+    Args:
+        image_id: COCO's.
+        keypoints: (N, K, 2) in image pixels.
+        joint_scores: (N, K) raw heatmap values.
+        box_scores: (N,).
+        areas: (N,) of the grown and padded boxes for OKS-NMS, or None for no NMS.
+    """
     scores = person_scores(joint_scores, box_scores)
+    kept = range(len(scores)) if areas is None else oks_nms(keypoints, scores, areas)
     points = np.concatenate((keypoints, joint_scores[..., None]), axis=-1)
     return [
         {
@@ -68,7 +81,7 @@ def coco_results(
             "keypoints": points[index].reshape(-1).tolist(),
             "score": float(scores[index]),
         }
-        for index in oks_nms(keypoints, scores, areas)
+        for index in kept
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from lpn_core._files import write_atomically
 from lpn_core.cli.boxes import BoxesOf, read_boxes

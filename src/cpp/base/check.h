@@ -16,9 +16,9 @@ template <class... Parts>
 
 }  // namespace lpn
 
-#define LPN_CHECK(condition, ...)      \
-  do {                                 \
-    if (!(condition)) {                \
+#define LPN_CHECK(condition, ...)        \
+  do {                                   \
+    if (!(condition)) {                  \
       ::lpn::throw_invalid(__VA_ARGS__); \
-    }                                  \
+    }                                    \
   } while (false)

@@ -21,7 +21,8 @@ struct X86Features {
   bool avx512_tier = false;
 };
 
-// The CPU may have vectors that the operating system does not save on a context switch: XCR0 tells which it does.
+// The CPU may have vectors that the operating system does not save on a context switch: XCR0 tells
+// which it does.
 std::uint64_t read_xcr0() {
   std::uint32_t low = 0;
   std::uint32_t high = 0;
@@ -73,8 +74,8 @@ Isa parse_supported(const std::string& name, const char* source) {
     return isa;
   }
   throw_invalid(source, " \"", name, "\" is not known; give one of auto, ",
-                join_names({std::begin(kAllIsas), std::end(kAllIsas)}), " (supported here: ",
-                join_names(supported_isas()), ")");
+                join_names({std::begin(kAllIsas), std::end(kAllIsas)}),
+                " (supported here: ", join_names(supported_isas()), ")");
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ bool isa_supported(Isa isa);
 // Every supported tier, lowest first; always starts with kScalar.
 std::vector<Isa> supported_isas();
 
-// Parses a tier's name; "auto" gives default_isa(). Throws std::invalid_argument for an unknown or unsupported one.
+// Parses a tier's name; "auto" gives default_isa(). Throws std::invalid_argument for an unknown or
+// unsupported one.
 Isa parse_isa(const std::string& name);
 
 // LPN_ISA when it is set (validated as parse_isa does), else the best supported tier.

@@ -34,8 +34,8 @@ double quota_v1(const std::string& directory) {
   return quota / period;
 }
 
-// The tightest quota from `path` up to the mount point. Inside a container the path may lie outside its own mount; the walk
-// then ends at the mount point, which holds the container's limits.
+// The tightest quota from `path` up to the mount point. Inside a container the path may lie outside
+// its own mount; the walk then ends at the mount point, which holds the container's limits.
 template <class Quota>
 double tightest(const std::string& mount, std::string path, const Quota& quota) {
   double least = 0;
@@ -71,7 +71,8 @@ int affinity_cpus() {
 
 int cgroup_cpus() {
   double least = 0;
-  std::ifstream membership("/proc/self/cgroup");  // lines "id:controllers:path"; v2 has id 0 and no controllers
+  std::ifstream membership(
+      "/proc/self/cgroup");  // lines "id:controllers:path"; v2 has id 0 and no controllers
   std::string line;
   while (std::getline(membership, line)) {
     const std::size_t first = line.find(':');

@@ -6,8 +6,8 @@ namespace lpn {
 // CPUs of the affinity mask, at least 1.
 int affinity_cpus();
 
-// The CPU quota of this process's cgroup (v2, or v1's cpu controller) and its ancestors, rounded up to whole CPUs; 0 when
-// there is none.
+// The CPU quota of this process's cgroup (v2, or v1's cpu controller) and its ancestors, rounded up
+// to whole CPUs; 0 when there is none.
 int cgroup_cpus();
 
 }  // namespace lpn

@@ -3,7 +3,8 @@
 
 namespace lpn {
 
-// Tiers in ascending order on each architecture; a kernel without a variant for a tier falls back to the next lower one.
+// Tiers in ascending order on each architecture; a kernel without a variant for a tier falls back
+// to the next lower one.
 enum class Isa { kScalar = 0, kNeon = 1, kAvx2 = 2, kAvx512 = 3 };
 
 }  // namespace lpn

@@ -23,8 +23,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMaxThreads = 1024;
 
-// A sleeping worker takes tens of microseconds to wake; steps of a network follow each other faster than that, so workers
-// look out for the next one this long before they sleep.
+// A sleeping worker takes tens of microseconds to wake; steps of a network follow each other faster
+// than that, so workers look out for the next one this long before they sleep.
 constexpr std::chrono::microseconds kSpin{40};
 
 inline void pause_cpu() {
@@ -35,7 +35,8 @@ inline void pause_cpu() {
 #endif
 }
 
-// Spins until done() or for kSpin; returns done(). The clock is read seldom: it costs as much as a dozen pauses.
+// Spins until done() or for kSpin; returns done(). The clock is read seldom: it costs as much as a
+// dozen pauses.
 template <class Done>
 bool spin_until(const Done& done) {
   constexpr int kPausesPerLook = 16;
@@ -49,8 +50,9 @@ bool spin_until(const Done& done) {
   return done();
 }
 
-// The threads of one process and the loop they share. `state` holds the loop's generation, whether it is open for workers
-// to join, and how many have: a worker that comes too late joins nothing, and the caller never waits for a sleeper.
+// The threads of one process and the loop they share. `state` holds the loop's generation, whether
+// it is open for workers to join, and how many have: a worker that comes too late joins nothing,
+// and the caller never waits for a sleeper.
 class Crew {
  public:
   explicit Crew(int threads) : generation_of_fork_(fork_generation()) {
@@ -87,16 +89,22 @@ class Crew {
     next_.store(0, std::memory_order_relaxed);
     failed_.store(false, std::memory_order_relaxed);
     error_ = nullptr;
-    const std::uint64_t generation = (state_.load(std::memory_order_relaxed) & ~kLowBits) + kGeneration;
+    const std::uint64_t generation =
+        (state_.load(std::memory_order_relaxed) & ~kLowBits) + kGeneration;
     state_.store(generation | kOpen);
-    // Sequential consistency here and in sleep(): either the sleeper sees the open loop or this sees the sleeper.
+    // Sequential consistency here and in sleep(): either the sleeper sees the open loop or this
+    // sees the sleeper.
     if (sleepers_.load() > 0) {
-      { const std::lock_guard<std::mutex> lock(mutex_); }
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+      }
       wake_.notify_all();
     }
     drain(0);
     state_.fetch_and(~kOpen, std::memory_order_acq_rel);
-    const auto all_left = [this] { return (state_.load(std::memory_order_acquire) & kJoined) == 0; };
+    const auto all_left = [this] {
+      return (state_.load(std::memory_order_acquire) & kJoined) == 0;
+    };
     if (!spin_until(all_left)) {
       std::unique_lock<std::mutex> lock(mutex_);
       done_.wait(lock, all_left);
@@ -128,7 +136,8 @@ class Crew {
   bool join(std::uint64_t& last) {
     std::uint64_t state = state_.load(std::memory_order_acquire);
     while ((state & kOpen) != 0 && (state & ~kLowBits) != last) {
-      if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire)) {
         last = state & ~kLowBits;
         return true;
       }
@@ -139,13 +148,16 @@ class Crew {
   void leave() {
     const std::uint64_t state = state_.fetch_sub(1, std::memory_order_acq_rel) - 1;
     if ((state & kLowBits) != 0) return;
-    { const std::lock_guard<std::mutex> lock(mutex_); }
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+    }
     done_.notify_one();
   }
 
   bool something_new(std::uint64_t last) const {
     const std::uint64_t state = state_.load();
-    return stop_.load(std::memory_order_relaxed) || ((state & kOpen) != 0 && (state & ~kLowBits) != last);
+    return stop_.load(std::memory_order_relaxed) ||
+           ((state & kOpen) != 0 && (state & ~kLowBits) != last);
   }
 
   void sleep(std::uint64_t last) {
@@ -193,8 +205,10 @@ int default_threads() {
   if (text != nullptr && *text != '\0') {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
-    LPN_CHECK(*end == '\0' && value >= 1 && value <= kMaxThreads, "environment variable LPN_NUM_THREADS is \"", text,
-              "\"; it must be a whole number from 1 to ", kMaxThreads, ", or unset to use every CPU allowed");
+    LPN_CHECK(*end == '\0' && value >= 1 && value <= kMaxThreads,
+              "environment variable LPN_NUM_THREADS is \"", text,
+              "\"; it must be a whole number from 1 to ", kMaxThreads,
+              ", or unset to use every CPU allowed");
     return static_cast<int>(value);
   }
   const int quota = cgroup_cpus();
@@ -208,7 +222,8 @@ class ThreadPool::Impl {
 
   ~Impl() {
     Crew* crew = crew_.load(std::memory_order_acquire);
-    // A crew of the parent process has no threads here: there is nothing to join and nobody to wake.
+    // A crew of the parent process has no threads here: there is nothing to join and nobody to
+    // wake.
     if (crew != nullptr && crew->of_this_process()) delete crew;
   }
 
@@ -233,7 +248,8 @@ class ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(int threads) {
-  LPN_CHECK(threads >= 1 && threads <= kMaxThreads, "threads is ", threads, "; it must be from 1 to ", kMaxThreads);
+  LPN_CHECK(threads >= 1 && threads <= kMaxThreads, "threads is ", threads,
+            "; it must be from 1 to ", kMaxThreads);
   impl_ = std::make_unique<Impl>(threads);
 }
 

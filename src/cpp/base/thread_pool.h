@@ -7,12 +7,13 @@
 
 namespace lpn {
 
-// The number of threads to use by default: LPN_NUM_THREADS when set (validated), else the smaller of the affinity mask and
-// the cgroup quota (rounded up), at least 1.
+// The number of threads to use by default: LPN_NUM_THREADS when set (validated), else the smaller
+// of the affinity mask and the cgroup quota (rounded up), at least 1.
 int default_threads();
 
-// Worker threads start at the first parallel_for and restart in a forked child. Nothing is pinned; after a short bounded
-// spin an idle worker sleeps. Results never depend on which thread ran a chunk.
+// Worker threads start at the first parallel_for and restart in a forked child. Nothing is pinned;
+// after a short bounded spin an idle worker sleeps. Results never depend on which thread ran a
+// chunk.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -22,10 +23,12 @@ class ThreadPool {
 
   int threads() const;
 
-  // Calls body(chunk, worker) for every chunk in [0, chunks), worker in [0, threads()), and returns when all are done. The
-  // caller works too, as worker 0. While the pool is busy with another caller's loop, this caller runs all of its chunks
-  // inline as worker 0. The first exception of a body is rethrown here after the loop has drained.
-  void parallel_for(std::int64_t chunks, const std::function<void(std::int64_t chunk, int worker)>& body);
+  // Calls body(chunk, worker) for every chunk in [0, chunks), worker in [0, threads()), and returns
+  // when all are done. The caller works too, as worker 0. While the pool is busy with another
+  // caller's loop, this caller runs all of its chunks inline as worker 0. The first exception of a
+  // body is rethrown here after the loop has drained.
+  void parallel_for(std::int64_t chunks,
+                    const std::function<void(std::int64_t chunk, int worker)>& body);
 
  private:
   class Impl;

@@ -29,19 +29,23 @@ template <class T>
 void check_dtype(const py::array& array, const char* name) {
   const py::dtype wanted = py::dtype::of<T>();
   if (!array.dtype().equal(wanted)) {
-    throw py::type_error(std::string(name) + " has dtype " + py::str(array.dtype()).cast<std::string>() +
-                         "; it must be " + py::str(wanted).cast<std::string>() + " (use .astype)");
+    throw py::type_error(std::string(name) + " has dtype " +
+                         py::str(array.dtype()).cast<std::string>() + "; it must be " +
+                         py::str(wanted).cast<std::string>() + " (use .astype)");
   }
 }
 
-inline std::vector<std::int64_t> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+inline std::vector<std::int64_t> shape_of(const py::array& array) {
+  return {array.shape(), array.shape() + array.ndim()};
+}
 
 // A C-contiguous array of dtype T whose axes are those of `axes`, e.g. "(N, H, W, C)".
 template <class T>
 Input<T> read(const py::array& array, const char* name, std::size_t rank, const char* axes) {
   check_dtype<T>(array, name);
   Input<T> input{static_cast<const T*>(array.data()), shape_of(array)};
-  LPN_CHECK(input.shape.size() == rank, name, " has shape ", format_shape(input.shape), "; it must be ", axes);
+  LPN_CHECK(input.shape.size() == rank, name, " has shape ", format_shape(input.shape),
+            "; it must be ", axes);
   constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
   constexpr int kWanted = py::array::c_style | kAligned;
   LPN_CHECK((array.flags() & kWanted) == kWanted, name, " of shape ", format_shape(input.shape),
@@ -54,13 +58,15 @@ template <class T>
 Input<T> read(const py::array& array, const char* name, const std::vector<std::int64_t>& shape) {
   const std::string wanted = format_shape(shape);
   Input<T> input = read<T>(array, name, shape.size(), wanted.c_str());
-  LPN_CHECK(input.shape == shape, name, " has shape ", format_shape(input.shape), "; it must be ", wanted);
+  LPN_CHECK(input.shape == shape, name, " has shape ", format_shape(input.shape), "; it must be ",
+            wanted);
   return input;
 }
 
 // The data of an optional array, or null for None.
 template <class T>
-const T* read_optional(const std::optional<py::array>& array, const char* name, const std::vector<std::int64_t>& shape) {
+const T* read_optional(const std::optional<py::array>& array, const char* name,
+                       const std::vector<std::int64_t>& shape) {
   return array ? read<T>(*array, name, shape).data : nullptr;
 }
 

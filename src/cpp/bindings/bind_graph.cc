@@ -12,8 +12,10 @@
 namespace lpn::bindings {
 namespace {
 
-AttributeValue read_attribute(const std::string& node, const std::string& name, const py::handle& value) {
-  if (py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value)) return value.cast<std::int64_t>();
+AttributeValue read_attribute(const std::string& node, const std::string& name,
+                              const py::handle& value) {
+  if (py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value))
+    return value.cast<std::int64_t>();
   if (py::isinstance<py::float_>(value)) return value.cast<double>();
   if (py::isinstance<py::str>(value)) return value.cast<std::string>();
   throw py::type_error("node \"" + node + "\": attribute \"" + name + "\" is a " +
@@ -25,14 +27,16 @@ Weight read_weight(const std::string& node, const std::string& name, const py::h
   const std::string what = "node \"" + node + "\": weight \"" + name + "\"";
   if (!py::isinstance<py::array>(value)) throw py::type_error(what + " must be a numpy array");
   const auto array = py::reinterpret_borrow<py::array>(value);
-  const Input<float> input = read<float>(array, what.c_str(), static_cast<std::size_t>(array.ndim()), "");
+  const Input<float> input =
+      read<float>(array, what.c_str(), static_cast<std::size_t>(array.ndim()), "");
   Buffer<float> values(static_cast<std::size_t>(array.size()));
   if (values.size() > 0) std::memcpy(values.data(), input.data, values.size() * sizeof(float));
   return {input.shape, std::make_shared<const Buffer<float>>(std::move(values))};
 }
 
-void add_node(Graph& graph, const std::string& kind, const std::string& name, const std::vector<std::string>& inputs,
-              const py::object& attributes, const py::object& weights) {
+void add_node(Graph& graph, const std::string& kind, const std::string& name,
+              const std::vector<std::string>& inputs, const py::object& attributes,
+              const py::object& weights) {
   std::map<std::string, AttributeValue> attribute_values;
   for (const auto& [key, value] : py::dict(attributes)) {
     const auto attribute = key.cast<std::string>();
@@ -52,8 +56,8 @@ void bind_graph(py::module_& module) {
   py::class_<Graph>(module, "Graph")
       .def(py::init<>())
       .def("add_input", &Graph::add_input, py::arg("name"), py::arg("channels"))
-      .def("add_node", &add_node, py::arg("kind"), py::arg("name"), py::arg("inputs"), py::arg("attributes"),
-           py::arg("weights"))
+      .def("add_node", &add_node, py::arg("kind"), py::arg("name"), py::arg("inputs"),
+           py::arg("attributes"), py::arg("weights"))
       .def("set_output", &Graph::set_output, py::arg("name"));
 }
 

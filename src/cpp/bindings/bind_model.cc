@@ -13,12 +13,14 @@ namespace lpn::bindings {
 namespace {
 
 std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const std::string& isa) {
-  LPN_CHECK(threads >= 0, "threads is ", threads, "; it must be at least 1, or 0 for as many as this process may use");
+  LPN_CHECK(threads >= 0, "threads is ", threads,
+            "; it must be at least 1, or 0 for as many as this process may use");
   return std::make_unique<CompiledModel>(graph, threads, parse_isa(isa));
 }
 
 // Everything from here on runs without the GIL, plans included.
-py::array_t<float> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w, const Batch& batch) {
+py::array_t<float> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w,
+                             const Batch& batch) {
   std::shared_ptr<PreparedPlan> prepared;
   {
     const py::gil_scoped_release release;
@@ -34,22 +36,23 @@ py::array_t<float> run_batch(CompiledModel& model, std::int64_t h, std::int64_t 
 
 py::array_t<float> run_float(CompiledModel& model, const py::array& x) {
   const Input<float> input = read<float>(x, "x", 4, "(N, H, W, C)");
-  LPN_CHECK(input[3] == model.graph().input_channels(), "x has shape ", format_shape(input.shape), "; its last axis must be ",
-            model.graph().input_channels(), " channels, (N, H, W, C)");
+  LPN_CHECK(input[3] == model.graph().input_channels(), "x has shape ", format_shape(input.shape),
+            "; its last axis must be ", model.graph().input_channels(), " channels, (N, H, W, C)");
   Batch batch;
   batch.n = input[0];
   batch.pixels = input.data;
   return run_batch(model, input[1], input[2], batch);
 }
 
-py::array_t<float> run_u8(CompiledModel& model, const py::array& x, const std::vector<int>& channel_map,
-                          const std::vector<float>& scale, const std::vector<float>& shift) {
+py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
+                          const std::vector<int>& channel_map, const std::vector<float>& scale,
+                          const std::vector<float>& shift) {
   const Input<std::uint8_t> input = read<std::uint8_t>(x, "x", 4, "(N, H, W, 3)");
   const auto channels = static_cast<std::size_t>(model.graph().input_channels());
   LPN_CHECK(input[3] == 3, "x has shape ", format_shape(input.shape), "; it must be (N, H, W, 3)");
   LPN_CHECK(channel_map.size() == channels && scale.size() == channels && shift.size() == channels,
-            "channel_map, scale and shift have ", channel_map.size(), ", ", scale.size(), " and ", shift.size(),
-            " values; each needs one per input channel, ", channels);
+            "channel_map, scale and shift have ", channel_map.size(), ", ", scale.size(), " and ",
+            shift.size(), " values; each needs one per input channel, ", channels);
   Batch batch;
   batch.n = input[0];
   batch.bytes = input.data;
@@ -86,22 +89,28 @@ void bind_model(py::module_& module) {
   py::class_<CompiledModel>(module, "CompiledModel")
       .def(py::init(&make_model), py::arg("graph"), py::arg("threads"), py::arg("isa"))
       .def_property_readonly("threads", &CompiledModel::threads)
-      .def_property_readonly("isa", [](const CompiledModel& model) { return isa_name(model.isa()); })
-      .def_property_readonly("input_channels", [](const CompiledModel& model) { return model.graph().input_channels(); })
+      .def_property_readonly("isa",
+                             [](const CompiledModel& model) { return isa_name(model.isa()); })
+      .def_property_readonly(
+          "input_channels",
+          [](const CompiledModel& model) { return model.graph().input_channels(); })
       .def(
           "output_shape",
           [](const CompiledModel& model, std::int64_t h, std::int64_t w) {
-            const Shape shape = model.graph().infer_shapes(h, w)[static_cast<std::size_t>(model.graph().output())];
+            const Shape shape =
+                model.graph().infer_shapes(h, w)[static_cast<std::size_t>(model.graph().output())];
             return py::make_tuple(shape.h, shape.w, shape.c);
           },
           py::arg("height"), py::arg("width"))
       .def("run", &run_float, py::arg("x").noconvert())
-      .def("run_u8", &run_u8, py::arg("x").noconvert(), py::arg("channel_map"), py::arg("scale"), py::arg("shift"))
+      .def("run_u8", &run_u8, py::arg("x").noconvert(), py::arg("channel_map"), py::arg("scale"),
+           py::arg("shift"))
       .def("steps", &list_steps, py::arg("height"), py::arg("width"))
       .def(
           "arena_bytes",
           [](CompiledModel& model, std::int64_t h, std::int64_t w) {
-            return model.prepare(h, w)->plan().arena_size() * static_cast<std::int64_t>(sizeof(float));
+            return model.prepare(h, w)->plan().arena_size() *
+                   static_cast<std::int64_t>(sizeof(float));
           },
           py::arg("height"), py::arg("width"))
       .def("release_workspaces", &CompiledModel::release_workspaces);

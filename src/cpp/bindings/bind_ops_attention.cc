@@ -11,7 +11,9 @@
 namespace lpn::bindings {
 namespace {
 
-Buffer<float> make_buffer(std::int64_t size) { return Buffer<float>(static_cast<std::size_t>(size)); }
+Buffer<float> make_buffer(std::int64_t size) {
+  return Buffer<float>(static_cast<std::size_t>(size));
+}
 
 // A weight (rows, columns) as [columns][rows], the layout whose lanes are rows.
 Buffer<float> transpose(const Input<float>& w) {
@@ -26,12 +28,13 @@ Buffer<float> transpose(const Input<float>& w) {
 
 Input<float> read_matrix(const py::array& array, const char* name, const char* axes) {
   Input<float> matrix = read<float>(array, name, 2, axes);
-  LPN_CHECK(matrix[0] >= 1 && matrix[1] >= 1, name, " has shape ", format_shape(matrix.shape), "; both axes of ", axes,
-            " must be at least 1");
+  LPN_CHECK(matrix[0] >= 1 && matrix[1] >= 1, name, " has shape ", format_shape(matrix.shape),
+            "; both axes of ", axes, " must be at least 1");
   return matrix;
 }
 
-py::array_t<float> gc_pool(const py::array& x_array, const py::array& w_array, const std::string& isa_name) {
+py::array_t<float> gc_pool(const py::array& x_array, const py::array& w_array,
+                           const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> x = read_map(x_array, "x");
   const Input<float> w = read<float>(w_array, "w", {x[3]});
@@ -44,15 +47,18 @@ py::array_t<float> gc_pool(const py::array& x_array, const py::array& w_array, c
   Buffer<float> partial = make_buffer(2 + x[3]);
   for (std::int64_t image = 0; image < x[0]; ++image) {
     const float* pixels = x.data + image * positions * x[3];
-    select_gc_pool(isa).run(GcPoolArgs{pixels, positions, x[3], w.data, logits.data(), partial.data()});
+    select_gc_pool(isa).run(
+        GcPoolArgs{pixels, positions, x[3], w.data, logits.data(), partial.data()});
     merge_gc_partials(partial.data(), 1, x[3], out_data + image * x[3]);
   }
   return out;
 }
 
-py::array_t<float> gc_transform(const py::array& context_array, const py::array& w1_array, const py::array& b1_array,
-                                const py::array& norm_w_array, const py::array& norm_b_array, const py::array& w2_array,
-                                const py::array& b2_array, float epsilon, const std::string& isa_name) {
+py::array_t<float> gc_transform(const py::array& context_array, const py::array& w1_array,
+                                const py::array& b1_array, const py::array& norm_w_array,
+                                const py::array& norm_b_array, const py::array& w2_array,
+                                const py::array& b2_array, float epsilon,
+                                const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> context = read<float>(context_array, "context", 2, "(N, C)");
   Input<float> w1 = read_matrix(w1_array, "w1", "(h, C)");
@@ -97,14 +103,15 @@ py::array_t<float> channel_mean(const py::array& x_array, const std::string& isa
   const std::int64_t positions = x[1] * x[2];
   Buffer<float> partial = make_buffer(x[3]);
   for (std::int64_t image = 0; image < x[0]; ++image) {
-    select_channel_sum(isa).run(ChannelSumArgs{x.data + image * positions * x[3], positions, x[3], partial.data()});
+    select_channel_sum(isa).run(
+        ChannelSumArgs{x.data + image * positions * x[3], positions, x[3], partial.data()});
     merge_channel_sums(partial.data(), 1, x[3], positions, out_data + image * x[3]);
   }
   return out;
 }
 
-py::array_t<float> se_gate(const py::array& mean_array, const py::array& w1_array, const py::array& w2_array,
-                           const std::string& isa_name) {
+py::array_t<float> se_gate(const py::array& mean_array, const py::array& w1_array,
+                           const py::array& w2_array, const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> mean = read<float>(mean_array, "mean", 2, "(N, C)");
   Input<float> w1 = read_matrix(w1_array, "w1", "(h, C)");
@@ -136,11 +143,12 @@ py::array_t<float> se_gate(const py::array& mean_array, const py::array& w1_arra
 void bind_ops_attention(py::module_& module) {
   using py::arg;
   module.def("gc_pool", &gc_pool, arg("x").noconvert(), arg("w").noconvert(), arg("isa"));
-  module.def("gc_transform", &gc_transform, arg("context").noconvert(), arg("w1").noconvert(), arg("b1").noconvert(),
-             arg("norm_w").noconvert(), arg("norm_b").noconvert(), arg("w2").noconvert(), arg("b2").noconvert(),
-             arg("epsilon"), arg("isa"));
+  module.def("gc_transform", &gc_transform, arg("context").noconvert(), arg("w1").noconvert(),
+             arg("b1").noconvert(), arg("norm_w").noconvert(), arg("norm_b").noconvert(),
+             arg("w2").noconvert(), arg("b2").noconvert(), arg("epsilon"), arg("isa"));
   module.def("channel_mean", &channel_mean, arg("x").noconvert(), arg("isa"));
-  module.def("se_gate", &se_gate, arg("mean").noconvert(), arg("w1").noconvert(), arg("w2").noconvert(), arg("isa"));
+  module.def("se_gate", &se_gate, arg("mean").noconvert(), arg("w1").noconvert(),
+             arg("w2").noconvert(), arg("isa"));
 }
 
 }  // namespace lpn::bindings

@@ -17,17 +17,23 @@ namespace {
 
 using Optional = std::optional<py::array>;
 
-constexpr std::int64_t kMaxKernel = 1 << 15;  // keeps products with strides and sizes far from overflow
+constexpr std::int64_t kMaxKernel =
+    1 << 15;  // keeps products with strides and sizes far from overflow
 
-Buffer<float> make_buffer(std::int64_t size) { return Buffer<float>(static_cast<std::size_t>(size)); }
+Buffer<float> make_buffer(std::int64_t size) {
+  return Buffer<float>(static_cast<std::size_t>(size));
+}
 
 void check_window(const char* name, std::int64_t value, std::int64_t least) {
-  LPN_CHECK(value >= least && value <= kMaxKernel, name, " is ", value, "; it must be from ", least, " to ", kMaxKernel);
+  LPN_CHECK(value >= least && value <= kMaxKernel, name, " is ", value, "; it must be from ", least,
+            " to ", kMaxKernel);
 }
 
 // The result's size along one axis of a sliding window.
-std::int64_t window_count(std::int64_t in, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
-  LPN_CHECK(in + 2 * padding >= kernel, "x of size ", in, " with padding ", padding, " is smaller than the kernel, ", kernel);
+std::int64_t window_count(std::int64_t in, std::int64_t kernel, std::int64_t stride,
+                          std::int64_t padding) {
+  LPN_CHECK(in + 2 * padding >= kernel, "x of size ", in, " with padding ", padding,
+            " is smaller than the kernel, ", kernel);
   return (in + 2 * padding - kernel) / stride + 1;
 }
 
@@ -37,8 +43,9 @@ Input<float> read_kernel(const py::array& array) {
   return w;
 }
 
-py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, const Optional& b, const Optional& residual,
-                          std::int64_t stride, std::int64_t padding, const std::string& activation, const std::string& isa_name) {
+py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, const Optional& b,
+                          const Optional& residual, std::int64_t stride, std::int64_t padding,
+                          const std::string& activation, const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> x = read_map(x_array, "x");
   Input<float> w = read_kernel(w_array);
@@ -64,10 +71,11 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
   float* out_data = out.mutable_data();
 
   const py::gil_scoped_release release;
-  Buffer<float> packed = make_buffer(conv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c));
+  Buffer<float> packed =
+      make_buffer(conv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c));
   pack_conv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, packed.data());
-  Buffer<float> scratch =
-      make_buffer(conv_scratch_size(args.row_end, args.in_w, args.in_c, args.kh, args.stride, args.padding));
+  Buffer<float> scratch = make_buffer(
+      conv_scratch_size(args.row_end, args.in_w, args.in_c, args.kh, args.stride, args.padding));
   args.packed_w = packed.data();
   args.scratch = scratch.data();
   const std::int64_t in_size = x[1] * x[2] * x[3];
@@ -81,8 +89,9 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
   return out;
 }
 
-py::array_t<float> pointwise_conv2d(const py::array& x_array, const py::array& w_array, const Optional& b,
-                                    const Optional& scale, const Optional& residual, const std::string& activation,
+py::array_t<float> pointwise_conv2d(const py::array& x_array, const py::array& w_array,
+                                    const Optional& b, const Optional& scale,
+                                    const Optional& residual, const std::string& activation,
                                     const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> x = read_map(x_array, "x");
@@ -110,9 +119,9 @@ py::array_t<float> pointwise_conv2d(const py::array& x_array, const py::array& w
   return out;
 }
 
-py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w_array, const Optional& b,
-                                    std::int64_t stride, std::int64_t padding, const std::string& activation,
-                                    const std::string& isa_name) {
+py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w_array,
+                                    const Optional& b, std::int64_t stride, std::int64_t padding,
+                                    const std::string& activation, const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> x = read_map(x_array, "x");
   Input<float> w = read_kernel(w_array);
@@ -131,7 +140,8 @@ py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w
   args.row_end = window_count(args.in_h, args.kh, stride, padding);
   args.out_w = window_count(args.in_w, args.kw, stride, padding);
   args.bias = read_optional<float>(b, "b", {args.c});
-  py::array_t<float> out = make_array<float>("the result", {x[0], args.row_end, args.out_w, args.c});
+  py::array_t<float> out =
+      make_array<float>("the result", {x[0], args.row_end, args.out_w, args.c});
   float* out_data = out.mutable_data();
 
   const py::gil_scoped_release release;
@@ -146,15 +156,17 @@ py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w
   return out;
 }
 
-py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_array, const Optional& b, std::int64_t stride,
-                                  std::int64_t padding, std::int64_t groups, const std::string& activation,
+py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_array,
+                                  const Optional& b, std::int64_t stride, std::int64_t padding,
+                                  std::int64_t groups, const std::string& activation,
                                   const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> x = read_map(x_array, "x");
   Input<float> w = read_kernel(w_array);
   check_window("stride", stride, 1);
   check_window("padding", padding, 0);
-  LPN_CHECK(groups >= 1 && x[3] % groups == 0, "groups is ", groups, "; it must divide x's channels, ", x[3]);
+  LPN_CHECK(groups >= 1 && x[3] % groups == 0, "groups is ", groups,
+            "; it must divide x's channels, ", x[3]);
   w = read<float>(w_array, "w", {x[3], w[1], w[2], w[3]});
   GroupDeconvArgs args{};
   args.in_h = x[1];
@@ -169,18 +181,21 @@ py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_a
   args.activation = parse_activation(activation, "");
   args.row_end = (args.in_h - 1) * stride - 2 * padding + args.kh;
   args.out_w = (args.in_w - 1) * stride - 2 * padding + args.kw;
-  LPN_CHECK(args.row_end >= 1 && args.out_w >= 1, "padding is ", padding, ", which leaves nothing of a result for x of shape ",
-            format_shape(x.shape), "; give less");
+  LPN_CHECK(args.row_end >= 1 && args.out_w >= 1, "padding is ", padding,
+            ", which leaves nothing of a result for x of shape ", format_shape(x.shape),
+            "; give less");
   args.bias = read_optional<float>(b, "b", {args.out_c});
-  py::array_t<float> out = make_array<float>("the result", {x[0], args.row_end, args.out_w, args.out_c});
+  py::array_t<float> out =
+      make_array<float>("the result", {x[0], args.row_end, args.out_w, args.out_c});
   float* out_data = out.mutable_data();
 
   const py::gil_scoped_release release;
-  Buffer<float> packed =
-      make_buffer(group_deconv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c, args.groups));
-  pack_group_deconv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, args.groups, packed.data());
-  Buffer<float> scratch =
-      make_buffer(group_deconv_scratch_size(args.row_end, args.in_w, args.in_c, args.groups, args.kh, args.stride));
+  Buffer<float> packed = make_buffer(
+      group_deconv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c, args.groups));
+  pack_group_deconv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, args.groups,
+                    packed.data());
+  Buffer<float> scratch = make_buffer(group_deconv_scratch_size(args.row_end, args.in_w, args.in_c,
+                                                                args.groups, args.kh, args.stride));
   args.packed_w = packed.data();
   args.scratch = scratch.data();
   for (std::int64_t image = 0; image < x[0]; ++image) {
@@ -191,13 +206,14 @@ py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_a
   return out;
 }
 
-py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-                              const std::string& isa_name) {
+py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std::int64_t stride,
+                              std::int64_t padding, const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> x = read_map(x_array, "x");
   check_window("kernel", kernel, 1);
   check_window("stride", stride, 1);
-  LPN_CHECK(padding >= 0 && padding < kernel, "padding is ", padding, "; it must be from 0 to less than the kernel, ", kernel);
+  LPN_CHECK(padding >= 0 && padding < kernel, "padding is ", padding,
+            "; it must be from 0 to less than the kernel, ", kernel);
   MaxPoolArgs args{};
   args.in_h = x[1];
   args.in_w = x[2];
@@ -207,10 +223,12 @@ py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std
   args.padding = padding;
   args.row_end = window_count(args.in_h, kernel, stride, padding);
   args.out_w = window_count(args.in_w, kernel, stride, padding);
-  LPN_CHECK((args.row_end - 1) * stride - padding < args.in_h && (args.out_w - 1) * stride - padding < args.in_w,
-            "with padding ", padding, " and stride ", stride, " the last window lies outside x of shape ",
-            format_shape(x.shape));
-  py::array_t<float> out = make_array<float>("the result", {x[0], args.row_end, args.out_w, args.c});
+  LPN_CHECK((args.row_end - 1) * stride - padding < args.in_h &&
+                (args.out_w - 1) * stride - padding < args.in_w,
+            "with padding ", padding, " and stride ", stride,
+            " the last window lies outside x of shape ", format_shape(x.shape));
+  py::array_t<float> out =
+      make_array<float>("the result", {x[0], args.row_end, args.out_w, args.c});
   float* out_data = out.mutable_data();
 
   const py::gil_scoped_release release;
@@ -226,15 +244,19 @@ py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std
 
 void bind_ops_conv(py::module_& module) {
   using py::arg;
-  module.def("conv2d", &conv2d, arg("x").noconvert(), arg("w").noconvert(), arg("b").noconvert(), arg("residual").noconvert(),
-             arg("stride"), arg("padding"), arg("activation"), arg("isa"));
-  module.def("pointwise_conv2d", &pointwise_conv2d, arg("x").noconvert(), arg("w").noconvert(), arg("b").noconvert(),
-             arg("scale").noconvert(), arg("residual").noconvert(), arg("activation"), arg("isa"));
-  module.def("depthwise_conv2d", &depthwise_conv2d, arg("x").noconvert(), arg("w").noconvert(), arg("b").noconvert(),
-             arg("stride"), arg("padding"), arg("activation"), arg("isa"));
-  module.def("group_deconv2d", &group_deconv2d, arg("x").noconvert(), arg("w").noconvert(), arg("b").noconvert(),
-             arg("stride"), arg("padding"), arg("groups"), arg("activation"), arg("isa"));
-  module.def("max_pool2d", &max_pool2d, arg("x").noconvert(), arg("kernel"), arg("stride"), arg("padding"), arg("isa"));
+  module.def("conv2d", &conv2d, arg("x").noconvert(), arg("w").noconvert(), arg("b").noconvert(),
+             arg("residual").noconvert(), arg("stride"), arg("padding"), arg("activation"),
+             arg("isa"));
+  module.def("pointwise_conv2d", &pointwise_conv2d, arg("x").noconvert(), arg("w").noconvert(),
+             arg("b").noconvert(), arg("scale").noconvert(), arg("residual").noconvert(),
+             arg("activation"), arg("isa"));
+  module.def("depthwise_conv2d", &depthwise_conv2d, arg("x").noconvert(), arg("w").noconvert(),
+             arg("b").noconvert(), arg("stride"), arg("padding"), arg("activation"), arg("isa"));
+  module.def("group_deconv2d", &group_deconv2d, arg("x").noconvert(), arg("w").noconvert(),
+             arg("b").noconvert(), arg("stride"), arg("padding"), arg("groups"), arg("activation"),
+             arg("isa"));
+  module.def("max_pool2d", &max_pool2d, arg("x").noconvert(), arg("kernel"), arg("stride"),
+             arg("padding"), arg("isa"));
 }
 
 }  // namespace lpn::bindings

@@ -23,7 +23,8 @@ ThreadPool& shared_pool(int threads) {
   static ForkSafeMutex* const mutex = new ForkSafeMutex;
   static auto* const pools = new std::map<int, std::unique_ptr<ThreadPool>>;
   const int count = threads == 0 ? default_threads() : threads;
-  auto made = std::make_unique<ThreadPool>(count);  // before the lock: a pool has such a mutex of its own
+  auto made =
+      std::make_unique<ThreadPool>(count);  // before the lock: a pool has such a mutex of its own
   const std::lock_guard<ForkSafeMutex> lock(*mutex);
   return *pools->try_emplace(count, std::move(made)).first->second;
 }
@@ -32,12 +33,15 @@ ThreadPool& shared_pool(int threads) {
 Input<std::uint8_t> read_image(const py::array& array) {
   check_dtype<std::uint8_t>(array, "image");
   Input<std::uint8_t> image{static_cast<const std::uint8_t*>(array.data()), shape_of(array)};
-  LPN_CHECK(image.shape.size() == 3 && image[2] == 3 && image[0] >= 1 && image[1] >= 1, "image has shape ",
-            format_shape(image.shape), "; it must be (H, W, 3) with H and W at least 1");
+  LPN_CHECK(image.shape.size() == 3 && image[2] == 3 && image[0] >= 1 && image[1] >= 1,
+            "image has shape ", format_shape(image.shape),
+            "; it must be (H, W, 3) with H and W at least 1");
   LPN_CHECK(array.strides(2) == 1 && (array.strides(1) == 3 || image[1] == 1) &&
                 (array.strides(0) >= 3 * image[1] || image[0] == 1),
-            "image of shape ", format_shape(image.shape), " has strides (", array.strides(0), ", ", array.strides(1), ", ",
-            array.strides(2), "); pixels must be contiguous, (at least 3 W, 3, 1): pass numpy.ascontiguousarray(...) of it");
+            "image of shape ", format_shape(image.shape), " has strides (", array.strides(0), ", ",
+            array.strides(1), ", ", array.strides(2),
+            "); pixels must be contiguous, (at least 3 W, 3, 1): pass numpy.ascontiguousarray(...) "
+            "of it");
   return image;
 }
 
@@ -49,18 +53,23 @@ std::array<T, kCount> read_values(const char* name, const std::vector<T>& values
   return result;
 }
 
-py::array_t<float> crop_affine(const py::array& image_array, const py::array& matrices_array, std::int64_t height,
-                               std::int64_t width, const std::vector<int>& channel_map, const std::vector<float>& scale,
-                               const std::vector<float>& shift, const std::string& isa_name, int threads) {
+py::array_t<float> crop_affine(const py::array& image_array, const py::array& matrices_array,
+                               std::int64_t height, std::int64_t width,
+                               const std::vector<int>& channel_map, const std::vector<float>& scale,
+                               const std::vector<float>& shift, const std::string& isa_name,
+                               int threads) {
   constexpr std::int64_t kMaxSide = 1 << 20;
   constexpr std::int64_t kRowsPerChunk = 32;
   const CropAffineFn run = select_crop_affine(parse_isa(isa_name)).run;
   const Input<std::uint8_t> image = read_image(image_array);
   const Input<double> matrices = read<double>(matrices_array, "matrices", 3, "(N, 2, 3)");
-  LPN_CHECK(matrices[1] == 2 && matrices[2] == 3, "matrices has shape ", format_shape(matrices.shape), "; it must be (N, 2, 3)");
-  LPN_CHECK(height >= 1 && width >= 1 && height <= kMaxSide && width <= kMaxSide, "the crop's height and width are ", height,
-            " and ", width, "; both must be from 1 to ", kMaxSide);
-  LPN_CHECK(threads >= 0, "threads is ", threads, "; it must be at least 1, or 0 for as many as this process may use");
+  LPN_CHECK(matrices[1] == 2 && matrices[2] == 3, "matrices has shape ",
+            format_shape(matrices.shape), "; it must be (N, 2, 3)");
+  LPN_CHECK(height >= 1 && width >= 1 && height <= kMaxSide && width <= kMaxSide,
+            "the crop's height and width are ", height, " and ", width, "; both must be from 1 to ",
+            kMaxSide);
+  LPN_CHECK(threads >= 0, "threads is ", threads,
+            "; it must be at least 1, or 0 for as many as this process may use");
   const std::int64_t n = matrices[0];
   for (std::int64_t i = 0; i < 6 * n; ++i) {
     LPN_CHECK(std::isfinite(matrices.data[i]), "matrices[", i / 6, "] holds ", matrices.data[i],
@@ -75,7 +84,8 @@ py::array_t<float> crop_affine(const py::array& image_array, const py::array& ma
   const auto channels = read_values<int, 3>("channel_map", channel_map);
   const auto scales = read_values<float, 3>("scale", scale);
   const auto shifts = read_values<float, 3>("shift", shift);
-  for (const int channel : channels) LPN_CHECK(channel >= 0 && channel < 3, "channel_map holds ", channel, "; it takes 0, 1 and 2");
+  for (const int channel : channels)
+    LPN_CHECK(channel >= 0 && channel < 3, "channel_map holds ", channel, "; it takes 0, 1 and 2");
   std::copy(channels.begin(), channels.end(), shared.channel_map);
   std::copy(scales.begin(), scales.end(), shared.scale);
   std::copy(shifts.begin(), shifts.end(), shared.shift);
@@ -100,8 +110,9 @@ py::array_t<float> crop_affine(const py::array& image_array, const py::array& ma
 
 void bind_ops_crop(py::module_& module) {
   using py::arg;
-  module.def("crop_affine", &crop_affine, arg("image").noconvert(), arg("matrices").noconvert(), arg("height"), arg("width"),
-             arg("channel_map"), arg("scale"), arg("shift"), arg("isa"), arg("threads"));
+  module.def("crop_affine", &crop_affine, arg("image").noconvert(), arg("matrices").noconvert(),
+             arg("height"), arg("width"), arg("channel_map"), arg("scale"), arg("shift"),
+             arg("isa"), arg("threads"));
 }
 
 }  // namespace lpn::bindings

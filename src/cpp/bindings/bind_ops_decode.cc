@@ -23,18 +23,20 @@ Heatmaps read_heatmaps(const py::array& array, const std::string& layout) {
   LPN_CHECK(layout == "nchw" || layout == "nhwc", "layout is \"", layout,
             "\"; it must be \"nchw\" (N, K, H, W) or \"nhwc\" (N, H, W, K)");
   const bool channels_last = layout == "nhwc";
-  const Input<float> maps = read<float>(array, "heatmaps", 4, channels_last ? "(N, H, W, K)" : "(N, K, H, W)");
+  const Input<float> maps =
+      read<float>(array, "heatmaps", 4, channels_last ? "(N, H, W, K)" : "(N, K, H, W)");
   Heatmaps heatmaps{maps.data, channels_last, maps[0], maps[1], maps[2], maps[3]};
   if (channels_last) heatmaps = {maps.data, channels_last, maps[0], maps[3], maps[1], maps[2]};
-  LPN_CHECK(heatmaps.k >= 1 && heatmaps.h >= 1 && heatmaps.w >= 1, "heatmaps has shape ", format_shape(maps.shape),
-            "; H, W and K must be at least 1");
+  LPN_CHECK(heatmaps.k >= 1 && heatmaps.h >= 1 && heatmaps.w >= 1, "heatmaps has shape ",
+            format_shape(maps.shape), "; H, W and K must be at least 1");
   return heatmaps;
 }
 
 // One image's (h * w, k) as (k, h * w).
 void split_channels(const float* in, std::int64_t positions, std::int64_t k, float* out) {
   for (std::int64_t position = 0; position < positions; ++position) {
-    for (std::int64_t channel = 0; channel < k; ++channel) out[channel * positions + position] = *in++;
+    for (std::int64_t channel = 0; channel < k; ++channel)
+      out[channel * positions + position] = *in++;
   }
 }
 
@@ -64,17 +66,19 @@ py::tuple decode_all(const Heatmaps& maps, const Decode& decode) {
   return py::make_tuple(coordinates, scores);
 }
 
-py::tuple soft_argmax(const py::array& heatmaps, const std::string& layout, float beta, bool quarter_step,
-                      const std::string& isa_name) {
+py::tuple soft_argmax(const py::array& heatmaps, const std::string& layout, float beta,
+                      bool quarter_step, const std::string& isa_name) {
   const SoftArgmaxFn run = select_soft_argmax(parse_isa(isa_name)).run;
   const Heatmaps maps = read_heatmaps(heatmaps, layout);
-  LPN_CHECK(std::isfinite(beta) && beta > 0, "beta is ", beta, "; it must be finite and greater than 0");
+  LPN_CHECK(std::isfinite(beta) && beta > 0, "beta is ", beta,
+            "; it must be finite and greater than 0");
   return decode_all(maps, [&](const float* heatmap, float* coordinates, float* score) {
     run(SoftArgmaxArgs{heatmap, maps.h, maps.w, beta, quarter_step, coordinates, score});
   });
 }
 
-py::tuple argmax(const py::array& heatmaps, const std::string& layout, bool quarter_step, const std::string& isa_name) {
+py::tuple argmax(const py::array& heatmaps, const std::string& layout, bool quarter_step,
+                 const std::string& isa_name) {
   const ArgmaxFn run = select_argmax(parse_isa(isa_name)).run;
   const Heatmaps maps = read_heatmaps(heatmaps, layout);
   return decode_all(maps, [&](const float* heatmap, float* coordinates, float* score) {
@@ -86,9 +90,10 @@ py::tuple argmax(const py::array& heatmaps, const std::string& layout, bool quar
 
 void bind_ops_decode(py::module_& module) {
   using py::arg;
-  module.def("soft_argmax", &soft_argmax, arg("heatmaps").noconvert(), arg("layout"), arg("beta"), arg("quarter_step"),
+  module.def("soft_argmax", &soft_argmax, arg("heatmaps").noconvert(), arg("layout"), arg("beta"),
+             arg("quarter_step"), arg("isa"));
+  module.def("argmax", &argmax, arg("heatmaps").noconvert(), arg("layout"), arg("quarter_step"),
              arg("isa"));
-  module.def("argmax", &argmax, arg("heatmaps").noconvert(), arg("layout"), arg("quarter_step"), arg("isa"));
 }
 
 }  // namespace lpn::bindings

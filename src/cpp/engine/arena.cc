@@ -13,7 +13,8 @@ ArenaLayout lay_out(const std::vector<ArenaItem>& items) {
   const auto rounded = [](std::int64_t size) { return (size + kUnit - 1) / kUnit * kUnit; };
   std::vector<std::size_t> order(items.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return items[a].size > items[b].size; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return items[a].size > items[b].size; });
 
   ArenaLayout layout;
   layout.offsets.assign(items.size(), 0);
@@ -34,9 +35,9 @@ ArenaLayout lay_out(const std::vector<ArenaItem>& items) {
     }
     layout.offsets[item] = best_offset >= 0 ? best_offset : end;
     layout.size = std::max(layout.size, layout.offsets[item] + size);
-    const auto position = std::upper_bound(placed.begin(), placed.end(), item, [&](std::size_t a, std::size_t b) {
-      return layout.offsets[a] < layout.offsets[b];
-    });
+    const auto position = std::upper_bound(
+        placed.begin(), placed.end(), item,
+        [&](std::size_t a, std::size_t b) { return layout.offsets[a] < layout.offsets[b]; });
     placed.insert(position, item);
   }
   return layout;

@@ -7,7 +7,7 @@
 namespace lpn {
 
 struct ArenaItem {
-  std::int64_t size = 0;  // floats
+  std::int64_t size = 0;    // floats
   int first = 0, last = 0;  // steps: written first, read last
 };
 

@@ -6,7 +6,8 @@
 namespace lpn {
 namespace {
 
-// row (1 x channels) times the projection's weight (channels x inputs), or the row itself without one.
+// row (1 x channels) times the projection's weight (channels x inputs), or the row itself without
+// one.
 std::vector<double> project(const float* row, std::int64_t channels, const Node* projection) {
   if (projection == nullptr) return {row, row + channels};
   const Weight& weight = projection->weight("weight");
@@ -31,7 +32,8 @@ const float* gc_mask(const Node& block, const Node* projection, WeightStore& sto
   const std::int64_t channels = mask.shape[0];
   return store.get(block.name + "/mask", pooled_channels(channels, projection), [&](float* packed) {
     const std::vector<double> product = project(mask.data(), channels, projection);
-    std::transform(product.begin(), product.end(), packed, [](double value) { return static_cast<float>(value); });
+    std::transform(product.begin(), product.end(), packed,
+                   [](double value) { return static_cast<float>(value); });
   });
 }
 
@@ -43,7 +45,8 @@ FirstLayer attention_first_layer(const Node& block, const Node* projection, Weig
   FirstLayer layer{};
   layer.w = store.get(block.name + "/w1", pooled * hidden, [&](float* packed) {
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
-      const std::vector<double> product = project(w1.data() + unit * channels, channels, projection);
+      const std::vector<double> product =
+          project(w1.data() + unit * channels, channels, projection);
       for (std::int64_t i = 0; i < pooled; ++i) {
         packed[i * hidden + unit] = static_cast<float>(product[static_cast<std::size_t>(i)]);
       }
@@ -57,7 +60,8 @@ FirstLayer attention_first_layer(const Node& block, const Node* projection, Weig
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
       double sum = bias == nullptr ? 0.0 : bias[unit];
       const float* row = w1.data() + unit * channels;
-      for (std::int64_t c = 0; base != nullptr && c < channels; ++c) sum += static_cast<double>(row[c]) * base[c];
+      for (std::int64_t c = 0; base != nullptr && c < channels; ++c)
+        sum += static_cast<double>(row[c]) * base[c];
       packed[unit] = static_cast<float>(sum);
     }
   });
@@ -70,7 +74,8 @@ const float* attention_second_layer(const Node& block, WeightStore& store) {
   const std::int64_t hidden = w2.shape[1];
   return store.get(block.name + "/w2", channels * hidden, [&](float* packed) {
     for (std::int64_t c = 0; c < channels; ++c) {
-      for (std::int64_t unit = 0; unit < hidden; ++unit) packed[unit * channels + c] = w2.data()[c * hidden + unit];
+      for (std::int64_t unit = 0; unit < hidden; ++unit)
+        packed[unit * channels + c] = w2.data()[c * hidden + unit];
     }
   });
 }

@@ -1,5 +1,6 @@
-// The weights of attention blocks, moved in front of the 1x1 convolution ("projection") that feeds the block where there is
-// one. With z = W3 y + b3 the block's input, y the projection's, and softmax blind to constants:
+// The weights of attention blocks, moved in front of the 1x1 convolution ("projection") that feeds
+// the block where there is one. With z = W3 y + b3 the block's input, y the projection's, and
+// softmax blind to constants:
 //   mask logit    w_mask . z            = (W3^T w_mask) . y + constant
 //   context       sum_p softmax_p z_p   = W3 (sum_p softmax_p y_p) + b3
 //   first layer   W1 context + b1       = (W1 W3) pooled_y + (W1 b3 + b1)

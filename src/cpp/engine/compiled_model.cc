@@ -12,9 +12,10 @@ CompiledModel::CompiledModel(Graph graph, int threads, Isa isa)
 }
 
 std::shared_ptr<PreparedPlan> CompiledModel::find(std::int64_t h, std::int64_t w) {
-  const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const std::shared_ptr<PreparedPlan>& prepared) {
-    return prepared->plan().input().h == h && prepared->plan().input().w == w;
-  });
+  const auto found = std::find_if(
+      plans_.begin(), plans_.end(), [&](const std::shared_ptr<PreparedPlan>& prepared) {
+        return prepared->plan().input().h == h && prepared->plan().input().w == w;
+      });
   if (found == plans_.end()) return nullptr;
   plans_.splice(plans_.begin(), plans_, found);
   return plans_.front();
@@ -25,9 +26,12 @@ std::shared_ptr<PreparedPlan> CompiledModel::prepare(std::int64_t h, std::int64_
     const std::lock_guard<ForkSafeMutex> lock(mutex_);
     if (std::shared_ptr<PreparedPlan> prepared = find(h, w)) return prepared;
   }
-  // Made without the lock, so that runs of other sizes go on; of two threads that make the same one, the first wins.
-  auto made = std::make_shared<PreparedPlan>(std::make_unique<const Plan>(graph_, h, w, isa_, weights_), threads());
-  std::shared_ptr<PreparedPlan> dropped;  // freed after the lock: its own mutex must not be touched under this one
+  // Made without the lock, so that runs of other sizes go on; of two threads that make the same
+  // one, the first wins.
+  auto made = std::make_shared<PreparedPlan>(
+      std::make_unique<const Plan>(graph_, h, w, isa_, weights_), threads());
+  std::shared_ptr<PreparedPlan>
+      dropped;  // freed after the lock: its own mutex must not be touched under this one
   const std::lock_guard<ForkSafeMutex> lock(mutex_);
   if (std::shared_ptr<PreparedPlan> prepared = find(h, w)) return prepared;
   plans_.push_front(made);

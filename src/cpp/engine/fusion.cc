@@ -7,7 +7,9 @@ namespace {
 
 constexpr int kNone = -1;
 
-bool is_attention(const Node& node) { return node.kind == NodeKind::kGcBlock || node.kind == NodeKind::kSeBlock; }
+bool is_attention(const Node& node) {
+  return node.kind == NodeKind::kGcBlock || node.kind == NodeKind::kSeBlock;
+}
 
 // Decides, then emits. Node indices and tensor numbers are related by tensor = node + 1.
 class Fuser {
@@ -39,7 +41,8 @@ class Fuser {
   int size() const { return static_cast<int>(graph_.nodes().size()); }
   const Node& node(int i) const { return graph_.nodes()[at(i)]; }
 
-  // Nodes the output depends on, and how often each tensor is used by them (the output counts as a use).
+  // Nodes the output depends on, and how often each tensor is used by them (the output counts as a
+  // use).
   void find_live() {
     live_[at(graph_.output() - 1)] = true;
     ++consumers_[at(graph_.output())];
@@ -58,16 +61,19 @@ class Fuser {
            node(i).attributes.activation == Activation::kNone && consumers_[at(i + 1)] == 1;
   }
 
-  // Pooling commutes with a 1x1 convolution: what goes into it can be pooled before it runs, and the block's vector is then
-  // ready for its epilogue.
+  // Pooling commutes with a 1x1 convolution: what goes into it can be pooled before it runs, and
+  // the block's vector is then ready for its epilogue.
   void find_projection(int block) {
     const int producer = node(block).inputs[0] - 1;
-    if (!can_absorb_conv(producer) || !is_pointwise(node(producer)) || node(producer).attributes.stride != 1) return;
+    if (!can_absorb_conv(producer) || !is_pointwise(node(producer)) ||
+        node(producer).attributes.stride != 1)
+      return;
     projection_[at(block)] = producer;
     absorbed_[at(producer)] = true;
   }
 
-  // The input of an add whose epilogue can do the addition: the later one, so that the other is there already.
+  // The input of an add whose epilogue can do the addition: the later one, so that the other is
+  // there already.
   void find_summand(int add) {
     std::vector<int> candidates = node(add).inputs;
     std::sort(candidates.rbegin(), candidates.rend());
@@ -153,9 +159,11 @@ class Fuser {
     pool.projection = projection;
     pool.input = pooled;
     pool.partials = tensors_++;
-    const auto producer = std::find_if(operations_.begin(), operations_.end(),
-                                       [&](const Operation& operation) { return operation.output == pooled; });
-    if (producer != operations_.end() && producer->kind == OperationKind::kDepthwise && producer->attention == nullptr) {
+    const auto producer =
+        std::find_if(operations_.begin(), operations_.end(),
+                     [&](const Operation& operation) { return operation.output == pooled; });
+    if (producer != operations_.end() && producer->kind == OperationKind::kDepthwise &&
+        producer->attention == nullptr) {
       producer->attention = &block;
       producer->projection = projection;
       producer->partials = pool.partials;
@@ -196,7 +204,8 @@ class Fuser {
 
 std::vector<int> present(std::initializer_list<int> tensors) {
   std::vector<int> result;
-  std::copy_if(tensors.begin(), tensors.end(), std::back_inserter(result), [](int tensor) { return tensor != kNone; });
+  std::copy_if(tensors.begin(), tensors.end(), std::back_inserter(result),
+               [](int tensor) { return tensor != kNone; });
   return result;
 }
 
@@ -212,7 +221,9 @@ std::vector<int> Operation::writes() const {
   return present({output, partials});
 }
 
-bool is_depthwise(const Node& node) { return node.kind == NodeKind::kConv2d && node.attributes.groups > 1; }
+bool is_depthwise(const Node& node) {
+  return node.kind == NodeKind::kConv2d && node.attributes.groups > 1;
+}
 
 bool is_pointwise(const Node& node) {
   if (node.kind != NodeKind::kConv2d || is_depthwise(node)) return false;

@@ -1,4 +1,5 @@
-// From a graph's nodes to the operations a plan will run: what is folded into what, independent of sizes and of the CPU.
+// From a graph's nodes to the operations a plan will run: what is folded into what, independent of
+// sizes and of the CPU.
 #pragma once
 
 #include <vector>
@@ -8,23 +9,25 @@
 namespace lpn {
 
 enum class OperationKind {
-  kConv,           // dense convolution, with the add and the attention block that follow it in its epilogue
-  kDepthwise,      // depthwise convolution; pools its result for an attention block while it writes it
+  kConv,  // dense convolution, with the add and the attention block that follow it in its epilogue
+  kDepthwise,  // depthwise convolution; pools its result for an attention block while it writes it
   kConvTranspose,
   kMaxPool,
   kAdd,
-  kPool,           // pooling for an attention block, as a pass of its own
-  kExcite,         // an attention block's vector for the image, from its pooled partials
-  kBroadcast,      // the vector onto every position
+  kPool,       // pooling for an attention block, as a pass of its own
+  kExcite,     // an attention block's vector for the image, from its pooled partials
+  kBroadcast,  // the vector onto every position
 };
 
-// Tensors are numbered as the graph's (0 the input, i + 1 node i's output); the partials and vectors of attention blocks
-// follow. -1: none.
+// Tensors are numbered as the graph's (0 the input, i + 1 node i's output); the partials and
+// vectors of attention blocks follow. -1: none.
 struct Operation {
   OperationKind kind = OperationKind::kAdd;
-  const Node* node = nullptr;        // whose name, weights and attributes these are
-  const Node* attention = nullptr;   // the gc_block or se_block pooled for, excited, or in the epilogue
-  const Node* projection = nullptr;  // the 1x1 convolution that the attention block's pooling was moved in front of
+  const Node* node = nullptr;  // whose name, weights and attributes these are
+  const Node* attention =
+      nullptr;  // the gc_block or se_block pooled for, excited, or in the epilogue
+  const Node* projection =
+      nullptr;  // the 1x1 convolution that the attention block's pooling was moved in front of
   int input = -1;
   int residual = -1;
   int partials = -1;

@@ -6,7 +6,8 @@
 namespace lpn {
 namespace {
 
-void check_weights(const NodeSchema& schema, const std::string& node, const std::map<std::string, Weight>& weights) {
+void check_weights(const NodeSchema& schema, const std::string& node,
+                   const std::map<std::string, Weight>& weights) {
   const std::string where = "node \"" + node + "\" (" + schema.name + "): ";
   for (const WeightSchema& wanted : schema.weights) {
     const auto found = weights.find(wanted.name);
@@ -14,8 +15,9 @@ void check_weights(const NodeSchema& schema, const std::string& node, const std:
       LPN_CHECK(wanted.optional, where, "weight \"", wanted.name, "\" is missing");
       continue;
     }
-    LPN_CHECK(found->second.shape.size() == wanted.rank, where, "weight \"", wanted.name, "\" has shape ",
-              format_shape(found->second.shape), "; it must have ", wanted.rank, wanted.rank == 1 ? " axis" : " axes");
+    LPN_CHECK(found->second.shape.size() == wanted.rank, where, "weight \"", wanted.name,
+              "\" has shape ", format_shape(found->second.shape), "; it must have ", wanted.rank,
+              wanted.rank == 1 ? " axis" : " axes");
   }
   for (const auto& [name, weight] : weights) {
     bool known = false;
@@ -39,22 +41,27 @@ int Graph::find_tensor(const std::string& name) const {
 }
 
 void Graph::add_input(const std::string& name, std::int64_t channels) {
-  LPN_CHECK(tensors_.empty(), "input \"", name, "\": the graph already has its input; there is exactly one, added first");
+  LPN_CHECK(tensors_.empty(), "input \"", name,
+            "\": the graph already has its input; there is exactly one, added first");
   LPN_CHECK(channels >= 1 && channels <= 1 << 20, "input \"", name, "\" has ", channels,
             " channels; it must have from 1 to ", 1 << 20);
   tensors_.push_back({name, channels});
 }
 
-void Graph::add_node(const std::string& kind, const std::string& name, const std::vector<std::string>& inputs,
-                     const std::map<std::string, AttributeValue>& attributes, std::map<std::string, Weight> weights) {
-  LPN_CHECK(!tensors_.empty(), "node \"", name, "\": the graph has no input yet; call add_input first");
-  LPN_CHECK(find_tensor(name) < 0, "node \"", name, "\": the name is taken; every node and the input need their own");
+void Graph::add_node(const std::string& kind, const std::string& name,
+                     const std::vector<std::string>& inputs,
+                     const std::map<std::string, AttributeValue>& attributes,
+                     std::map<std::string, Weight> weights) {
+  LPN_CHECK(!tensors_.empty(), "node \"", name,
+            "\": the graph has no input yet; call add_input first");
+  LPN_CHECK(find_tensor(name) < 0, "node \"", name,
+            "\": the name is taken; every node and the input need their own");
   const NodeSchema& schema = find_schema(kind, name);
   Node node;
   node.kind = schema.kind;
   node.name = name;
-  LPN_CHECK(inputs.size() == schema.inputs, "node \"", name, "\" (", kind, ") has ", inputs.size(), " inputs; it takes ",
-            schema.inputs);
+  LPN_CHECK(inputs.size() == schema.inputs, "node \"", name, "\" (", kind, ") has ", inputs.size(),
+            " inputs; it takes ", schema.inputs);
   std::vector<std::int64_t> channels;
   for (const std::string& input : inputs) {
     const int tensor = find_tensor(input);
@@ -84,8 +91,8 @@ void Graph::check_complete() const {
 
 std::vector<Shape> Graph::infer_shapes(std::int64_t h, std::int64_t w) const {
   constexpr std::int64_t kMaxSide = 1 << 20;
-  LPN_CHECK(h >= 1 && w >= 1 && h <= kMaxSide && w <= kMaxSide, "an input of height ", h, " and width ", w,
-            " was given; both must be from 1 to ", kMaxSide);
+  LPN_CHECK(h >= 1 && w >= 1 && h <= kMaxSide && w <= kMaxSide, "an input of height ", h,
+            " and width ", w, " was given; both must be from 1 to ", kMaxSide);
   std::vector<Shape> shapes{{h, w, input_channels()}};
   checked_size("the input", {h, w, input_channels()});
   for (std::size_t i = 0; i < nodes_.size(); ++i) {

@@ -23,7 +23,8 @@ struct Attributes {
   Activation activation = Activation::kNone;
 };
 
-// One operation. Its output tensor has the node's name; tensor 0 is the graph's input, tensor i + 1 node i's output.
+// One operation. Its output tensor has the node's name; tensor 0 is the graph's input, tensor i + 1
+// node i's output.
 struct Node {
   NodeKind kind = NodeKind::kAdd;
   std::string name;
@@ -39,8 +40,10 @@ struct Node {
 class Graph {
  public:
   void add_input(const std::string& name, std::int64_t channels);
-  void add_node(const std::string& kind, const std::string& name, const std::vector<std::string>& inputs,
-                const std::map<std::string, AttributeValue>& attributes, std::map<std::string, Weight> weights);
+  void add_node(const std::string& kind, const std::string& name,
+                const std::vector<std::string>& inputs,
+                const std::map<std::string, AttributeValue>& attributes,
+                std::map<std::string, Weight> weights);
   void set_output(const std::string& name);
 
   const std::vector<Node>& nodes() const { return nodes_; }
@@ -50,7 +53,8 @@ class Graph {
   // Throws unless there is an input and an output.
   void check_complete() const;
 
-  // The shape of every tensor for an input of h x w; throws when a node cannot take the size that reaches it.
+  // The shape of every tensor for an input of h x w; throws when a node cannot take the size that
+  // reaches it.
   std::vector<Shape> infer_shapes(std::int64_t h, std::int64_t w) const;
 
  private:

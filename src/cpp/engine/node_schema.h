@@ -13,8 +13,8 @@ enum class AttributeType { kInteger, kNumber, kActivation };
 struct AttributeSchema {
   const char* name;
   AttributeType type;
-  std::int64_t minimum;                  // of an integer
-  std::int64_t Attributes::*integer;     // where an integer goes
+  std::int64_t minimum;                // of an integer
+  std::int64_t Attributes::* integer;  // where an integer goes
 };
 
 struct WeightSchema {

@@ -12,11 +12,12 @@ namespace {
 
 std::size_t at(int tensor) { return static_cast<std::size_t>(tensor); }
 
-// Whether a step may write its result over its residual: every element is read by the tile that then writes it. A
-// convolution reads its input beyond the tile, so the two must not be the same.
+// Whether a step may write its result over its residual: every element is read by the tile that
+// then writes it. A convolution reads its input beyond the tile, so the two must not be the same.
 bool can_overwrite_residual(const Operation& operation) {
   if (operation.residual < 0 || operation.residual == operation.input) return false;
-  return operation.kind == OperationKind::kAdd || (operation.kind == OperationKind::kConv && is_pointwise(*operation.node));
+  return operation.kind == OperationKind::kAdd ||
+         (operation.kind == OperationKind::kConv && is_pointwise(*operation.node));
 }
 
 }  // namespace
@@ -40,7 +41,8 @@ Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightSt
   place_tensors(fused.operations, graph.output(), builder.sizes);
 }
 
-void Plan::place_tensors(const std::vector<Operation>& operations, int output, const std::vector<std::int64_t>& sizes) {
+void Plan::place_tensors(const std::vector<Operation>& operations, int output,
+                         const std::vector<std::int64_t>& sizes) {
   places_.resize(sizes.size());
   for (std::size_t i = 0; i < operations.size(); ++i) {
     const int step = static_cast<int>(i);
@@ -52,11 +54,13 @@ void Plan::place_tensors(const std::vector<Operation>& operations, int output, c
   }
   places_[0].kind = Place::Kind::kInput;
   places_[at(output)].kind = Place::Kind::kOutput;
-  for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) places_[tensor].size = sizes[tensor];
+  for (std::size_t tensor = 0; tensor < places_.size(); ++tensor)
+    places_[tensor].size = sizes[tensor];
 
   // Tensors that share a place: each points to the one whose place it takes over.
   std::vector<int> root(places_.size());
-  for (std::size_t tensor = 0; tensor < root.size(); ++tensor) root[tensor] = static_cast<int>(tensor);
+  for (std::size_t tensor = 0; tensor < root.size(); ++tensor)
+    root[tensor] = static_cast<int>(tensor);
   std::vector<ArenaItem> spans(places_.size());
   for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) {
     spans[tensor] = {places_[tensor].size, places_[tensor].first, places_[tensor].last};
@@ -76,13 +80,15 @@ void Plan::place_tensors(const std::vector<Operation>& operations, int output, c
   std::vector<ArenaItem> items;
   std::vector<std::size_t> item_of(places_.size(), 0);
   for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) {
-    if (places_[tensor].kind != Place::Kind::kArena || root[tensor] != static_cast<int>(tensor)) continue;
+    if (places_[tensor].kind != Place::Kind::kArena || root[tensor] != static_cast<int>(tensor))
+      continue;
     item_of[tensor] = items.size();
     items.push_back(spans[tensor]);
   }
   const ArenaLayout layout = lay_out(items);
   for (std::size_t tensor = 0; tensor < places_.size(); ++tensor) {
-    if (places_[tensor].kind == Place::Kind::kArena) places_[tensor].offset = layout.offsets[item_of[at(root[tensor])]];
+    if (places_[tensor].kind == Place::Kind::kArena)
+      places_[tensor].offset = layout.offsets[item_of[at(root[tensor])]];
   }
   arena_size_ = layout.size;
 }

@@ -1,4 +1,5 @@
-// A graph made ready for one input size on one tier: steps in order and a place in memory for every tensor.
+// A graph made ready for one input size on one tier: steps in order and a place in memory for every
+// tensor.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@
 
 namespace lpn {
 
-// Immutable and shared by any number of runs. It points into the graph and the weight store, which must outlive it.
+// Immutable and shared by any number of runs. It points into the graph and the weight store, which
+// must outlive it.
 class Plan {
  public:
   // Where a tensor of the image at hand lies.
@@ -29,8 +31,10 @@ class Plan {
   const Shape& output() const { return output_; }
   const std::vector<std::unique_ptr<const Step>>& steps() const { return steps_; }
   const std::vector<Place>& places() const { return places_; }
-  std::int64_t arena_size() const { return arena_size_; }      // floats
-  std::int64_t scratch_size() const { return scratch_size_; }  // floats per worker, a multiple of a cache line
+  std::int64_t arena_size() const { return arena_size_; }  // floats
+  std::int64_t scratch_size() const {
+    return scratch_size_;
+  }  // floats per worker, a multiple of a cache line
 
  private:
   void place_tensors(const std::vector<struct Operation>& operations, int output,

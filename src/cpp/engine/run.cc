@@ -11,8 +11,8 @@ struct Inline {
   }
 };
 
-void convert_rows(const Batch& batch, const Shape& shape, const std::uint8_t* bytes, std::int64_t begin, std::int64_t end,
-                  float* out) {
+void convert_rows(const Batch& batch, const Shape& shape, const std::uint8_t* bytes,
+                  std::int64_t begin, std::int64_t end, float* out) {
   constexpr std::int64_t kChannels = 3;
   const std::uint8_t* pixel = bytes + begin * shape.w * kChannels;
   out += begin * shape.w * shape.c;
@@ -23,7 +23,8 @@ void convert_rows(const Batch& batch, const Shape& shape, const std::uint8_t* by
 }
 
 template <class Threads>
-void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image, float* out) {
+void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image,
+               float* out) {
   const Plan& plan = prepared.plan();
   PreparedPlan::Lease lease(prepared);
   const float* input = nullptr;
@@ -40,7 +41,8 @@ void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
     });
     input = converted;
   }
-  const RunContext context = lease.workspace().bind(plan, input, out + image * plan.output().size());
+  const RunContext context =
+      lease.workspace().bind(plan, input, out + image * plan.output().size());
   for (const std::unique_ptr<const Step>& step : plan.steps()) {
     threads.parallel_for(step->info().chunks, [&context, &step](std::int64_t chunk, int worker) {
       step->run_chunk(context, chunk, worker);
@@ -53,8 +55,10 @@ void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
 void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out) {
   Inline alone;
   const std::int64_t whole = batch.n - batch.n % pool.threads();
-  pool.parallel_for(whole, [&](std::int64_t image, int) { run_image(plan, alone, batch, image, out); });
-  for (std::int64_t image = whole; image < batch.n; ++image) run_image(plan, pool, batch, image, out);
+  pool.parallel_for(whole,
+                    [&](std::int64_t image, int) { run_image(plan, alone, batch, image, out); });
+  for (std::int64_t image = whole; image < batch.n; ++image)
+    run_image(plan, pool, batch, image, out);
 }
 
 }  // namespace lpn

@@ -10,18 +10,19 @@
 
 namespace lpn {
 
-// A batch of n images, each of the plan's input size and one after the other. One of the two pixel pointers is set.
+// A batch of n images, each of the plan's input size and one after the other. One of the two pixel
+// pointers is set.
 struct Batch {
   std::int64_t n = 0;
-  const float* pixels = nullptr;          // ready for the network
-  const std::uint8_t* bytes = nullptr;    // (h, w, 3) each, to be converted by `table`
+  const float* pixels = nullptr;        // ready for the network
+  const std::uint8_t* bytes = nullptr;  // (h, w, 3) each, to be converted by `table`
   // Input channel c of a byte image at p is table[c][p[channel_map[c]]].
   std::vector<int> channel_map;
   std::vector<std::array<float, 256>> table;
 };
 
-// A batch of at least as many images as threads is run image by image, one thread each; the images left over are run by all
-// threads together. The bits of a result do not depend on which.
+// A batch of at least as many images as threads is run image by image, one thread each; the images
+// left over are run by all threads together. The bits of a result do not depend on which.
 void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out);
 
 }  // namespace lpn

@@ -10,7 +10,8 @@
 
 namespace lpn {
 
-// What a run lends to its steps: every tensor of the image at hand, and one scratch area per worker.
+// What a run lends to its steps: every tensor of the image at hand, and one scratch area per
+// worker.
 struct RunContext {
   float* const* tensors;
   float* scratch;
@@ -52,12 +53,14 @@ struct RowChunks {
 
   std::int64_t count() const { return (rows + rows_per_chunk - 1) / rows_per_chunk; }
   std::int64_t begin(std::int64_t chunk) const { return chunk * rows_per_chunk; }
-  std::int64_t end(std::int64_t chunk) const { return std::min(rows, begin(chunk) + rows_per_chunk); }
+  std::int64_t end(std::int64_t chunk) const {
+    return std::min(rows, begin(chunk) + rows_per_chunk);
+  }
 };
 
-// Chunks of `multiple` rows or a multiple of it. `cost` is that of all the rows in floating-point operations at the speed of
-// a matrix product: a chunk of 2^20 of them takes a core 5 to 10 us, tens of times what handing it out costs, and 32 chunks
-// keep sixteen threads evenly busy.
+// Chunks of `multiple` rows or a multiple of it. `cost` is that of all the rows in floating-point
+// operations at the speed of a matrix product: a chunk of 2^20 of them takes a core 5 to 10 us,
+// tens of times what handing it out costs, and 32 chunks keep sixteen threads evenly busy.
 inline RowChunks cut_rows(std::int64_t rows, double cost, std::int64_t multiple = 1) {
   constexpr double kChunkCost = 1 << 20;
   constexpr double kMaxChunks = 32;

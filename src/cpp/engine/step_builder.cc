@@ -5,7 +5,8 @@ namespace lpn {
 std::unique_ptr<Step> make_step(const Operation& operation, StepBuilder& builder) {
   switch (operation.kind) {
     case OperationKind::kConv:
-      return is_pointwise(*operation.node) ? make_pointwise_step(operation, builder) : make_conv_step(operation, builder);
+      return is_pointwise(*operation.node) ? make_pointwise_step(operation, builder)
+                                           : make_conv_step(operation, builder);
     case OperationKind::kDepthwise:
       return make_depthwise_step(operation, builder);
     case OperationKind::kConvTranspose:

@@ -24,9 +24,10 @@ struct StepBuilder {
 
   Isa isa;
   WeightStore& weights;
-  std::vector<Shape> shapes;         // of the graph's tensors
-  std::vector<std::int64_t> sizes;   // floats of every tensor; makers set those of partials and vectors
-  std::vector<Pooled> pooled;        // by partials tensor
+  std::vector<Shape> shapes;  // of the graph's tensors
+  std::vector<std::int64_t>
+      sizes;                   // floats of every tensor; makers set those of partials and vectors
+  std::vector<Pooled> pooled;  // by partials tensor
 
   const Shape& shape(int tensor) const { return shapes[static_cast<std::size_t>(tensor)]; }
 };

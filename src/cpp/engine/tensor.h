@@ -19,12 +19,15 @@ struct Shape {
   std::int64_t size() const { return h * w * c; }
 };
 
-inline bool operator==(const Shape& a, const Shape& b) { return a.h == b.h && a.w == b.w && a.c == b.c; }
+inline bool operator==(const Shape& a, const Shape& b) {
+  return a.h == b.h && a.w == b.w && a.c == b.c;
+}
 inline std::ostream& operator<<(std::ostream& out, const Shape& shape) {
   return out << '(' << shape.h << ", " << shape.w << ", " << shape.c << ')';
 }
 
-// The product of `factors`, all >= 0; throws std::invalid_argument naming `what` when it exceeds 2^40 (4 TiB of floats).
+// The product of `factors`, all >= 0; throws std::invalid_argument naming `what` when it exceeds
+// 2^40 (4 TiB of floats).
 std::int64_t checked_size(const char* what, const std::vector<std::int64_t>& factors);
 
 // A float32 weight in PyTorch's layout; copies share the data.

@@ -4,7 +4,8 @@
 
 namespace lpn {
 
-const float* WeightStore::get(const std::string& key, std::int64_t size, const std::function<void(float* packed)>& fill) {
+const float* WeightStore::get(const std::string& key, std::int64_t size,
+                              const std::function<void(float* packed)>& fill) {
   const std::lock_guard<ForkSafeMutex> lock(mutex_);
   const auto found = arrays_.find(key);
   if (found != arrays_.end()) return found->second.data();

@@ -13,8 +13,10 @@ namespace lpn {
 
 class WeightStore {
  public:
-  // The array stored under `key` (a node's name and a layout), made by `fill` on first use. Lives as long as the store.
-  const float* get(const std::string& key, std::int64_t size, const std::function<void(float* packed)>& fill);
+  // The array stored under `key` (a node's name and a layout), made by `fill` on first use. Lives
+  // as long as the store.
+  const float* get(const std::string& key, std::int64_t size,
+                   const std::function<void(float* packed)>& fill);
 
  private:
   ForkSafeMutex mutex_;

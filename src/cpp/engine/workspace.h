@@ -27,10 +27,12 @@ class Workspace {
   std::vector<float*> tensors_;
 };
 
-// A plan with the workspaces that are free. It never holds more of them than there were runs at the same time.
+// A plan with the workspaces that are free. It never holds more of them than there were runs at the
+// same time.
 class PreparedPlan {
  public:
-  PreparedPlan(std::unique_ptr<const Plan> plan, int workers) : plan_(std::move(plan)), workers_(workers) {}
+  PreparedPlan(std::unique_ptr<const Plan> plan, int workers)
+      : plan_(std::move(plan)), workers_(workers) {}
 
   const Plan& plan() const { return *plan_; }
 

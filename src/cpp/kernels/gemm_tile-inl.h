@@ -24,9 +24,11 @@ inline F32 activate(F32 v, Activation activation) {
   return activation == Activation::kRelu6 ? min(v, set1(6.0f)) : v;
 }
 
-// acc[r][v] += sum_t a[r * a_stride + t] * b[t * kPanel + v], one fma chain per accumulator in ascending t.
+// acc[r][v] += sum_t a[r * a_stride + t] * b[t * kPanel + v], one fma chain per accumulator in
+// ascending t.
 template <int kRows, int kVectors>
-inline void accumulate(F32 (&acc)[kRows][kVectors], const float* a, int64_t a_stride, const float* b, int64_t k) {
+inline void accumulate(F32 (&acc)[kRows][kVectors], const float* a, int64_t a_stride,
+                       const float* b, int64_t k) {
   for (int64_t t = 0; t < k; ++t, b += kPanel) {
     F32 weight[kVectors];
 #pragma GCC unroll 8
@@ -49,9 +51,11 @@ inline void clear(F32 (&acc)[kRows][kVectors]) {
   }
 }
 
-// Stores one vector of one row: act((acc + bias) * scale + residual). `n` lanes when kPartial, else all.
+// Stores one vector of one row: act((acc + bias) * scale + residual). `n` lanes when kPartial, else
+// all.
 template <bool kPartial>
-inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const float* residual, float* out, int n) {
+inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const float* residual,
+                   float* out, int n) {
   const auto read = [n](const float* p) { return kPartial ? load_n(p, n) : load(p); };
   if (epilogue.bias != nullptr) acc = add(acc, read(epilogue.bias + column));
   if (epilogue.scale != nullptr) acc = mul(acc, read(epilogue.scale + column));
@@ -64,10 +68,12 @@ inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const floa
   }
 }
 
-// Writes a tile whose first column is `column` and which covers `columns` <= kVectors * kLanes of them.
+// Writes a tile whose first column is `column` and which covers `columns` <= kVectors * kLanes of
+// them.
 template <int kRows, int kVectors>
-inline void store_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilogue, int64_t column, int64_t columns,
-                       const float* residual, int64_t ld_residual, float* out, int64_t ld_out) {
+inline void store_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilogue, int64_t column,
+                       int64_t columns, const float* residual, int64_t ld_residual, float* out,
+                       int64_t ld_out) {
   const int last = static_cast<int>(columns - (kVectors - 1) * kLanes);  // lanes of the last vector
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -75,9 +81,11 @@ inline void store_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilog
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       if (v == kVectors - 1 && last < kLanes) {
-        finish<true>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out, last);
+        finish<true>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out,
+                     last);
       } else {
-        finish<false>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out, kLanes);
+        finish<false>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out,
+                      kLanes);
       }
     }
   }

@@ -1,4 +1,5 @@
-// The packed-panel weight layout that gemm_tile-inl.h reads: [ceil(n / panel)][k][panel], zeros beyond n.
+// The packed-panel weight layout that gemm_tile-inl.h reads: [ceil(n / panel)][k][panel], zeros
+// beyond n.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ inline std::int64_t packed_panels_size(std::int64_t panel, std::int64_t k, std::
 
 // weight(t, o) gives the weight of term t in 0..k-1 for output o in 0..n-1.
 template <class Weight>
-void pack_panels(std::int64_t panel, std::int64_t k, std::int64_t n, const Weight& weight, float* packed) {
+void pack_panels(std::int64_t panel, std::int64_t k, std::int64_t n, const Weight& weight,
+                 float* packed) {
   for (std::int64_t column = 0; column < n; column += panel) {
     for (std::int64_t t = 0; t < k; ++t) {
       for (std::int64_t i = 0; i < panel; ++i) {

@@ -1,4 +1,5 @@
-// How an operator's list of variants (kernels.inc) becomes a table, and how a plan picks from it, once.
+// How an operator's list of variants (kernels.inc) becomes a table, and how a plan picks from it,
+// once.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,8 @@ struct Variant {
   Fn run;
 };
 
-// The best variant that does not need more than `isa`. Tables are ordered best first and end with scalar.
+// The best variant that does not need more than `isa`. Tables are ordered best first and end with
+// scalar.
 template <class Fn, std::size_t kCount>
 const Variant<Fn>& select_variant(const Variant<Fn> (&variants)[kCount], Isa isa) {
   for (const Variant<Fn>& variant : variants) {

@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kLanes = 8;
 
-// 6 x 2 accumulators, two weights and one broadcast fill 15 of the 16 registers, and 12 independent chains cover the
-// latency (4) x throughput (2) = 8 of the fma units.
+// 6 x 2 accumulators, two weights and one broadcast fill 15 of the 16 registers, and 12 independent
+// chains cover the latency (4) x throughput (2) = 8 of the fma units.
 constexpr int kTileVectors = 2;
 
 struct F32 {
@@ -55,7 +55,8 @@ inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
   part[2].v = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(all_bytes, 16), low_byte));
   part[3].v = _mm256_cvtepi32_ps(_mm256_srli_epi32(all_bytes, 24));
 }
-// One permutation per input puts each lane where one of the three results wants it; blends then pick.
+// One permutation per input puts each lane where one of the three results wants it; blends then
+// pick.
 inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
   a.v = _mm256_permutevar8x32_ps(a.v, _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5));
   b.v = _mm256_permutevar8x32_ps(b.v, _mm256_setr_epi32(5, 0, 3, 6, 1, 4, 7, 2));

@@ -1,4 +1,5 @@
-// The vector layer for AVX-512 (F, BW, VL, DQ): sixteen lanes. Included by x86_avx512.cc files only.
+// The vector layer for AVX-512 (F, BW, VL, DQ): sixteen lanes. Included by x86_avx512.cc files
+// only.
 #pragma once
 
 #include <immintrin.h>
@@ -9,7 +10,8 @@ namespace {
 
 constexpr int kLanes = 16;
 
-// 6 x 4 accumulators, four weights and one broadcast fill 29 of the 32 registers; each broadcast then feeds four fma.
+// 6 x 4 accumulators, four weights and one broadcast fill 29 of the 32 registers; each broadcast
+// then feeds four fma.
 constexpr int kTileVectors = 4;
 
 struct F32 {
@@ -24,9 +26,7 @@ inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 
 
 inline F32 zero() { return {_mm512_setzero_ps()}; }
 inline F32 set1(float x) { return {_mm512_set1_ps(x)}; }
-inline F32 iota() {
-  return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
-}
+inline F32 iota() { return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
 inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline F32 load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
 inline F32 load_u8(const uint8_t* p) {
@@ -40,8 +40,7 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m512 hi = _mm512_loadu_ps(p + 16);
   const __m512i evens =
       _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  const __m512i odds =
-      _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  const __m512i odds = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
   even.v = _mm512_permutex2var_ps(lo, evens, hi);
   odd.v = _mm512_permutex2var_ps(lo, odds, hi);
 }
@@ -54,7 +53,8 @@ inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
   part[2].v = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(all_bytes, 16), low_byte));
   part[3].v = _mm512_cvtepi32_ps(_mm512_srli_epi32(all_bytes, 24));
 }
-// One permutation per input puts each lane where one of the three results wants it; blends then pick.
+// One permutation per input puts each lane where one of the three results wants it; blends then
+// pick.
 inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
   const __mmask16 first = 0x9249;  // lanes 0, 3, 6, ...
   const __mmask16 second = 0x2492;

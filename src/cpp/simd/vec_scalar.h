@@ -1,5 +1,6 @@
-// The vector layer in plain C++: four lanes, which compilers without intrinsics still map to whatever the baseline has.
-// Included by scalar.cc files only. The operations are those of every vec_*.h; README.md lists them.
+// The vector layer in plain C++: four lanes, which compilers without intrinsics still map to
+// whatever the baseline has. Included by scalar.cc files only. The operations are those of every
+// vec_*.h; README.md lists them.
 #pragma once
 
 #include <math.h>
@@ -89,7 +90,8 @@ inline F32 div(F32 a, F32 b) {
 inline F32 fma(F32 a, F32 b, F32 c) {
   return map_lanes([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
 }
-// b where a is not greater, or either is NaN, as x86 does: relu(NaN) is max(NaN, 0) = 0 unless the NaN comes second.
+// b where a is not greater, or either is NaN, as x86 does: relu(NaN) is max(NaN, 0) = 0 unless the
+// NaN comes second.
 inline F32 max(F32 a, F32 b) {
   return map_lanes([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }

@@ -1,4 +1,5 @@
-// The sum of two maps where no convolution's epilogue could do it. Plain C++: no network of interest spends time here.
+// The sum of two maps where no convolution's epilogue could do it. Plain C++: no network of
+// interest spends time here.
 #include "engine/step_builder.h"
 
 namespace lpn {
@@ -20,7 +21,8 @@ class AddStep final : public Step {
     const float* b = context.tensor(operation_.residual);
     float* out = context.tensor(operation_.output);
     const std::int64_t end = rows_.end(chunk) * row_size_;
-    for (std::int64_t i = rows_.begin(chunk) * row_size_; i < end; ++i) out[i] = activate(a[i] + b[i], operation_.activation);
+    for (std::int64_t i = rows_.begin(chunk) * row_size_; i < end; ++i)
+      out[i] = activate(a[i] + b[i], operation_.activation);
   }
 
  private:

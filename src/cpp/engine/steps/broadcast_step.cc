@@ -1,5 +1,5 @@
-// An attention block's vector onto every position, where no convolution's epilogue could do it: x + vector for a GC block,
-// x * vector for an SE block.
+// An attention block's vector onto every position, where no convolution's epilogue could do it: x +
+// vector for a GC block, x * vector for an SE block.
 #include "engine/step_builder.h"
 
 namespace lpn {
@@ -17,7 +17,8 @@ class BroadcastStep final : public Step {
     for (std::int64_t position = rows_.begin(chunk) * shape_.w; position < end; ++position) {
       const float* x = context.tensor(operation_.input) + position * shape_.c;
       float* out = context.tensor(operation_.output) + position * shape_.c;
-      for (std::int64_t c = 0; c < shape_.c; ++c) out[c] = gate ? x[c] * vector[c] : x[c] + vector[c];
+      for (std::int64_t c = 0; c < shape_.c; ++c)
+        out[c] = gate ? x[c] * vector[c] : x[c] + vector[c];
     }
   }
 

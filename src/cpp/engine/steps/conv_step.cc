@@ -52,16 +52,20 @@ std::unique_ptr<Step> make_conv_step(const Operation& operation, StepBuilder& bu
   args.activation = operation.activation;
   args.packed_w = builder.weights.get(
       node.name + "/conv", conv_packed_size(builder.isa, args.kh, args.kw, in.c, out.c),
-      [&](float* packed) { pack_conv(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, packed); });
+      [&](float* packed) {
+        pack_conv(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, packed);
+      });
 
   Step::Info info;
   info.name = node.name;
   info.kernel = variant.name;
   info.isa = variant.isa;
-  info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw * in.c);
+  info.flops =
+      2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw * in.c);
   const RowChunks rows = cut_rows(out.h, info.flops);
   info.chunks = rows.count();
-  info.scratch = conv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.kh, args.stride, args.padding);
+  info.scratch =
+      conv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.kh, args.stride, args.padding);
   return std::make_unique<ConvStep>(std::move(info), operation, variant.run, rows, args);
 }
 

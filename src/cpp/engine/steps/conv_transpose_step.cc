@@ -7,7 +7,8 @@ namespace {
 
 class ConvTransposeStep final : public Step {
  public:
-  ConvTransposeStep(Info info, const Operation& operation, GroupDeconvFn run, RowChunks rows, const GroupDeconvArgs& args)
+  ConvTransposeStep(Info info, const Operation& operation, GroupDeconvFn run, RowChunks rows,
+                    const GroupDeconvArgs& args)
       : Step(std::move(info)), operation_(operation), run_(run), rows_(rows), args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
@@ -53,8 +54,10 @@ std::unique_ptr<Step> make_conv_transpose_step(const Operation& operation, StepB
   args.activation = operation.activation;
   args.packed_w = builder.weights.get(
       node.name + "/group_deconv",
-      group_deconv_packed_size(builder.isa, args.kh, args.kw, in.c, out.c, args.groups), [&](float* packed) {
-        pack_group_deconv(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, args.groups, packed);
+      group_deconv_packed_size(builder.isa, args.kh, args.kw, in.c, out.c, args.groups),
+      [&](float* packed) {
+        pack_group_deconv(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, args.groups,
+                          packed);
       });
 
   Step::Info info;
@@ -62,11 +65,13 @@ std::unique_ptr<Step> make_conv_transpose_step(const Operation& operation, StepB
   info.kernel = variant.name;
   info.isa = variant.isa;
   // Every input value meets every tap of its group's outputs.
-  info.flops = 2.0 * static_cast<double>(in.size()) * static_cast<double>(args.kh * args.kw * w.shape[1]);
+  info.flops =
+      2.0 * static_cast<double>(in.size()) * static_cast<double>(args.kh * args.kw * w.shape[1]);
   // Chunks of whole strides read the fewest input rows twice.
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, 2 * args.stride);
   info.chunks = rows.count();
-  info.scratch = group_deconv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.groups, args.kh, args.stride);
+  info.scratch =
+      group_deconv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.groups, args.kh, args.stride);
   return std::make_unique<ConvTransposeStep>(std::move(info), operation, variant.run, rows, args);
 }
 

@@ -10,9 +10,14 @@ namespace {
 
 class DepthwiseStep final : public Step {
  public:
-  DepthwiseStep(Info info, const Operation& operation, DepthwiseFn run, RowChunks rows, const DepthwiseArgs& args,
-                const std::optional<Pooling>& pooling)
-      : Step(std::move(info)), operation_(operation), run_(run), rows_(rows), args_(args), pooling_(pooling) {}
+  DepthwiseStep(Info info, const Operation& operation, DepthwiseFn run, RowChunks rows,
+                const DepthwiseArgs& args, const std::optional<Pooling>& pooling)
+      : Step(std::move(info)),
+        operation_(operation),
+        run_(run),
+        rows_(rows),
+        args_(args),
+        pooling_(pooling) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
     DepthwiseArgs args = args_;
@@ -22,8 +27,8 @@ class DepthwiseStep final : public Step {
     args.out = context.tensor(operation_.output) + args.row_begin * args.out_w * args.c;
     run_(args);
     if (!pooling_) return;
-    pooling_->run(args.out, (args.row_end - args.row_begin) * args.out_w, chunk, context.tensor(operation_.partials),
-                  context.scratch_of(worker));
+    pooling_->run(args.out, (args.row_end - args.row_begin) * args.out_w, chunk,
+                  context.tensor(operation_.partials), context.scratch_of(worker));
   }
 
  private:
@@ -37,7 +42,8 @@ class DepthwiseStep final : public Step {
 }  // namespace
 
 std::unique_ptr<Step> make_depthwise_step(const Operation& operation, StepBuilder& builder) {
-  // Loads and stores, not arithmetic, take the time: an operation costs this many of a matrix product's.
+  // Loads and stores, not arithmetic, take the time: an operation costs this many of a matrix
+  // product's.
   constexpr double kRelativeCost = 8;
   const Node& node = *operation.node;
   const Weight& w = node.weight("weight");
@@ -56,8 +62,9 @@ std::unique_ptr<Step> make_depthwise_step(const Operation& operation, StepBuilde
   args.padding = node.attributes.padding;
   args.bias = node.bias();
   args.activation = operation.activation;
-  args.w = builder.weights.get(node.name + "/depthwise", args.kh * args.kw * in.c,
-                               [&](float* packed) { pack_depthwise(w.data(), args.kh, args.kw, in.c, packed); });
+  args.w = builder.weights.get(
+      node.name + "/depthwise", args.kh * args.kw * in.c,
+      [&](float* packed) { pack_depthwise(w.data(), args.kh, args.kw, in.c, packed); });
 
   Step::Info info;
   info.name = node.name;
@@ -72,7 +79,8 @@ std::unique_ptr<Step> make_depthwise_step(const Operation& operation, StepBuilde
     info.scratch = pooling->scratch();
     info.flops += pooling->flops_per_position() * static_cast<double>(out.positions());
   }
-  return std::make_unique<DepthwiseStep>(std::move(info), operation, variant.run, rows, args, pooling);
+  return std::make_unique<DepthwiseStep>(std::move(info), operation, variant.run, rows, args,
+                                         pooling);
 }
 
 }  // namespace lpn

@@ -1,4 +1,5 @@
-// An attention block's vector for the image: merges the partials and runs the block's two small layers.
+// An attention block's vector for the image: merges the partials and runs the block's two small
+// layers.
 #include "engine/attention_weights.h"
 #include "engine/step_builder.h"
 #include "kernels/gc_pool/gc_pool.h"
@@ -19,8 +20,8 @@ class ExciteStep : public Step {
 
 class GcExciteStep final : public ExciteStep {
  public:
-  GcExciteStep(Info info, const Operation& operation, const StepBuilder::Pooled& pooled, GcTransformFn run,
-               const GcTransformArgs& args)
+  GcExciteStep(Info info, const Operation& operation, const StepBuilder::Pooled& pooled,
+               GcTransformFn run, const GcTransformArgs& args)
       : ExciteStep(std::move(info), operation, pooled), run_(run), args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
@@ -40,12 +41,14 @@ class GcExciteStep final : public ExciteStep {
 
 class SeExciteStep final : public ExciteStep {
  public:
-  SeExciteStep(Info info, const Operation& operation, const StepBuilder::Pooled& pooled, SeGateFn run, const SeGateArgs& args)
+  SeExciteStep(Info info, const Operation& operation, const StepBuilder::Pooled& pooled,
+               SeGateFn run, const SeGateArgs& args)
       : ExciteStep(std::move(info), operation, pooled), run_(run), args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
     float* mean = context.scratch_of(worker);
-    merge_channel_sums(context.tensor(operation_.partials), pooled_.count, pooled_.channels, pooled_.positions, mean);
+    merge_channel_sums(context.tensor(operation_.partials), pooled_.count, pooled_.channels,
+                       pooled_.positions, mean);
     SeGateArgs args = args_;
     args.mean = mean;
     args.scratch = mean + pooled_.channels;

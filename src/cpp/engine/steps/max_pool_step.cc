@@ -7,7 +7,8 @@ namespace {
 
 class MaxPoolStep final : public Step {
  public:
-  MaxPoolStep(Info info, const Operation& operation, MaxPoolFn run, RowChunks rows, const MaxPoolArgs& args)
+  MaxPoolStep(Info info, const Operation& operation, MaxPoolFn run, RowChunks rows,
+              const MaxPoolArgs& args)
       : Step(std::move(info)), operation_(operation), run_(run), rows_(rows), args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {

@@ -7,8 +7,8 @@ namespace {
 
 class PointwiseStep final : public Step {
  public:
-  PointwiseStep(Info info, const Operation& operation, PointwiseFn run, RowChunks rows, std::int64_t row_length,
-                std::int64_t in_row_stride, const PointwiseArgs& args)
+  PointwiseStep(Info info, const Operation& operation, PointwiseFn run, RowChunks rows,
+                std::int64_t row_length, std::int64_t in_row_stride, const PointwiseArgs& args)
       : Step(std::move(info)),
         operation_(operation),
         run_(run),
@@ -43,7 +43,7 @@ class PointwiseStep final : public Step {
   const Operation operation_;
   const PointwiseFn run_;
   const RowChunks rows_;
-  const std::int64_t row_length_;     // positions of one output row; 1 when rows are single positions
+  const std::int64_t row_length_;  // positions of one output row; 1 when rows are single positions
   const std::int64_t in_row_stride_;  // floats from one row's input to the next's
   const PointwiseArgs args_;
 };
@@ -65,7 +65,8 @@ std::unique_ptr<Step> make_pointwise_step(const Operation& operation, StepBuilde
   args.bias = node.bias();
   args.activation = operation.activation;
   args.packed_b = builder.weights.get(
-      node.name + "/pointwise", pointwise_packed_size(builder.isa, in.c, out.c), [&](float* packed) {
+      node.name + "/pointwise", pointwise_packed_size(builder.isa, in.c, out.c),
+      [&](float* packed) {
         pack_pointwise(builder.isa, node.weight("weight").data(), in.c, out.c, packed);
       });
 
@@ -75,10 +76,12 @@ std::unique_ptr<Step> make_pointwise_step(const Operation& operation, StepBuilde
   info.isa = variant.isa;
   info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(in.c);
   const bool dense = stride == 1;
-  const RowChunks rows = dense ? cut_rows(out.positions(), info.flops, kPointwiseRowTile) : cut_rows(out.h, info.flops);
+  const RowChunks rows = dense ? cut_rows(out.positions(), info.flops, kPointwiseRowTile)
+                               : cut_rows(out.h, info.flops);
   info.chunks = rows.count();
-  return std::make_unique<PointwiseStep>(std::move(info), operation, variant.run, rows, dense ? 1 : out.w,
-                                         dense ? in.c : stride * in.w * in.c, args);
+  return std::make_unique<PointwiseStep>(std::move(info), operation, variant.run, rows,
+                                         dense ? 1 : out.w, dense ? in.c : stride * in.w * in.c,
+                                         args);
 }
 
 }  // namespace lpn

@@ -4,8 +4,8 @@
 
 namespace lpn {
 
-Pooling::Pooling(const Operation& operation, int pooled, std::int64_t chunks, std::int64_t positions,
-                 StepBuilder& builder) {
+Pooling::Pooling(const Operation& operation, int pooled, std::int64_t chunks,
+                 std::int64_t positions, StepBuilder& builder) {
   const Shape& shape = builder.shape(pooled);
   const auto partials = static_cast<std::size_t>(operation.partials);
   channels_ = shape.c;
@@ -29,7 +29,8 @@ Pooling::Pooling(const Operation& operation, int pooled, std::int64_t chunks, st
   builder.pooled[partials] = {chunks, shape.positions(), channels_};
 }
 
-void Pooling::run(const float* x, std::int64_t positions, std::int64_t chunk, float* partials, float* scratch) const {
+void Pooling::run(const float* x, std::int64_t positions, std::int64_t chunk, float* partials,
+                  float* scratch) const {
   float* partial = partials + chunk * partial_size_;
   if (gc_pool_ != nullptr) {
     gc_pool_(GcPoolArgs{x, positions, channels_, mask_, scratch, partial});

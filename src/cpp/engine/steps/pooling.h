@@ -11,9 +11,10 @@ namespace lpn {
 
 class Pooling {
  public:
-  // For `operation`'s attention block over its `pooled` tensor in `chunks` chunks of at most `positions` pixels; declares
-  // the partials to the builder.
-  Pooling(const Operation& operation, int pooled, std::int64_t chunks, std::int64_t positions, StepBuilder& builder);
+  // For `operation`'s attention block over its `pooled` tensor in `chunks` chunks of at most
+  // `positions` pixels; declares the partials to the builder.
+  Pooling(const Operation& operation, int pooled, std::int64_t chunks, std::int64_t positions,
+          StepBuilder& builder);
 
   const char* kernel() const { return kernel_; }
   Isa isa() const { return isa_; }
@@ -21,7 +22,8 @@ class Pooling {
   std::int64_t scratch() const { return scratch_; }
 
   // x: `positions` pixels, the rows of chunk number `chunk`.
-  void run(const float* x, std::int64_t positions, std::int64_t chunk, float* partials, float* scratch) const;
+  void run(const float* x, std::int64_t positions, std::int64_t chunk, float* partials,
+           float* scratch) const;
 
  private:
   std::int64_t channels_;

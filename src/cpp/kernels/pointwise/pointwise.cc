@@ -22,7 +22,9 @@ std::int64_t pointwise_packed_size(Isa isa, std::int64_t k, std::int64_t n) {
 }
 
 void pack_pointwise(Isa isa, const float* w, std::int64_t k, std::int64_t n, float* packed) {
-  pack_panels(pointwise_panel(isa), k, n, [&](std::int64_t t, std::int64_t o) { return w[o * k + t]; }, packed);
+  pack_panels(
+      pointwise_panel(isa), k, n, [&](std::int64_t t, std::int64_t o) { return w[o * k + t]; },
+      packed);
 }
 
 }  // namespace lpn

@@ -1,4 +1,5 @@
-// 1x1 convolution over NHWC maps: a matrix product with bias, scale, residual and activation in its epilogue.
+// 1x1 convolution over NHWC maps: a matrix product with bias, scale, residual and activation in its
+// epilogue.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +10,17 @@
 namespace lpn {
 
 // out[m, n] = act((sum_k a[m, k] * b[k, n] + bias[n]) * scale[n] + residual[m, n])
-// The sum is one chain of fused multiply-adds in ascending k, so every tier with fma gives the same bits.
+// The sum is one chain of fused multiply-adds in ascending k, so every tier with fma gives the same
+// bits.
 struct PointwiseArgs {
-  const float* a;           // m rows of k floats, lda apart
+  const float* a;  // m rows of k floats, lda apart
   std::int64_t lda;
-  const float* packed_b;    // from pack_pointwise for the same tier
-  const float* bias;        // n floats, or null
-  const float* scale;       // n floats, or null (the SE gate)
-  const float* residual;    // m rows of n floats, ld_residual apart, or null
+  const float* packed_b;  // from pack_pointwise for the same tier
+  const float* bias;      // n floats, or null
+  const float* scale;     // n floats, or null (the SE gate)
+  const float* residual;  // m rows of n floats, ld_residual apart, or null
   std::int64_t ld_residual;
-  float* out;               // m rows of n floats, ld_out apart; may be `residual`, never `a`
+  float* out;  // m rows of n floats, ld_out apart; may be `residual`, never `a`
   std::int64_t ld_out;
   std::int64_t m, k, n;
   Activation activation;
@@ -32,7 +34,8 @@ using PointwiseFn = void (*)(const PointwiseArgs& args);
 
 const Variant<PointwiseFn>& select_pointwise(Isa isa);
 
-// Output rows that one register tile covers on every tier: rows in multiples of it leave no ragged tile between chunks.
+// Output rows that one register tile covers on every tier: rows in multiples of it leave no ragged
+// tile between chunks.
 constexpr std::int64_t kPointwiseRowTile = 6;
 
 // Columns of one packed panel: what one register tile covers on this tier.
@@ -41,8 +44,8 @@ std::int64_t pointwise_panel(Isa isa);
 // Floats that pack_pointwise writes.
 std::int64_t pointwise_packed_size(Isa isa, std::int64_t k, std::int64_t n);
 
-// Packs w (n, k), output-major as convolution weights are stored, into panels [ceil(n / panel)][k][panel]; the last panel is
-// padded with zeros.
+// Packs w (n, k), output-major as convolution weights are stored, into panels [ceil(n /
+// panel)][k][panel]; the last panel is padded with zeros.
 void pack_pointwise(Isa isa, const float* w, std::int64_t k, std::int64_t n, float* packed);
 
 }  // namespace lpn

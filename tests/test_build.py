@@ -1,0 +1,59 @@
+"""What may be in an object file compiled for one instruction set: its kernels and nothing else.
+
+A weak symbol there (an instantiated template, an inline function) could be the copy that the linker
+keeps for the whole library, and the library would then need that instruction set everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / "src" / "cpp"
+TIERS = ("avx2", "avx512")
+
+
+def flags_of(tier: str) -> list[str]:
+    text = (SOURCES / "cmake" / "isa.cmake").read_text()
+    match = re.search(rf"set\(LPN_{tier.upper()}_FLAGS ([^)]*)\)", text)
+    assert match is not None
+    return match[1].split()
+
+
+def compiler() -> str:
+    found = shutil.which(os.environ.get("CXX", "c++"))
+    if found is None or shutil.which("nm") is None:
+        pytest.skip("no C++ compiler (CXX or c++) or no nm here")
+    target = subprocess.run([found, "-dumpmachine"], capture_output=True, text=True, check=True)
+    if not target.stdout.startswith("x86_64"):
+        pytest.skip(f"the compiler builds for {target.stdout.strip()}, not x86-64")
+    return found
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_isa_objects_define_their_kernels_only(tier: str, tmp_path: Path) -> None:
+    cxx = compiler()
+    sources = sorted(SOURCES.glob(f"kernels/*/x86_{tier}.cc"))
+    assert sources
+    for source in sources:
+        target = tmp_path / f"{source.parent.name}.o"
+        command = [cxx, "-std=c++17", "-O0", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+        definitions = ["-DLPN_HAVE_AVX2=1", "-DLPN_HAVE_AVX512=1", f"-I{SOURCES}"]
+        paths = ["-c", str(source), "-o", str(target)]
+        subprocess.run([*command, *definitions, *flags_of(tier), *paths], check=True)
+        nm = subprocess.run(["nm", "-C", str(target)], capture_output=True, text=True, check=True)
+        # Address or blanks, type, name. Lower-case types are local, but u is unique, v and w weak.
+        symbols = re.findall(r"^\s*[0-9a-f]*\s+([A-Za-z]) (.*)$", nm.stdout, re.MULTILINE)
+        shared = [name for kind, name in symbols if kind in "WVuvw"]
+        assert shared == [], f"{source.relative_to(ROOT)} has weak symbols"
+        kernels = re.findall(r"\b(\w+_avx(?:2|512))\b", (source.parent / "kernels.inc").read_text())
+        defined = {
+            name.split("(")[0].removeprefix("lpn::") for kind, name in symbols if kind in "TDBR"
+        }
+        assert defined == {name for name in kernels if name.endswith(f"_{tier}")}
