@@ -83,7 +83,7 @@ def random_images(count: int, height: int, width: int, seed: int = 0) -> NDArray
     return generator.standard_normal((count, height, width, 3), dtype=np.float32)
 
 
-def run_torch(module: Any, images: NDArray[np.float32], dtype: Any) -> NDArray[np.float64]:
+def run_torch(module: Any, images: NDArray[Any], dtype: Any) -> NDArray[np.float64]:
     """Heatmaps (N, h, w, K) in float64 of the module run image by image in ``dtype``."""
     module = module.to(dtype)
     results = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import lpn_core._core as _core
 import numpy as np
@@ -24,10 +24,13 @@ SIZES = ((256, 192), (256, 256), (384, 288), (224, 160))
 BATCHES = (1, 3, 8)
 TIERS = tuple(_core.supported_isas())
 
-# Random SE gates on He activations, which grow with depth, amplify the last bit: PyTorch's own
-# float32 heatmaps of these are off by 2e-4 of their spread at depth 50, by all of it at 101,
-# so no float32 engine can promise 1e-4. They alone are held to PyTorch's error instead.
-CHAOTIC = tuple(Network(depth, "se", "he") for depth in DEPTHS)
+# Random SE gates on He activations, which grow with depth, are ill-conditioned: PyTorch's own
+# float32 heatmaps are off by 2e-4 of their spread at depth 50 and by all of it at 101, and so are
+# the exact heatmaps of an input that differs in its last bit. No float32 engine can promise 1e-4
+# of these; they alone are held to backward stability: as near as PyTorch's float32, or as the
+# exact result for inputs moved by one rounding (a factor of 4 in either case, as everywhere here).
+ILL_CONDITIONED = tuple(Network(depth, "se", "he") for depth in DEPTHS)
+ROUNDING = 2.0**-24
 
 # (network, size) of the default run: a Latin square of depth and attention over the sizes.
 SUBSET = [
@@ -70,45 +73,60 @@ def _full_only_when_asked(request: pytest.FixtureRequest) -> None:
         pytest.skip("not in the covering subset; run with -m full or LPN_FULL_TESTS=1")
 
 
+class References(NamedTuple):
+    """A module, eight images, and its heatmaps of them.
+
+    ``yardsticks`` are heatmaps that are wrong by as much as is unavoidable: PyTorch's in float32,
+    and for an ill-conditioned network the exact ones of images moved by one rounding.
+    """
+
+    module: Any
+    images: NDArray[np.float32]
+    exact: NDArray[np.float64]
+    yardsticks: list[NDArray[np.float64]]
+
+
 @functools.lru_cache(maxsize=1)
-def _references(
-    network: Network, size: tuple[int, int]
-) -> tuple[Any, NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """The module, eight images, and PyTorch's heatmaps of them in float64 and in float32."""
+def _references(network: Network, size: tuple[int, int]) -> References:
     module = make_module(network, seed=network.depth)
     images = random_images(max(BATCHES), *size, seed=size[0])
-    return (
-        module,
-        images,
-        run_torch(module, images, torch.float64),
-        run_torch(module, images, torch.float32),
-    )
+    exact = run_torch(module, images, torch.float64)
+    yardsticks = [run_torch(module, images, torch.float32)]
+    if network in ILL_CONDITIONED:
+        signs = np.where(np.random.default_rng(0).random(images.shape) < 0.5, -1.0, 1.0)
+        moved = images * (1 + signs * ROUNDING)
+        yardsticks.append(run_torch(module, moved, torch.float64))
+    return References(module, images, exact, yardsticks)
 
 
 def _relative_error(ours: NDArray[Any], reference: NDArray[np.float64]) -> float:
     return float(np.abs(ours - reference).max() / np.abs(reference).max())
 
 
+def _error_in_spreads(ours: NDArray[Any], reference: NDArray[np.float64]) -> float:
+    """A heatmap of a random network is nearly constant: its own spread is the honest yardstick."""
+    return float((np.abs(ours - reference).max(axis=(1, 2)) / reference.std(axis=(1, 2))).max())
+
+
 @pytest.mark.parametrize(("network", "size", "batch", "tier"), _cases())
 def test_heatmaps_match_pytorch(
     network: Network, size: tuple[int, int], batch: int, tier: str
 ) -> None:
-    module, images, exact, single = _references(network, size)
-    exact, single = exact[:batch], single[:batch]
+    reference = _references(network, size)
+    exact = reference.exact[:batch]
+    yardsticks = [heatmaps[:batch] for heatmaps in reference.yardsticks]
 
-    model = compile_module(module, network.depth, threads=2, isa=tier)
-    ours = model.run(images[:batch])
+    model = compile_module(reference.module, network.depth, threads=2, isa=tier)
+    ours = model.run(reference.images[:batch])
 
     assert ours.dtype == np.float32
     assert ours.shape == exact.shape == (batch, size[0] // 4, size[1] // 4, 17)
-    bound = max(3e-6, 4 * _relative_error(single, exact))
+    bound = max(3e-6, *(4 * _relative_error(heatmaps, exact) for heatmaps in yardsticks))
     assert _relative_error(ours, exact) <= bound
-    # A heatmap of a random network is nearly constant: its own spread is the honest yardstick.
-    spread = exact.std(axis=(1, 2))
     limit = 1e-4
-    if network in CHAOTIC:
-        limit = max(limit, 4 * float((np.abs(single - exact).max(axis=(1, 2)) / spread).max()))
-    assert (np.abs(ours - exact).max(axis=(1, 2)) / spread).max() <= limit
+    if network in ILL_CONDITIONED:
+        limit = max(limit, *(4 * _error_in_spreads(heatmaps, exact) for heatmaps in yardsticks))
+    assert _error_in_spreads(ours, exact) <= limit
 
 
 def test_subset_covers_every_axis() -> None:
