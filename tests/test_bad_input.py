@@ -60,6 +60,11 @@ CASES: dict[str, Case] = {
     "infinite": (_boxes([[0, 0, INF, 5]]), ValueError, r"boxes\[0\] is .*inf.*wanted finite"),
     "astronomic": (_boxes([[1e30, 0, 5, 5]]), ValueError, r"boxes\[0\].*wanted finite .* 1e\+09"),
     "NaN score": (_boxes([[0, 0, 5, 5, NAN]]), ValueError, r"boxes\[0\].*wanted finite"),
+    "negative score": (
+        _boxes([[*BOX[0], 0], [0, 0, 5, 5, -0.1]]),
+        ValueError,
+        r"boxes\[1\] is .*-0\.1\].*wanted a score, the fifth number, of 0 or more",
+    ),
     "zero width": (_boxes([BOX[0], [1, 1, 0, 5]]), ValueError, r"boxes\[1\].*positive width"),
     "zero height": (_boxes([[1, 1, 5, 0]]), ValueError, r"boxes\[0\].*positive width and height"),
     "negative": (_boxes([[1, 1, -5, 5]]), ValueError, r"boxes\[0\].*\(xywh\); wanted a positive"),
@@ -265,6 +270,17 @@ CASES: dict[str, Case] = {
         ValueError,
         "makes 16 heatmaps, but its keypoint set 'coco17' has 17",
     ),
+    "flip shift as wide as the heatmaps": (
+        lambda _: make_model_file(
+            "x",
+            "lpn50",
+            lpn_state_dict(50, "none"),
+            channel_order="rgb",
+            decode=DecodeSpec(flip_shift=48),
+        ),
+        ValueError,
+        "flip_shift is 48; wanted less than the heatmaps' width, 48 for an input 192 wide",
+    ),
     "argmax with beta": (
         lambda _: DecodeSpec(kind="argmax"),
         ValueError,
@@ -290,9 +306,23 @@ def test_bad_call(name: str, estimator: PoseEstimator) -> None:
 
 def test_dlpack_that_cannot_be_viewed(estimator: PoseEstimator) -> None:
     torch = pytest.importorskip("torch")
-    for tensor in (torch.zeros(1, 64, 48, 3, requires_grad=True), torch.zeros(1).bfloat16()):
-        with pytest.raises(ValueError, match=r"crops: NumPy cannot view.*tensor\.detach\(\)\.cpu"):
+    crops = torch.zeros(1, 64, 48, 3)
+    with pytest.raises(ValueError, match=r"crops: NumPy cannot view.*tensor\.detach\(\)\.cpu"):
+        estimator.model(crops.clone().requires_grad_())
+    with pytest.raises(ValueError, match=r"NumPy has no bfloat16: pass crops\.float\(\)"):
+        estimator.model(crops.bfloat16())
+
+
+def test_hints_for_tensors_are_in_torch_words(estimator: PoseEstimator) -> None:
+    torch = pytest.importorskip("torch")
+    crops = torch.zeros(1, 64, 48, 3)
+    for tensor in (crops.double(), crops.half()):
+        with pytest.raises(TypeError, match=r"wanted float32, which crops\.float\(\) gives"):
             estimator.model(tensor)
+    with pytest.raises(ValueError, match=r"not C-contiguous .*crops\.contiguous\(\) makes a copy"):
+        estimator.model(torch.zeros(1, 3, 64, 48).permute(0, 2, 3, 1))
+    with pytest.raises(TypeError, match=r"wanted float64, which matrices\.double\(\) gives"):
+        ops.crop_affine(IMAGE, torch.zeros(1, 2, 3), 8, 8)
 
 
 def test_graph_that_does_not_fit_names_its_node(tiny: ModelFile) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -57,11 +57,13 @@ def test_predict_writes_pictures_and_json(
     wanted = estimator(folder / "a.png", whole_image=True, flip=True)
     assert first == {
         "file": str(folder / "a.png"),
+        "picture": "a.pose.png",
         "width": 160,
         "height": 120,
         **json.loads(json.dumps(wanted.to_dict())),
     }
     assert second["file"] == str(folder / "b.jpg")
+    assert second["picture"] == "b.pose.jpg"
     # Its own pictures are not images to predict when it is run again in place.
     again = _run("predict", out, "--whole-image", "--model", tiny_path, "--json")
     assert again.exit_code == 2
@@ -72,7 +74,9 @@ def test_predict_json_only(folder: Path, tiny_path: Path) -> None:
     before = sorted(folder.iterdir())
     result = _run("predict", folder / "*.*g", "--whole-image", "--model", tiny_path, "--json")
     assert result.exit_code == 0, result.output
-    assert [Path(i["file"]).name for i in json.loads(result.stdout)["images"]] == ["a.png", "b.jpg"]
+    images = json.loads(result.stdout)["images"]
+    assert [Path(image["file"]).name for image in images] == ["a.png", "b.jpg"]
+    assert [image["picture"] for image in images] == [None, None]
     assert sorted(folder.iterdir()) == before
 
 
@@ -83,67 +87,7 @@ def _predict(folder: Path, tiny_path: Path, boxes: object, *images: str) -> Resu
     return _run("predict", *paths, "--boxes", file, "--model", tiny_path, "--json")
 
 
-def _boxes_of(result: Result) -> dict[str, list[list[float]]]:
-    images: list[dict[str, Any]] = json.loads(result.stdout)["images"]
-    return {Path(i["file"]).name: [p["box"] for p in i["people"]] for i in images}
-
-
-BOX, OTHER = [1.0, 2.0, 30.0, 40.0], [5.0, 6.0, 50.0, 60.0]
-
-
-def test_boxes_of_one_image(folder: Path, tiny_path: Path) -> None:
-    result = _predict(folder, tiny_path, [BOX, OTHER], "a.png")
-    assert result.exit_code == 0, result.output
-    assert _boxes_of(result) == {"a.png": [BOX, OTHER]}
-
-
-def test_boxes_by_name(folder: Path, tiny_path: Path) -> None:
-    result = _predict(folder, tiny_path, {"a.png": [[*BOX, 0.5]], "b.jpg": []})
-    assert result.exit_code == 0, result.output
-    assert _boxes_of(result) == {"a.png": [BOX], "b.jpg": []}
-    (person,) = json.loads(result.stdout)["images"][0]["people"]
-    assert person["box_score"] == 0.5
-
-
-def test_boxes_in_coco_form(folder: Path, tiny_path: Path) -> None:
-    document = {
-        "images": [{"id": 4, "file_name": "b.jpg"}, {"id": 9, "file_name": "a.png"}],
-        "annotations": [
-            {"image_id": 9, "bbox": BOX, "score": 0.25, "category_id": 1},
-            {"image_id": 9, "bbox": OTHER},
-            {"image_id": 9, "bbox": OTHER, "category_id": 3},
-        ],
-    }
-    result = _predict(folder, tiny_path, document)
-    assert result.exit_code == 0, result.output
-    assert _boxes_of(result) == {"a.png": [BOX, OTHER], "b.jpg": []}
-    scores = [p["box_score"] for p in json.loads(result.stdout)["images"][0]["people"]]
-    assert scores == [0.25, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("boxes", "words"),
-    [
-        ("{", "cannot be read as JSON"),
-        ("7", "wanted a JSON list or object"),
-        ([BOX], "a bare list of boxes is for one image, there are 2"),
-        ([{"image_id": 1, "bbox": BOX}], "COCO results alone do not say which file"),
-        ({"a.png": 3}, "'a.png' is not a list of boxes"),
-        ({"images": [{"id": 1}], "annotations": []}, "in COCO form, but 'file_name' is missing"),
-        (
-            {"images": [], "annotations": [{"image_id": 7, "bbox": BOX}]},
-            "in COCO form, but 7 is missing",
-        ),
-        (
-            {"images": [], "annotations": [{"image_id": 7, "bbox": [1]}]},
-            "in COCO form, but damaged",
-        ),
-    ],
-)
-def test_bad_boxes_files(boxes: object, words: str, folder: Path, tiny_path: Path) -> None:
-    result = _predict(folder, tiny_path, boxes)
-    assert result.exit_code == 2
-    assert words in " ".join(result.stderr.split())
+BOX = [1.0, 2.0, 30.0, 40.0]
 
 
 def test_some_images_fail_and_the_others_are_done(
@@ -176,6 +120,8 @@ def test_images_of_one_name_are_kept_apart(
     assert result.exit_code == 0, result.output
     names = sorted(p.name for p in out.iterdir())
     assert names == ["a-2.pose.png", "a.pose.jpg", "b.pose.jpg", "predictions.json"]
+    images = json.loads((out / "predictions.json").read_text())["images"]
+    assert sorted(image["picture"] for image in images) == names[:3]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +129,7 @@ def test_images_of_one_name_are_kept_apart(
     [
         (["a.png"], "either --boxes FILE or --whole-image"),
         (["absent.png", "--whole-image"], "'absent.png' is neither a file nor a folder"),
-        (["*.gif", "--whole-image"], "'*.gif' is neither a file nor a folder"),
+        (["*.gif", "--whole-image"], "'*.gif' matches no images"),
         (["a.png", "--whole-image", "--threads", "0"], "threads"),
         (["a.png", "--whole-image", "--model", "lpn5000"], "no model 'lpn5000'"),
         (["a.png", "--whole-image", "--model", "notes.txt"], "not a safetensors file"),
@@ -266,3 +212,29 @@ def test_image_without_pillow(photo_path: Path, tiny_path: Path) -> None:
     done = _python(code)
     assert done.returncode == 0, done.stderr
     assert 'pip install "lpn-core[image]"' in done.stdout
+
+
+def test_a_name_that_is_not_utf8(folder: Path, tiny_path: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    try:
+        (folder / "a.png").rename(folder / name)
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    out = tmp_path / "out"
+    result = _run("predict", folder / name, "--whole-image", "--model", tiny_path, "-o", out)
+    assert result.exit_code == 0, result.output
+    document = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
+    assert document["images"][0]["file"] == str(folder / name)
+
+
+def test_patterns_leave_out_results(folder: Path, tiny_path: Path) -> None:
+    (folder / "a.png").rename(folder / "a.pose.png")
+    result = _run("predict", folder / "*.png", "--whole-image", "--model", tiny_path, "--json")
+    assert result.exit_code == 2
+    assert "matches no images" in " ".join(result.stderr.split())
+
+
+def test_a_name_that_is_too_long(tiny_path: Path) -> None:
+    result = _run("predict", "x" * 5000, "--whole-image", "--model", tiny_path, "--json")
+    assert result.exit_code == 2
+    assert "name too long" in " ".join(result.stderr.split())

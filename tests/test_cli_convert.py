@@ -19,6 +19,7 @@ pytest.importorskip("tqdm")
 pytest.importorskip("PIL.Image")
 from click.testing import CliRunner, Result
 from lpn_core.cli import main
+from lpn_core.cli.convert import read_state_dict
 
 
 def _run(*arguments: object) -> Result:
@@ -88,26 +89,31 @@ class _Malice:
         return os.mkdir, ("malice",)
 
 
+_WORDS = {
+    "text": "not a checkpoint of plain tensors",
+    "malice": "save only its state_dict: torch.save(model.state_dict(), ...)",
+    "list": "holds a list; wanted a state dict",
+    "nested": "under the key 'state_dict'; it holds model, epoch",
+    "training": "which lpn-training turns into a model file: lpn-train export",
+    "empty": "it holds nothing",
+}
+
+
 def _checkpoints(folder: Path) -> dict[str, tuple[Path, str]]:
     torch = pytest.importorskip("torch")
-    paths = {name: folder / f"{name}.pth" for name in ("text", "malice", "list", "nested", "empty")}
+    paths = {name: folder / f"{name}.pth" for name in _WORDS}
     paths["text"].write_text("hello")
     torch.save(_Malice(), paths["malice"])
     torch.save([torch.zeros(1)], paths["list"])
     torch.save({"model": {"x": torch.zeros(1)}, "epoch": 3}, paths["nested"])
+    training = {"model": {"x": torch.zeros(1)}, "config": {"model": {"depth": 50}}, "step": 3}
+    torch.save(training, paths["training"])
     torch.save({}, paths["empty"])
     damaged = folder / "damaged.safetensors"
     damaged.write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     other = folder / "other.safetensors"
     safetensors_file.write(other, {"x": StoredTensor.from_array(np.zeros(3, np.float32))}, {})
-    words = {
-        "text": "not a checkpoint of plain tensors",
-        "malice": "not a checkpoint of plain tensors",
-        "list": "holds a list; wanted a state dict",
-        "nested": "under the key 'state_dict'; it holds model, epoch",
-        "empty": "it holds nothing",
-    }
-    result = {name: (path, words[name]) for name, path in paths.items()}
+    result = {name: (path, _WORDS[name]) for name, path in paths.items()}
     result["damaged"] = (damaged, "header length at byte 0 is 16")
     result["other"] = (other, "not a state dict of lpn50")
     return result
@@ -125,6 +131,28 @@ def test_bad_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert words in result.stderr
         assert str(path) in result.stderr or "state dict of" in result.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_torch_files_that_are_damaged_or_odd(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.zeros(3, 3).to_sparse()}, path)
+    with pytest.raises(ValueError, match="a tensor that NumPy cannot hold"):
+        read_state_dict(path)
+    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+    sound = path.read_bytes()
+    for size in range(0, len(sound), 7):
+        path.write_bytes(sound[:size])
+        with pytest.raises(ValueError, match="not a checkpoint of plain tensors"):
+            read_state_dict(path)
+
+
+def test_a_folder_that_is_not_there_is_named(
+    state: dict[str, NDArray[np.float32]], tmp_path: Path
+) -> None:
+    path = tmp_path / "none" / "a.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"none/a\.safetensors'$"):
+        safetensors_file.write(path, {"a": StoredTensor.from_array(state["conv1.weight"])}, {})
 
 
 @pytest.mark.parametrize(
@@ -146,3 +174,16 @@ def test_convert_usage(options: list[str], words: str, tiny_path: Path, tmp_path
     assert result.exit_code == 2
     assert words in result.stderr
     assert not output.exists()
+
+
+def test_the_checkpoint_is_not_overwritten(tiny_path: Path, tmp_path: Path) -> None:
+    checkpoint, link = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    checkpoint.write_bytes(tiny_path.read_bytes())
+    link.symlink_to(checkpoint)
+    for output in (checkpoint, tmp_path / "." / "a.safetensors", link):
+        result = _run(
+            "convert", checkpoint, "--arch", "lpn50", "--channel-order", "rgb", "-o", output
+        )
+        assert result.exit_code == 2
+        assert "is the checkpoint itself" in " ".join(result.stderr.split())
+    assert checkpoint.read_bytes() == tiny_path.read_bytes()

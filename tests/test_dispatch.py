@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lpn_core
 import lpn_core._core as _core
+import numpy as np
 import pytest
+from lpn_core import ops
 from networks import Network, compile_module, make_module
 
 ALL_TIERS = ("scalar", "neon", "avx2", "avx512")
@@ -120,3 +123,36 @@ def test_the_environment_chooses_the_tier_of_a_compiled_model() -> None:
     for tier in TIERS:
         done = _python(code, LPN_ISA=tier)
         assert done.stdout.split() == [tier, f"{{'{tier}'}}"], done.stderr
+
+
+def _ones(*shape: int) -> np.ndarray:
+    return np.random.default_rng(len(shape)).uniform(0.5, 1, shape).astype(np.float32)
+
+
+X = _ones(1, 6, 6, 8)
+CALLS = {
+    "channel_mean": (X,),
+    "conv2d": (X, _ones(4, 8, 3, 3)),
+    "crop_affine": (np.ones((9, 9, 3), np.uint8), np.ones((1, 2, 3)), 4, 4),
+    "depthwise_conv2d": (X, _ones(8, 1, 3, 3)),
+    "gc_pool": (X, _ones(8)),
+    "gc_transform": (_ones(1, 8), _ones(4, 8), *[_ones(4)] * 3, _ones(8, 4), _ones(8)),
+    "group_deconv2d": (X, _ones(8, 8, 4, 4)),
+    "max_pool2d": (X, 2, 2),
+    "pointwise_conv2d": (X, _ones(4, 8)),
+    "se_gate": (_ones(1, 8), _ones(4, 8), _ones(8, 4)),
+}
+
+
+@pytest.mark.parametrize("name", ops.__all__)
+def test_no_tier_is_the_best_one(name: str) -> None:
+    function = getattr(ops, name)
+    np.testing.assert_array_equal(function(*CALLS[name], isa=None), function(*CALLS[name]))
+
+
+def test_no_tier_is_the_best_one_for_decoding() -> None:
+    for decoder in (lpn_core.soft_argmax, lpn_core.argmax):
+        for found, wanted in zip(
+            decoder(X, layout="nchw", isa=None), decoder(X, layout="nchw"), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)

@@ -111,6 +111,7 @@ BAD_GRAPHS: list[tuple[Callable[[], None], type[Exception], list[str]]] = [
     (lambda: conv(groups=8), ValueError, ["depthwise", "(4, 8, 1, 1)", "makes 4"]),
     (lambda: conv(stride="2"), ValueError, ["stride", "an integer"]),
     (lambda: conv(stride=2.0), ValueError, ["stride", "an integer"]),
+    (lambda: conv(stride=2**63), ValueError, ["stride", "9223372036854775808"]),
     (lambda: conv(stride=True), TypeError, ["stride", "bool"]),
     (lambda: conv(activation="gelu"), ValueError, ["gelu", "relu6"]),
     (lambda: conv(dilation=1), ValueError, ["dilation", "not known"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -137,12 +138,18 @@ def test_clip_box() -> None:
 
 @pytest.mark.parametrize(
     ("boxes", "shape"),
-    [([], (0, 4)), (np.zeros((0, 4)), (0, 4)), (np.zeros((0, 5)), (0, 4))],
+    [([], (0, 4)), ([[]], (0, 4)), (np.zeros((0, 4)), (0, 4)), (np.zeros((0, 5)), (0, 4))],
 )
 def test_empty_boxes(boxes: object, shape: tuple[int, int]) -> None:
     found, scores = preprocess.check_boxes(boxes)
     assert found.shape == shape
     assert scores.shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (0, 6), (2, 0), (0, 1, 4), (1, 0, 4)])
+def test_empty_arrays_that_are_not_boxes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"boxes have shape \(.*; wanted \(N, 4\), or \(N, 5\)"):
+        preprocess.check_boxes(np.zeros(shape))
 
 
 def test_box_formats_and_scores() -> None:
@@ -152,3 +159,18 @@ def test_box_formats_and_scores() -> None:
     found, scores = preprocess.check_boxes(np.array([[1, 2, 3, 4]], np.int16))
     assert found.tolist() == [[1, 2, 3, 4]]
     assert scores.tolist() == [1.0]
+
+
+def test_whatever_pillow_raises_is_a_damaged_image(
+    tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(photo).save(path)
+    for error in (struct.error("short"), TypeError("a float"), IndexError("beyond")):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+        with pytest.raises(ValueError, match=r"a\.png: a damaged image: "):
+            load_image(path)

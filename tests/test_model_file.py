@@ -239,6 +239,11 @@ WRONG = {
     "no beta": ("decode.beta", None, "beta is None; wanted a positive number"),
     "quarter step of 1": ("decode.quarter_step", 1, "decode.quarter_step .wanted true or false."),
     "negative shift": ("decode.flip_shift", -1, "flip_shift is -1"),
+    "huge shift": (
+        "decode.flip_shift",
+        12,
+        "flip_shift is 12; wanted less than the heatmaps' width, 12 for an input 48 wide",
+    ),
     "keypoints": ("keypoints", "coco18", "unknown keypoint set 'coco18'; known: coco17"),
     "other joints": (
         "keypoints",

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,10 +37,28 @@ def test_access() -> None:
     best = people[people.box_scores > people.box_scores.min()]
     assert len(best) == 2
     assert len(people[[2, 0]]) == 2
+    np.testing.assert_array_equal(people[[2, 0]].boxes, people.boxes[[2, 0]])
+    np.testing.assert_array_equal(people[[False, True, False]].boxes, people.boxes[1:2])
+    np.testing.assert_array_equal(people[np.array([1, -1])].boxes, people.boxes[[1, 2]])
+    assert isinstance(people[np.int64(1)], Pose)
+    assert len(people[[]]) == 0
     for index in (3, -4):
         with pytest.raises(IndexError, match="of 3"):
             people[index]
     assert repr(people) == "<Poses of 3 people, coco17>"
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        True, np.True_, 1.0, "0", None, ..., (0, 1), {0}, [0.5], ["a"], [[0, 1]], [[0], [1, 2]],
+        np.array(1), np.zeros(2), np.zeros((1, 2), int), np.zeros((3, 17), bool), np.zeros(0),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_indices_of_other_kinds(index: Any) -> None:
+    with pytest.raises(TypeError, match="poses are indexed by an integer, a slice, or a list or"):
+        _poses()[index]
 
 
 def test_scores_are_clipped_and_raw_ones_are_not() -> None:
@@ -199,3 +218,17 @@ def test_draw_sides_have_their_colours() -> None:
     left, right, middle = drawn[100, 150], drawn[100, 50], drawn[40, 100]
     assert len({tuple(colour) for colour in (left, right, middle)}) == 3
     assert (drawn[100, 100] == 0).all()
+
+
+def test_draw_of_a_huge_person_takes_no_longer() -> None:
+    pytest.importorskip("PIL")
+    image = np.zeros((60, 50, 3), np.uint8)
+    keypoints = np.full((1, 17, 2), 1e9, np.float32)
+    keypoints[0, 5], keypoints[0, 7] = (-1e9, 30), (1e9, 30)
+    people = Poses(
+        keypoints, np.ones((1, 17), np.float32), np.array([[-1e9, -1e9, 2e9, 2e9]]),
+        np.ones(1), COCO17,
+    )  # fmt: skip
+    drawn: NDArray[np.uint8] = np.asarray(people.draw(image, order="rgb"))
+    assert drawn[30].any(axis=1).all()
+    assert not drawn[0].any()

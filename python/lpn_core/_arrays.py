@@ -7,6 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# How a torch tensor, which has no astype(), is converted.
+_TORCH_CASTS = {"float32": "float()", "float64": "double()", "uint8": "byte()"}
+
+
+def _is_torch(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "torch"
+
 
 def as_array(value: object, name: str) -> NDArray[Any]:
     """Views ``value`` as a NumPy array without copying its elements.
@@ -25,9 +32,13 @@ def as_array(value: object, name: str) -> NDArray[Any]:
         try:
             return np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            hint = "pass an array in CPU memory (for a torch tensor: tensor.detach().cpu())"
+            if "bfloat16" in str(getattr(value, "dtype", "")):
+                how = f"{name}.float()" if _is_torch(value) else f"{name}.astype(float32)"
+                hint = f"NumPy has no bfloat16: pass {how}"
             raise ValueError(
                 f"{name}: NumPy cannot view this {type(value).__name__} through DLPack ({error}); "
-                "pass an array in CPU memory (for a torch tensor: tensor.detach().cpu())"
+                f"{hint}"
             ) from error
     if hasattr(value, "__array__"):
         return np.asarray(value)
@@ -52,8 +63,10 @@ def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -
     array = as_array(value, name)
     wanted = np.dtype(dtype)
     if array.dtype != wanted:
+        how = _TORCH_CASTS.get(wanted.name) if _is_torch(value) else None
         raise TypeError(
-            f"{name} is {array.dtype}; wanted {wanted}, which {name}.astype({wanted}) gives"
+            f"{name} is {array.dtype}; wanted {wanted}, which "
+            f"{name}.{how or f'astype({wanted})'} gives"
         )
     axes = shape.strip("()").rstrip(",").split(",")
     if array.ndim != len(axes):
@@ -62,8 +75,9 @@ def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -
             f"{name} has {array.ndim} axes {array.shape}; wanted {len(axes)}: {shape}{hint}"
         )
     if not array.flags.c_contiguous:
+        how = f"{name}.contiguous()" if _is_torch(value) else f"np.ascontiguousarray({name})"
         raise ValueError(
             f"{name} {array.shape} is not C-contiguous (strides {array.strides}); "
-            f"np.ascontiguousarray({name}) makes a copy that is"
+            f"{how} makes a copy that is"
         )
     return array

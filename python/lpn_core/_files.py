@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterable
@@ -22,6 +23,10 @@ def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memo
             for chunk in chunks:
                 file.write(chunk)
         temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None:
+            # Under the name that the caller knows.
+            raise OSError(error.errno, error.strerror, os.fspath(target)) from None
         raise

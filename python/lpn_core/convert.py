@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lpn_core import architectures, decode
 from lpn_core import keypoints as keypoint_sets
-from lpn_core.model import HEATMAP_STRIDE, Model
+from lpn_core.model import Model
 from lpn_core.model_file import (
     DTYPES,
     DecodeSpec,
@@ -22,6 +22,7 @@ from lpn_core.model_file import (
     SelfTest,
     round_weights,
 )
+from lpn_core.model_spec import HEATMAP_STRIDE
 
 # How far a joint may lie from its recorded place in crop pixels, on any machine, in fp32.
 SELF_TEST_TOLERANCE = 0.05
@@ -57,8 +58,8 @@ def make_model_file(
         dtype: "float32", or "bfloat16" to round the weights as ``model_file.write`` would.
 
     Raises:
-        ValueError: another network's state dict (all differences are listed), a bad option, or
-            another number of joints than the keypoint set has.
+        ValueError: another network's state dict (all differences are listed), a bad option, a flip
+            shift as wide as the heatmaps, or another number of joints than the keypoint set has.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; wanted one of {', '.join(DTYPES)}")

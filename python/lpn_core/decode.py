@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core._arrays import check_array
+from lpn_core._isa import isa_name
 from lpn_core.model_spec import DecodeSpec
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -19,7 +20,7 @@ def soft_argmax(
     layout: str,
     beta: float = 160.0,
     quarter_step: bool = False,
-    isa: str = "auto",
+    isa: str | None = "auto",
 ) -> Decoded:
     """beta-Soft-Argmax: the mean position under softmax(beta * heatmap).
 
@@ -28,7 +29,7 @@ def soft_argmax(
         layout: "nchw" for (N, K, H, W) or "nhwc" for (N, H, W, K).
         beta: above 0; the larger, the nearer to the maximum.
         quarter_step: adds the classic step of a quarter pixel towards the higher neighbour.
-        isa: "auto" or one of ``lpn_core.supported_isas()``.
+        isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one.
 
     Returns:
         Coordinates (N, K, 2) float32, x and y in heatmap pixels, and scores (N, K) float32, the
@@ -39,22 +40,23 @@ def soft_argmax(
         TypeError: not float32.
         ValueError: a layout, shape or beta that does not fit.
     """
-    return _core.soft_argmax(_check_heatmaps(heatmaps, layout), layout, beta, quarter_step, isa)
+    return _core.soft_argmax(
+        _check_heatmaps(heatmaps, layout), layout, beta, quarter_step, isa_name(isa)
+    )
 
 
 def argmax(
-    heatmaps: object, *, layout: str, quarter_step: bool = False, isa: str = "auto"
+    heatmaps: object, *, layout: str, quarter_step: bool = False, isa: str | None = "auto"
 ) -> Decoded:
     """Classic decode: the position of the maximum; (0, 0) where that is not above 0.
 
     Arguments, results and errors are those of :func:`soft_argmax`; the score is the maximum.
     """
-    return _core.argmax(_check_heatmaps(heatmaps, layout), layout, quarter_step, isa)
+    return _core.argmax(_check_heatmaps(heatmaps, layout), layout, quarter_step, isa_name(isa))
 
 
 def decode(heatmaps: object, spec: DecodeSpec, *, layout: str, isa: str | None = None) -> Decoded:
     """Decodes as a model's :class:`DecodeSpec` says."""
-    isa = "auto" if isa is None else isa
     if spec.kind == "argmax":
         return argmax(heatmaps, layout=layout, quarter_step=spec.quarter_step, isa=isa)
     assert spec.beta is not None

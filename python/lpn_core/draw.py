@@ -44,7 +44,7 @@ def _draw_person(canvas: Image, person: Pose, threshold: float) -> None:
     visible = (person.scores >= threshold) & np.isfinite(person.keypoints).all(axis=1)
     if not visible.any():
         return
-    thickness = _thickness(person.keypoints[visible], person.box)
+    thickness = min(_thickness(person.keypoints[visible], person.box), max(canvas.size) / 8)
     bounds = _bounds(person.keypoints[visible], 2 * thickness + 2, canvas.size)
     if bounds is None:
         return
@@ -63,12 +63,18 @@ def _draw_person(canvas: Image, person: Pose, threshold: float) -> None:
     sides = _sides(person)
     limbs = [(a, b) for a, b in person.keypoint_set.skeleton if visible[a] and visible[b]]
     joints = np.flatnonzero(visible)
+    # Nothing is drawn further out than this: Pillow's time and its integers have bounds.
+    reach = 2 * (thickness + 2) * factor
     # The outline of the whole figure first, then its colours.
     for width, outline in ((thickness * 1.6, True), (thickness, False)):
         radius = width * factor / 2
         for a, b in limbs:
-            _line(pen, points[a], points[b], radius, _OUTLINE if outline else sides[a][b])
+            ends = _clip_line(points[a], points[b], size, reach)
+            if ends is not None:
+                _line(pen, *ends, radius, _OUTLINE if outline else sides[a][b])
         for joint in joints:
+            if _clip_line(points[joint], points[joint], size, reach) is None:
+                continue
             _dot(pen, points[joint], radius * 1.25, _OUTLINE if outline else sides[joint][joint])
     canvas.paste(layer.resize((right - left, bottom - top), pil.Resampling.BOX), (left, top))
 
@@ -88,6 +94,29 @@ def _bounds(
     if (high <= low).any():
         return None
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _clip_line(
+    start: Point, end: Point, size: tuple[int, int], reach: float
+) -> tuple[Point, Point] | None:
+    """The part of a line that lies within ``reach`` of a raster, or None where there is none."""
+    first, last = 0.0, 1.0
+    for a, b, extent in zip(start, end, size, strict=True):
+        low, high = -reach - a, extent + reach - a
+        if a == b:
+            if not low <= 0 <= high:
+                return None
+            continue
+        crossings = sorted((low / (b - a), high / (b - a)))
+        first, last = max(first, crossings[0]), min(last, crossings[1])
+    if first > last:
+        return None
+    across, down = end[0] - start[0], end[1] - start[1]
+    # Ends that are within stay as they are, to the last bit.
+    return (
+        start if first == 0 else (start[0] + first * across, start[1] + first * down),
+        end if last == 1 else (start[0] + last * across, start[1] + last * down),
+    )
 
 
 def _sides(person: Pose) -> list[list[tuple[int, int, int]]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
+from lpn_core._isa import isa_name
 
 Attribute = int | float | str
 
@@ -70,6 +71,4 @@ class GraphSpec:
             arrays = {weight: weights[f"{node.name}.{weight}"] for weight in node.weights}
             graph.add_node(node.kind, node.name, node.inputs, node.attributes, arrays)
         graph.set_output(self.output)
-        return _core.CompiledModel(
-            graph, 0 if threads is None else threads, "auto" if isa is None else isa
-        )
+        return _core.CompiledModel(graph, 0 if threads is None else threads, isa_name(isa))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 ORDERS = ("rgb", "bgr")
 # Modes of 8 bits per channel, which PIL converts to RGB without loss of meaning.
 _CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+# What Pillow raises on files that are not what their headers say, beside ValueError.
+_DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    struct.error,
+)
 
 
 def load_image(
@@ -102,7 +114,7 @@ def _read_file(path: Path, exif: bool) -> NDArray[np.uint8]:
         raise ValueError(f"{path}: not an image, or of a kind that Pillow cannot read") from None
     except pil.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}") from None
-    except (OSError, SyntaxError, EOFError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path}: a damaged image: {error}") from None
 
 

@@ -13,9 +13,8 @@ from lpn_core import _core, keypoints
 from lpn_core._arrays import as_array, check_array
 from lpn_core.keypoints import KeypointSet
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile
+from lpn_core.model_spec import HEATMAP_STRIDE
 
-# Every reader of the heatmaps counts on this ratio.
-HEATMAP_STRIDE = 4
 PRECISIONS = ("fp32",)
 
 
@@ -142,10 +141,9 @@ class Model:
             TypeError: another dtype.
             ValueError: another shape or layout, or the model is closed.
         """
-        given = as_array(crops, "crops")
-        is_bytes = given.dtype == np.uint8
+        is_bytes = as_array(crops, "crops").dtype == np.uint8
         array: NDArray[Any] = check_array(
-            given, "crops", np.uint8 if is_bytes else np.float32, "(N, H, W, 3)"
+            crops, "crops", np.uint8 if is_bytes else np.float32, "(N, H, W, 3)"
         )
         if array.shape[3] != self.compiled.input_channels:
             raise ValueError(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lpn_core import _model_document, keypoints, safetensors_file
 from lpn_core._model_document import ModelFileError
 from lpn_core.graph_spec import GraphSpec
-from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance, SelfTest
+from lpn_core.model_spec import HEATMAP_STRIDE, DecodeSpec, InputSpec, Provenance, SelfTest
 from lpn_core.safetensors_file import StoredTensor
 
 __all__ = [
@@ -62,6 +62,14 @@ class ModelFile:
     provenance: Provenance
     self_test: SelfTest
     weights: dict[str, NDArray[np.float32]]
+
+    def __post_init__(self) -> None:
+        width = self.input.width // HEATMAP_STRIDE
+        if self.decode.flip_shift >= max(width, 1):
+            raise ValueError(
+                f"decode flip_shift is {self.decode.flip_shift}; wanted less than the heatmaps' "
+                f"width, {width} for an input {self.input.width} wide"
+            )
 
 
 def read(path: str | os.PathLike[str]) -> ModelFile:
@@ -158,7 +166,10 @@ def _decode(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) ->
         )
     values = {f.name: getattr(fields, f.name) for f in dataclasses.fields(fields)}
     self_test = SelfTest(crops, values.pop("self_test_keypoints"))
-    return ModelFile(**values, self_test=self_test, weights=weights)
+    try:
+        return ModelFile(**values, self_test=self_test, weights=weights)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from None
 
 
 def _decode_weights(

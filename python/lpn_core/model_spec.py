@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 DECODE_KINDS = ("soft_argmax", "argmax")
+# Crop pixels per heatmap pixel; every reader of the heatmaps counts on this ratio.
+HEATMAP_STRIDE = 4
 # More than any crop needs; keeps a damaged size from allocating the machine away.
 _MAX_INPUT = 4096
 
@@ -78,7 +80,8 @@ class DecodeSpec:
         kind: "soft_argmax" or "argmax".
         beta: of the soft-argmax; None for argmax.
         quarter_step: whether the classic quarter-pixel step follows.
-        flip_shift: pixels by which the flip test shifts mirrored heatmaps to the right.
+        flip_shift: pixels by which the flip test shifts mirrored heatmaps to the right; less
+            than the heatmaps' width.
     """
 
     kind: str = "soft_argmax"

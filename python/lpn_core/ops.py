@@ -2,7 +2,8 @@
 
 Arrays are C-contiguous float32 in NHWC, weights in PyTorch's layouts, as NumPy arrays or anything
 that exports DLPack on the CPU; another dtype is a TypeError, another layout a ValueError. ``isa``
-is "auto" or one of ``lpn_core.supported_isas()``; ``activation`` is "none", "relu" or "relu6".
+is one of ``lpn_core.supported_isas()``, "auto" or None for the best one; ``activation`` is "none",
+"relu" or "relu6".
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core._arrays import as_array, check_array
+from lpn_core._isa import isa_name
 
 __all__ = [
     "channel_mean",
@@ -43,7 +45,7 @@ def conv2d(
     stride: int = 1,
     padding: int = 0,
     activation: str = "none",
-    isa: str = "auto",
+    isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """Dense convolution: act(x * w + b + residual).
 
@@ -64,7 +66,7 @@ def conv2d(
         stride,
         padding,
         activation,
-        isa,
+        isa_name(isa),
     )
 
 
@@ -75,7 +77,7 @@ def pointwise_conv2d(
     scale: object | None = None,
     residual: object | None = None,
     activation: str = "none",
-    isa: str = "auto",
+    isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """1x1 convolution: act((x w^T + b) * scale + residual).
 
@@ -93,7 +95,7 @@ def pointwise_conv2d(
         _optional(scale, "scale", "(O,)"),
         _optional(residual, "residual", "(N, H, W, O)"),
         activation,
-        isa,
+        isa_name(isa),
     )
 
 
@@ -104,7 +106,7 @@ def depthwise_conv2d(
     stride: int = 1,
     padding: int = 0,
     activation: str = "none",
-    isa: str = "auto",
+    isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """Depthwise convolution: x (N, H, W, C), w (C, 1, kh, kw), b (C,) -> (N, h, w, C)."""
     return _core.depthwise_conv2d(
@@ -114,7 +116,7 @@ def depthwise_conv2d(
         stride,
         padding,
         activation,
-        isa,
+        isa_name(isa),
     )
 
 
@@ -126,7 +128,7 @@ def group_deconv2d(
     padding: int = 0,
     groups: int = 1,
     activation: str = "none",
-    isa: str = "auto",
+    isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """Grouped transposed convolution.
 
@@ -146,20 +148,20 @@ def group_deconv2d(
         padding,
         groups,
         activation,
-        isa,
+        isa_name(isa),
     )
 
 
 def max_pool2d(
-    x: object, kernel: int, stride: int, padding: int = 0, isa: str = "auto"
+    x: object, kernel: int, stride: int, padding: int = 0, isa: str | None = "auto"
 ) -> NDArray[np.float32]:
     """Maximum over kernel x kernel windows: (N, H, W, C) -> (N, h, w, C); padding never wins."""
-    return _core.max_pool2d(_float(x, "x", "(N, H, W, C)"), kernel, stride, padding, isa)
+    return _core.max_pool2d(_float(x, "x", "(N, H, W, C)"), kernel, stride, padding, isa_name(isa))
 
 
-def gc_pool(x: object, w: object, isa: str = "auto") -> NDArray[np.float32]:
+def gc_pool(x: object, w: object, isa: str | None = "auto") -> NDArray[np.float32]:
     """Mean over positions weighted by softmax(x . w): x (N, H, W, C), w (C,) -> (N, C)."""
-    return _core.gc_pool(_float(x, "x", "(N, H, W, C)"), _float(w, "w", "(C,)"), isa)
+    return _core.gc_pool(_float(x, "x", "(N, H, W, C)"), _float(w, "w", "(C,)"), isa_name(isa))
 
 
 def gc_transform(
@@ -171,7 +173,7 @@ def gc_transform(
     w2: object,
     b2: object,
     epsilon: float = 1e-5,
-    isa: str = "auto",
+    isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """w2 relu(layer_norm(w1 context + b1)) + b2.
 
@@ -194,22 +196,22 @@ def gc_transform(
         _float(w2, "w2", "(O, h)"),
         _float(b2, "b2", "(O,)"),
         epsilon,
-        isa,
+        isa_name(isa),
     )
 
 
-def channel_mean(x: object, isa: str = "auto") -> NDArray[np.float32]:
+def channel_mean(x: object, isa: str | None = "auto") -> NDArray[np.float32]:
     """Mean over positions: x (N, H, W, C) -> (N, C)."""
-    return _core.channel_mean(_float(x, "x", "(N, H, W, C)"), isa)
+    return _core.channel_mean(_float(x, "x", "(N, H, W, C)"), isa_name(isa))
 
 
-def se_gate(mean: object, w1: object, w2: object, isa: str = "auto") -> NDArray[np.float32]:
+def se_gate(mean: object, w1: object, w2: object, isa: str | None = "auto") -> NDArray[np.float32]:
     """sigmoid(w2 relu(w1 mean)): mean (N, C), w1 (h, C), w2 (C, h) -> (N, C)."""
     return _core.se_gate(
         _float(mean, "mean", "(N, C)"),
         _float(w1, "w1", "(h, C)"),
         _float(w2, "w2", "(C, h)"),
-        isa,
+        isa_name(isa),
     )
 
 
@@ -221,7 +223,7 @@ def crop_affine(
     channel_map: tuple[int, int, int] = (0, 1, 2),
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    isa: str = "auto",
+    isa: str | None = "auto",
     threads: int = 1,
 ) -> NDArray[np.float32]:
     """Samples affine crops of an image, bilinearly and with zeros outside it.
@@ -247,6 +249,6 @@ def crop_affine(
         channel_map,
         scale,
         shift,
-        isa,
+        isa_name(isa),
         threads,
     )

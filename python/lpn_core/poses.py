@@ -70,7 +70,8 @@ class Pose:
 class Poses:
     """The people of one image, in the order of their boxes.
 
-    ``poses[i]`` is a :class:`Pose`; ``poses[a:b]`` and ``poses[mask]`` are ``Poses``.
+    ``poses[i]`` is a :class:`Pose`; ``poses[a:b]``, ``poses[[2, 0]]`` and ``poses[mask]`` are
+    ``Poses``.
 
     Attributes:
         keypoints: (N, K, 2) float32, x and y in image pixels.
@@ -103,7 +104,8 @@ class Poses:
     def __getitem__(self, index: slice | NDArray[Any] | list[int]) -> Poses: ...
 
     def __getitem__(self, index: int | slice | NDArray[Any] | list[int]) -> Pose | Poses:
-        if isinstance(index, int | np.integer):
+        # To Python True is an integer; as an index it is more likely a mask that went wrong.
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"pose {index} of {len(self)}")
             return Pose(
@@ -113,11 +115,12 @@ class Poses:
                 float(self.box_scores[index]),
                 self.keypoint_set,
             )
+        chosen = index if isinstance(index, slice) else _index_array(index)
         return Poses(
-            self.keypoints[index],
-            self.raw_scores[index],
-            self.boxes[index],
-            self.box_scores[index],
+            self.keypoints[chosen],
+            self.raw_scores[chosen],
+            self.boxes[chosen],
+            self.box_scores[chosen],
             self.keypoint_set,
         )
 
@@ -198,6 +201,26 @@ class Poses:
         from lpn_core.draw import draw_poses
 
         return draw_poses(self, image, threshold=threshold, order=order, exif=exif)
+
+
+def _index_array(index: object) -> NDArray[Any]:
+    what = type(index).__name__
+    if isinstance(index, list):
+        try:
+            array = np.asarray(index) if index else np.zeros(0, np.intp)
+        except ValueError:
+            array = np.zeros(0)
+    elif isinstance(index, np.ndarray):
+        array = index
+        what = f"{array.dtype} array of shape {array.shape}"
+    else:
+        array = np.zeros(0)
+    if array.ndim != 1 or array.dtype.kind not in "iub":
+        raise TypeError(
+            f"poses are indexed by an integer, a slice, or a list or one-dimensional array of "
+            f"integers or booleans; this is {index!r} ({what})"
+        )
+    return array
 
 
 def _finite(value: np.float32) -> float | None:

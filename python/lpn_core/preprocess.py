@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
+from lpn_core._isa import isa_name
 from lpn_core.model_spec import InputSpec
 
 # Sources beyond this lose the fractions of a pixel in float64 and mean nothing in an image.
@@ -69,8 +70,8 @@ def check_boxes(
         (N, 4) float64 x, y, width, height and (N,) float64 scores (1 where none were given).
 
     Raises:
-        ValueError: another shape; or a box that is not finite, or not of positive size: the
-            message names its row.
+        ValueError: another shape; or a box that is not finite, not of positive size, or with a
+            negative score: the message names its row.
         TypeError: not numbers.
     """
     if box_format not in BOX_FORMATS:
@@ -86,6 +87,7 @@ def check_boxes(
     for ok, wanted in (
         (finite, f"finite numbers within {_MAX_COORDINATE:.0e}"),
         (positive, "a positive width and height"),
+        (scores >= 0, "a score, the fifth number, of 0 or more"),
     ):
         if not ok.all():
             row = int(np.argmin(ok))
@@ -104,8 +106,9 @@ def _box_array(boxes: object) -> NDArray[np.float64]:
         ) from None
     if array.dtype.kind not in "iuf":
         raise TypeError(f"boxes are {array.dtype}; wanted numbers (N, 4), or (N, 5) with scores")
-    if array.size == 0 and array.ndim <= 2:
-        return np.zeros((0, array.shape[1] if array.shape[-1:] == (5,) else 4))
+    # What [] and [[]] give; a larger empty array with other columns is a mistake, not "nobody".
+    if array.shape in ((0,), (1, 0)):
+        return np.zeros((0, 4))
     if array.ndim != 2 or array.shape[1] not in (4, 5):
         hint = "; one box is [[x, y, w, h]]" if array.ndim == 1 else ""
         raise ValueError(
@@ -170,6 +173,6 @@ def crop(
         spec.channel_map(order),
         spec.scale,
         spec.shift,
-        "auto" if isa is None else isa,
+        isa_name(isa),
         threads,
     )

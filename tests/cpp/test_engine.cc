@@ -226,6 +226,13 @@ LPN_TEST(engine_matches_reference) {
   }
 }
 
+// A strided 1x1 convolution whose output rows are single positions: they are not consecutive in the
+// input.
+LPN_TEST(engine_strides_over_narrow_maps) {
+  for (const std::int64_t width : {1, 2, 3})
+    check_case({"bottlenecks_none", 3 + 4, bottlenecks("none")}, Shape{9, width, 8});
+}
+
 LPN_TEST(engine_places_do_not_overlap) {
   for (const Case& test_case : cases()) {
     CompiledModel model(test_case.graph, 1, Isa::kScalar);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cfenv>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -107,6 +108,28 @@ LPN_TEST(thread_pool_serves_many_callers) {
     });
   }
   for (std::thread& caller : callers) caller.join();
+}
+
+LPN_TEST(thread_pool_rounds_alike_on_every_thread) {
+  volatile float one = 1;
+  volatile float three = 3;
+  const float nearest = one / three;
+  std::fenv_t callers;
+  std::fegetenv(&callers);
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    std::fesetround(FE_DOWNWARD);  // the caller's own affair
+    const float downward = one / three;
+    std::atomic<int> different{0};
+    pool.parallel_for(1000, [&](std::int64_t, int) {
+      if (one / three != nearest) different.fetch_add(1);
+    });
+    const bool restored = std::fegetround() == FE_DOWNWARD;
+    std::fesetenv(&callers);
+    EXPECT(downward != nearest);
+    EXPECT(different.load() == 0, threads, " threads: ", different.load(), " chunks rounded down");
+    EXPECT(restored, threads, " threads: the caller's mode is lost");
+  }
 }
 
 LPN_TEST(thread_pool_rethrows_and_goes_on) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,19 @@ from lpn_core.architectures import ARCHITECTURES
 from lpn_core.convert import make_model_file
 from lpn_core.keypoints import KEYPOINT_SETS
 from lpn_core.model_spec import CHANNEL_ORDERS, DECODE_KINDS, DecodeSpec, InputSpec, Provenance
+
+# What torch.load raises on files that are damaged or hold more than tensors.
+_DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 
 
 def _parse_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]:
@@ -76,6 +90,11 @@ def convert(
     needs torch and is read without running any code in it.
     """
     dtype = "bfloat16" if bf16 else "float32"
+    if output.exists() and output.samefile(checkpoint):
+        raise click.BadParameter(
+            f"{output} is the checkpoint itself, which would be lost; wanted another file",
+            param_hint="--output",
+        )
     try:
         state_dict = read_state_dict(checkpoint)
         made = make_model_file(
@@ -122,12 +141,18 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         ) from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f"{path}: not a checkpoint of plain tensors that torch.load(weights_only=True) reads: "
-            f"{reason}"
+            f"{reason}. If it holds a whole model, load it where it was made and save only its "
+            "state_dict: torch.save(model.state_dict(), ...)"
         ) from None
+    if isinstance(content, Mapping) and {"model", "config"} <= content.keys():
+        raise ValueError(
+            f"{path}: a training checkpoint, which lpn-training turns into a model file: "
+            f"lpn-train export {path} -o FILE --name NAME"
+        )
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
@@ -138,7 +163,10 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
             f"{path}: wanted a state dict of tensors, or one under the key 'state_dict'; it holds "
             f"{', '.join(other[:8]) or 'nothing'}"
         )
-    return {str(name): _to_numpy(tensor) for name, tensor in content.items()}
+    try:
+        return {str(name): _to_numpy(tensor) for name, tensor in content.items()}
+    except TypeError as error:
+        raise ValueError(f"{path}: a tensor that NumPy cannot hold: {error}") from None
 
 
 def _to_numpy(tensor: Any) -> NDArray[Any]:

@@ -19,7 +19,7 @@ _SUFFIXES = {
     ".tiff",
     ".webp",
 }
-# What `lpn predict` writes is not what it reads when it is given the same folder again.
+# What `lpn predict` writes is not what it reads when it is given the same folder or pattern again.
 _RESULT_MARK = ".pose"
 
 
@@ -32,17 +32,23 @@ def expand(arguments: Iterable[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
-            paths = _images_in(path)
-        elif path.exists():
-            paths = [path]
-        else:
-            # Path.glob takes no absolute patterns.
-            names = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
-            paths = [Path(name) for name in names]
-            paths = [entry for entry in paths if entry.is_file()]
+        what = "is neither a file nor a folder"
+        try:
+            if path.is_dir():
+                paths = _images_in(path)
+                what = "holds no images"
+            elif path.exists():
+                paths = [path]
+            else:
+                # Path.glob takes no absolute patterns.
+                names = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+                found_by_pattern = map(Path, names)
+                paths = [p for p in found_by_pattern if p.is_file() and not _is_result(p)]
+                if glob.has_magic(argument):
+                    what = "matches no images"
+        except OSError as error:
+            raise click.BadParameter(str(error), param_hint="IMAGE") from None
         if not paths:
-            what = "holds no images" if path.is_dir() else "is neither a file nor a folder"
             raise click.BadParameter(f"{argument!r} {what}", param_hint="IMAGE")
         found.update(dict.fromkeys(paths))
     return list(found)
@@ -52,10 +58,12 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file()
-        and path.suffix.lower() in _SUFFIXES
-        and not path.stem.endswith(_RESULT_MARK)
+        if path.is_file() and path.suffix.lower() in _SUFFIXES and not _is_result(path)
     )
+
+
+def _is_result(path: Path) -> bool:
+    return path.stem.endswith(_RESULT_MARK)
 
 
 def result_names(paths: Sequence[Path]) -> list[str]:

@@ -12,7 +12,7 @@ import click
 from tqdm import tqdm
 
 from lpn_core._files import write_atomically
-from lpn_core.cli.boxes import BoxesOf, read_boxes
+from lpn_core.cli.boxes import BoxesFile, read_boxes
 from lpn_core.cli.images import expand, result_names
 from lpn_core.cli.models import open_model
 from lpn_core.estimator import PoseEstimator
@@ -28,6 +28,12 @@ _PREDICTIONS = "predictions.json"
     "--boxes",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON file with the people's boxes.",
+)
+@click.option(
+    "--no-exif",
+    is_flag=True,
+    help="Take the pixels as they are stored. Boxes in a COCO form imply it: COCO's annotations "
+    "ignore EXIF orientation.",
 )
 @click.option("--whole-image", is_flag=True, help="Each image shows one person: no boxes.")
 @click.option("--flip", is_flag=True, help="Flip test: half the speed, a little more accurate.")
@@ -50,6 +56,7 @@ _PREDICTIONS = "predictions.json"
 def predict(
     images: tuple[str, ...],
     boxes: Path | None,
+    no_exif: bool,
     whole_image: bool,
     flip: bool,
     threads: int | None,
@@ -61,22 +68,29 @@ def predict(
     """Find the poses of the people in images.
 
     IMAGE is a file, a folder or a glob pattern. For each, NAME.pose.jpg (.png for PNG images) shows
-    the skeletons; predictions.json lists the joints of all.
+    the skeletons; predictions.json lists the joints of all. Pixels are those of the image as its
+    EXIF orientation shows it; see --no-exif.
 
     \b
     --boxes FILE is one of
       [[x, y, w, h], ...]                     for a single image
       {"FILE_NAME": [[x, y, w, h], ...]}      for several
-      {"images": [{"id", "file_name"}],       COCO annotations or detections
+      {"images": [{"id", "file_name"}],       COCO annotations
        "annotations": [{"image_id", "bbox", "score"}]}
-    Coordinates are pixels; a fifth number of a box is its detection score.
+      [{"image_id", "category_id", "bbox", "score"}, ...]   COCO detections
+
+    Coordinates are pixels; a fifth number of a box is its detection score. FILE_NAME may have
+    folders. In the COCO forms only category 1 (person) counts, without crowds and boxes of no size.
+    An image_id of detections is the image's name without ending, as text or as a number
+    (000000001490.jpg: 1490); a file with one id alone fits any single image.
 
     Exit status: 0 all done, 1 some images failed (the others are done), 2 wrong usage.
     """  # noqa: D301
     if (boxes is None) == (not whole_image):
         raise click.UsageError("say where the people are: either --boxes FILE or --whole-image")
     paths = expand(images)
-    boxes_of = None if boxes is None else read_boxes(boxes, len(paths))
+    boxes_file = None if boxes is None else read_boxes(boxes, len(paths))
+    exif = not (no_exif or (boxes_file is not None and boxes_file.is_coco))
     folder = output if output is not None or to_stdout else Path()
     estimator = PoseEstimator(open_model(model, threads=threads))
     if folder is not None:
@@ -84,7 +98,7 @@ def predict(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise click.BadParameter(str(error), param_hint="--output") from None
-    job = _Job(estimator, boxes_of, flip, threshold, folder)
+    job = _Job(estimator, boxes_file, exif, flip, threshold, folder)
     done, failed = [], []
     for path, name in tqdm(
         list(zip(paths, result_names(paths), strict=True)),
@@ -99,7 +113,8 @@ def predict(
             failed.append({"file": str(path), "error": str(error)})
             tqdm.write(f"{path}: {error}", file=sys.stderr)
     document = {"model": estimator.model.name, "images": done, "failed": failed}
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    # Escaped, so that a file name that is not UTF-8 can be written, too.
+    text = json.dumps(document, allow_nan=False)
     if folder is not None:
         try:
             write_atomically(folder / _PREDICTIONS, [text.encode(), b"\n"])
@@ -120,26 +135,30 @@ class _Job:
     def __init__(
         self,
         estimator: PoseEstimator,
-        boxes_of: BoxesOf | None,
+        boxes_file: BoxesFile | None,
+        exif: bool,
         flip: bool,
         threshold: float,
         folder: Path | None,
     ) -> None:
         self._estimator = estimator
-        self._boxes_of = boxes_of
+        self._boxes_file = boxes_file
+        self._exif = exif
         self._flip = flip
         self._threshold = threshold
         self._folder = folder
 
     def run(self, path: Path, name: str) -> dict[str, Any]:
         """Estimates, draws and writes; returns what JSON says of the image."""
-        pixels, order = load_image(path)
-        boxes = None if self._boxes_of is None else self._boxes_of(path)
+        pixels, order = load_image(path, exif=self._exif)
+        boxes = None if self._boxes_file is None else self._boxes_file.find(path)
         poses = self._estimator(
             pixels, boxes, whole_image=boxes is None, flip=self._flip, order=order
         )
+        suffix = ".png" if path.suffix.lower() == ".png" else ".jpg"
         result = {
             "file": str(path),
+            "picture": None if self._folder is None else f"{name}{suffix}",
             "width": pixels.shape[1],
             "height": pixels.shape[0],
             **poses.to_dict(),
@@ -147,7 +166,6 @@ class _Job:
         if self._folder is not None:
             picture = poses.draw(pixels, order=order, threshold=self._threshold)
             buffer = io.BytesIO()
-            suffix = ".png" if path.suffix.lower() == ".png" else ".jpg"
             if suffix == ".png":
                 picture.save(buffer, "PNG")
             else:

@@ -30,6 +30,7 @@ class Buffer {
 
   static T* allocate(std::size_t size) {
     if (size == 0) return nullptr;
+    if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
     return static_cast<T*>(::operator new[](size * sizeof(T), std::align_val_t{kAlignment}));
   }
 

@@ -7,12 +7,12 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
 #include "base/cpu_quota.h"
+#include "base/float_environment.h"
 #include "base/fork.h"
 
 namespace lpn {
@@ -60,8 +60,8 @@ class Crew {
     for (int worker = 1; worker < threads; ++worker) {
       try {
         workers_.emplace_back([this, worker] { work(worker); });
-      } catch (const std::system_error&) {
-        break;  // the process is out of threads; fewer of them do the same work
+      } catch (const std::exception&) {
+        break;  // the process is out of threads or memory; fewer threads do the same work
       }
     }
   }
@@ -119,6 +119,7 @@ class Crew {
   static constexpr std::uint64_t kGeneration = kLowBits + 1;
 
   void drain(int worker) {
+    const DefaultFloatEnvironment environment;
     try {
       while (!failed_.load(std::memory_order_relaxed)) {
         const std::int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
@@ -195,6 +196,7 @@ class Crew {
 };
 
 void run_inline(std::int64_t chunks, const Body& body) {
+  const DefaultFloatEnvironment environment;
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, 0);
 }
 

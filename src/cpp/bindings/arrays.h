@@ -81,6 +81,7 @@ inline Input<float> read_map(const py::array& array, const char* name) {
   Input<float> map = read<float>(array, name, 4, "(N, H, W, C)");
   LPN_CHECK(map[1] >= 1 && map[2] >= 1 && map[3] >= 1, name, " has shape ", format_shape(map.shape),
             "; H, W and C must be at least 1");
+  checked_size(name, {map[1], map[2], map[3]});  // also of no images: sizes derive from these
   return map;
 }
 

@@ -14,8 +14,13 @@ namespace {
 
 AttributeValue read_attribute(const std::string& node, const std::string& name,
                               const py::handle& value) {
-  if (py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value))
-    return value.cast<std::int64_t>();
+  if (py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value)) {
+    int overflow = 0;
+    const std::int64_t number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    LPN_CHECK(overflow == 0, "node \"", node, "\": attribute \"", name, "\" is ",
+              py::str(value).cast<std::string>(), "; it does not fit in 64 bits");
+    return number;
+  }
   if (py::isinstance<py::float_>(value)) return value.cast<double>();
   if (py::isinstance<py::str>(value)) return value.cast<std::string>();
   throw py::type_error("node \"" + node + "\": attribute \"" + name + "\" is a " +

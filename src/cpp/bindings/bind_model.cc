@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <cmath>
 #include <memory>
 
 #include "base/cpu_features.h"
@@ -61,6 +62,8 @@ py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
   for (std::size_t c = 0; c < channels; ++c) {
     LPN_CHECK(channel_map[c] >= 0 && channel_map[c] < 3, "channel_map[", c, "] is ", channel_map[c],
               "; it must be 0, 1 or 2");
+    LPN_CHECK(std::isfinite(scale[c]) && std::isfinite(shift[c]), "scale[", c, "] and shift[", c,
+              "] are ", scale[c], " and ", shift[c], "; both must be finite");
     for (std::size_t value = 0; value < 256; ++value) {
       batch.table[c][value] = static_cast<float>(value) * scale[c] + shift[c];
     }
@@ -70,7 +73,9 @@ py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
 
 py::list list_steps(CompiledModel& model, std::int64_t h, std::int64_t w) {
   py::list steps;
-  for (const auto& step : model.prepare(h, w)->plan().steps()) {
+  // Held here: another thread's runs may push this plan out of the model's list meanwhile.
+  const std::shared_ptr<PreparedPlan> prepared = model.prepare(h, w);
+  for (const auto& step : prepared->plan().steps()) {
     const Step::Info& info = step->info();
     py::dict entry;
     entry["name"] = info.name;

@@ -1,6 +1,8 @@
 // The parts of the GC and SE blocks as functions of arrays.
 #include <pybind11/stl.h>
 
+#include <cmath>
+
 #include "base/buffer.h"
 #include "base/cpu_features.h"
 #include "bindings/arrays.h"
@@ -65,7 +67,8 @@ py::array_t<float> gc_transform(const py::array& context_array, const py::array&
   w1 = read<float>(w1_array, "w1", {w1[0], context[1]});
   Input<float> w2 = read_matrix(w2_array, "w2", "(O, h)");
   w2 = read<float>(w2_array, "w2", {w2[0], w1[0]});
-  LPN_CHECK(epsilon >= 0, "epsilon is ", epsilon, "; it must not be negative");
+  LPN_CHECK(epsilon >= 0 && std::isfinite(epsilon), "epsilon is ", epsilon,
+            "; it must be finite and not negative");
   GcTransformArgs args{};
   args.c_in = context[1];
   args.hidden = w1[0];

@@ -22,14 +22,16 @@ namespace {
 ThreadPool& shared_pool(int threads) {
   static ForkSafeMutex* const mutex = new ForkSafeMutex;
   static auto* const pools = new std::map<int, std::unique_ptr<ThreadPool>>;
-  const int count = threads == 0 ? default_threads() : threads;
+  // More threads than CPUs would only add pools.
+  const int cpus = default_threads();
+  const int count = threads == 0 ? cpus : std::min(threads, cpus);
   auto made =
       std::make_unique<ThreadPool>(count);  // before the lock: a pool has such a mutex of its own
   const std::lock_guard<ForkSafeMutex> lock(*mutex);
   return *pools->try_emplace(count, std::move(made)).first->second;
 }
 
-// An image (H, W, 3) whose rows may be padded or come in any order, pixels being contiguous.
+// An image (H, W, 3) whose rows may be padded, pixels being contiguous.
 Input<std::uint8_t> read_image(const py::array& array) {
   check_dtype<std::uint8_t>(array, "image");
   Input<std::uint8_t> image{static_cast<const std::uint8_t*>(array.data()), shape_of(array)};
@@ -86,6 +88,9 @@ py::array_t<float> crop_affine(const py::array& image_array, const py::array& ma
   const auto shifts = read_values<float, 3>("shift", shift);
   for (const int channel : channels)
     LPN_CHECK(channel >= 0 && channel < 3, "channel_map holds ", channel, "; it takes 0, 1 and 2");
+  for (std::size_t c = 0; c < 3; ++c)
+    LPN_CHECK(std::isfinite(scales[c]) && std::isfinite(shifts[c]), "scale and shift of channel ",
+              c, " are ", scales[c], " and ", shifts[c], "; both must be finite");
   std::copy(channels.begin(), channels.end(), shared.channel_map);
   std::copy(scales.begin(), scales.end(), shared.scale);
   std::copy(shifts.begin(), shifts.end(), shared.shift);

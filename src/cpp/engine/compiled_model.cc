@@ -28,8 +28,8 @@ std::shared_ptr<PreparedPlan> CompiledModel::prepare(std::int64_t h, std::int64_
   }
   // Made without the lock, so that runs of other sizes go on; of two threads that make the same
   // one, the first wins.
-  auto made = std::make_shared<PreparedPlan>(
-      std::make_unique<const Plan>(graph_, h, w, isa_, weights_), threads());
+  auto made =
+      std::make_shared<PreparedPlan>(std::make_unique<const Plan>(graph_, h, w, isa_, weights_));
   std::shared_ptr<PreparedPlan>
       dropped;  // freed after the lock: its own mutex must not be touched under this one
   const std::lock_guard<ForkSafeMutex> lock(mutex_);

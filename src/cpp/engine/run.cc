@@ -5,6 +5,7 @@ namespace {
 
 // Loops that belong to a single thread: what the pool does for a busy caller, without asking it.
 struct Inline {
+  int threads() const { return 1; }
   template <class Body>
   void parallel_for(std::int64_t chunks, const Body& body) const {
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, 0);
@@ -42,7 +43,7 @@ void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
     input = converted;
   }
   const RunContext context =
-      lease.workspace().bind(plan, input, out + image * plan.output().size());
+      lease.workspace().bind(plan, input, out + image * plan.output().size(), threads.threads());
   for (const std::unique_ptr<const Step>& step : plan.steps()) {
     threads.parallel_for(step->info().chunks, [&context, &step](std::int64_t chunk, int worker) {
       step->run_chunk(context, chunk, worker);

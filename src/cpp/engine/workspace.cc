@@ -1,20 +1,24 @@
 #include "engine/workspace.h"
 
 #include <mutex>
+#include <new>
+
+#include "engine/tensor.h"
 
 namespace lpn {
 
-Workspace::Workspace(const Plan& plan, int workers)
-    : arena_(static_cast<std::size_t>(plan.arena_size())),
-      scratch_(static_cast<std::size_t>(plan.scratch_size() * workers)),
-      tensors_(plan.places().size(), nullptr) {
+Workspace::Workspace(const Plan& plan)
+    : arena_(static_cast<std::size_t>(plan.arena_size())), tensors_(plan.places().size(), nullptr) {
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const Plan::Place& place = plan.places()[i];
     if (place.kind == Plan::Place::Kind::kArena) tensors_[i] = arena_.data() + place.offset;
   }
 }
 
-RunContext Workspace::bind(const Plan& plan, const float* input, float* output) {
+RunContext Workspace::bind(const Plan& plan, const float* input, float* output, int workers) {
+  const auto scratch_size =
+      static_cast<std::size_t>(checked_size("the scratch memory", {plan.scratch_size(), workers}));
+  if (scratch_.size() < scratch_size) scratch_ = Buffer<float>(scratch_size);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const Plan::Place::Kind kind = plan.places()[i].kind;
     // No step writes the input: an operation's result is always another tensor.
@@ -38,12 +42,16 @@ std::unique_ptr<Workspace> PreparedPlan::take() {
       return workspace;
     }
   }
-  return std::make_unique<Workspace>(*plan_, workers_);
+  return std::make_unique<Workspace>(*plan_);
 }
 
 void PreparedPlan::give_back(std::unique_ptr<Workspace> workspace) {
   const std::lock_guard<ForkSafeMutex> lock(mutex_);
-  free_.push_back(std::move(workspace));
+  try {
+    free_.push_back(std::move(workspace));
+  } catch (const std::bad_alloc&) {
+    // Called by a destructor: rather lose the workspace than the process.
+  }
 }
 
 void PreparedPlan::release_workspaces() {

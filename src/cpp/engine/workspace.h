@@ -12,10 +12,11 @@ namespace lpn {
 
 class Workspace {
  public:
-  Workspace(const Plan& plan, int workers);
+  explicit Workspace(const Plan& plan);
 
-  // Points every tensor to its place for an image at `input` whose result goes to `output`.
-  RunContext bind(const Plan& plan, const float* input, float* output);
+  // Points every tensor to its place for an image at `input` whose result goes to `output`, with
+  // scratch for `workers` threads.
+  RunContext bind(const Plan& plan, const float* input, float* output, int workers);
 
   // Room for one input image, for callers whose own is not float32 yet.
   float* input(const Plan& plan);
@@ -31,8 +32,7 @@ class Workspace {
 // same time.
 class PreparedPlan {
  public:
-  PreparedPlan(std::unique_ptr<const Plan> plan, int workers)
-      : plan_(std::move(plan)), workers_(workers) {}
+  explicit PreparedPlan(std::unique_ptr<const Plan> plan) : plan_(std::move(plan)) {}
 
   const Plan& plan() const { return *plan_; }
 
@@ -57,7 +57,6 @@ class PreparedPlan {
   void give_back(std::unique_ptr<Workspace> workspace);
 
   const std::unique_ptr<const Plan> plan_;
-  const int workers_;
   ForkSafeMutex mutex_;
   std::vector<std::unique_ptr<Workspace>> free_;
 };

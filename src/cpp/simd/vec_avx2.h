@@ -32,10 +32,6 @@ inline F32 set1(float x) { return {_mm256_set1_ps(x)}; }
 inline F32 iota() { return {_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7)}; }
 inline F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline F32 load_n(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
-inline F32 load_u8(const uint8_t* p) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))};
-}
 inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
@@ -64,9 +60,6 @@ inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
   _mm256_storeu_ps(p, _mm256_blend_ps(_mm256_blend_ps(a.v, b.v, 0x92), c.v, 0x24));
   _mm256_storeu_ps(p + 8, _mm256_blend_ps(_mm256_blend_ps(a.v, b.v, 0x24), c.v, 0x49));
   _mm256_storeu_ps(p + 16, _mm256_blend_ps(_mm256_blend_ps(a.v, b.v, 0x49), c.v, 0x92));
-}
-inline F32 gather(const float* p, const int32_t* index) {
-  return {_mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 4)};
 }
 
 inline F32 add(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }

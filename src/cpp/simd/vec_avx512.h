@@ -29,10 +29,6 @@ inline F32 set1(float x) { return {_mm512_set1_ps(x)}; }
 inline F32 iota() { return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
 inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline F32 load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
-inline F32 load_u8(const uint8_t* p) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
-}
 inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
@@ -71,9 +67,6 @@ inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
   _mm512_storeu_ps(p, pick(second, third));
   _mm512_storeu_ps(p + 16, pick(first, second));
   _mm512_storeu_ps(p + 32, pick(third, first));
-}
-inline F32 gather(const float* p, const int32_t* index) {
-  return {_mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4)};
 }
 
 inline F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }

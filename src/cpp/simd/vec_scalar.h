@@ -42,9 +42,6 @@ inline F32 load(const float* p) {
 inline F32 load_n(const float* p, int n) {
   return map_lanes([&](int i) { return i < n ? p[i] : 0.0f; });
 }
-inline F32 load_u8(const uint8_t* p) {
-  return map_lanes([&](int i) { return static_cast<float>(p[i]); });
-}
 inline void store(float* p, F32 v) {
   for (int i = 0; i < kLanes; ++i) p[i] = v.lane[i];
 }
@@ -69,9 +66,6 @@ inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
     p[3 * i + 1] = b.lane[i];
     p[3 * i + 2] = c.lane[i];
   }
-}
-inline F32 gather(const float* p, const int32_t* index) {
-  return map_lanes([&](int i) { return p[index[i]]; });
 }
 
 inline F32 add(F32 a, F32 b) {

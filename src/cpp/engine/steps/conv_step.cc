@@ -64,6 +64,11 @@ std::unique_ptr<Step> make_conv_step(const Operation& operation, StepBuilder& bu
       2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw * in.c);
   const RowChunks rows = cut_rows(out.h, info.flops);
   info.chunks = rows.count();
+  if (args.padding > 0) {
+    checked_size(
+        ("the padded input of node \"" + node.name + "\"").c_str(),
+        {(rows.rows_per_chunk - 1) * args.stride + args.kh, in.w + 2 * args.padding, in.c});
+  }
   info.scratch =
       conv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.kh, args.stride, args.padding);
   return std::make_unique<ConvStep>(std::move(info), operation, variant.run, rows, args);

@@ -57,8 +57,13 @@ std::unique_ptr<Step> make_pointwise_step(const Operation& operation, StepBuilde
   const std::int64_t stride = node.attributes.stride;
   const Variant<PointwiseFn>& variant = select_pointwise(builder.isa);
 
+  const bool dense = stride == 1;
+  const std::int64_t row_length = dense ? 1 : out.w;
+  const std::int64_t in_row_stride = dense ? in.c : stride * in.w * in.c;
+
   PointwiseArgs args{};
-  args.lda = stride * in.c;
+  // Rows of one position each go to one call, so there the next position is the next row's.
+  args.lda = row_length == 1 ? in_row_stride : stride * in.c;
   args.ld_out = args.ld_residual = out.c;
   args.k = in.c;
   args.n = out.c;
@@ -75,13 +80,11 @@ std::unique_ptr<Step> make_pointwise_step(const Operation& operation, StepBuilde
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(in.c);
-  const bool dense = stride == 1;
   const RowChunks rows = dense ? cut_rows(out.positions(), info.flops, kPointwiseRowTile)
                                : cut_rows(out.h, info.flops);
   info.chunks = rows.count();
-  return std::make_unique<PointwiseStep>(std::move(info), operation, variant.run, rows,
-                                         dense ? 1 : out.w, dense ? in.c : stride * in.w * in.c,
-                                         args);
+  return std::make_unique<PointwiseStep>(std::move(info), operation, variant.run, rows, row_length,
+                                         in_row_stride, args);
 }
 
 }  // namespace lpn

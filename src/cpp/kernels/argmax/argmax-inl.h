@@ -7,11 +7,12 @@
 namespace lpn {
 namespace {
 
-// The first position that holds `largest`, the maximum of a map without NaN.
+// The first position that holds `largest`, the maximum of a map without NaN; `count` only when
+// another thread overwrote the map meanwhile.
 inline int64_t first_position(const float* heatmap, int64_t count, float largest) {
   int64_t i = 0;
   while (i + kLanes <= count && all(greater(set1(largest), load(heatmap + i)))) i += kLanes;
-  while (heatmap[i] != largest) ++i;
+  while (i < count && heatmap[i] != largest) ++i;
   return i;
 }
 

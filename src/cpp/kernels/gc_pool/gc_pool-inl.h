@@ -46,7 +46,9 @@ inline float exponentiate(float* logits, int64_t positions, float largest) {
   float result = reduce_add(sum);
   if (p < positions) {
     const int n = static_cast<int>(positions - p);
-    store_n(logits + p, n, exp_nonpositive(sub(load_n(logits + p, n), set1(largest))));
+    // Lanes beyond n hold 0 - largest, which may be a positive number too large to convert.
+    const F32 x = min(zero(), sub(load_n(logits + p, n), set1(largest)));
+    store_n(logits + p, n, exp_nonpositive(x));
     for (; p < positions; ++p) result += logits[p];
   }
   return result;

@@ -72,9 +72,10 @@ inline void add_columns(const CentredMap& map, const Read& read, F32 x, Moments&
   }
 }
 
+// NaN, which only a map that another thread changed meanwhile can give, becomes 0.
 inline float clamp(double value, int64_t size) {
   const double last = static_cast<double>(size - 1);
-  return static_cast<float>(value < 0 ? 0 : value > last ? last : value);
+  return static_cast<float>(value > 0 ? (value < last ? value : last) : 0);
 }
 
 inline void soft_argmax(const SoftArgmaxArgs& args) {
