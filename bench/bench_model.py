@@ -18,8 +18,10 @@ from lpn_core.estimator import read_model
 from numpy.typing import NDArray
 from peers.onnx_graph import to_onnx
 
-# onnxruntime's idle workers spin for about a millisecond: a pause keeps them off the other's cores.
-PAUSE_S = 0.01
+# onnxruntime's idle workers spin for tens of milliseconds: a pause keeps them off our cores.
+PAUSE_S = 0.1
+# Threads that slept may wake on one CPU; the scheduler takes some milliseconds to part them.
+WARM_UP_S = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,17 @@ def _peer(network: model_file.ModelFile, threads: int) -> onnxruntime.InferenceS
     return onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
 
 
-def _timed(run: Callable[[], object]) -> float:
-    """Seconds of one run, after an untimed one that wakes threads and fills caches."""
+def _warm_up(run: Callable[[], object]) -> None:
+    """Waits until nobody else spins, then runs until threads are awake and caches are full."""
     time.sleep(PAUSE_S)
-    run()
+    end = time.perf_counter() + WARM_UP_S
+    while time.perf_counter() < end:
+        run()
+
+
+def _timed(run: Callable[[], object]) -> float:
+    """Seconds of one run in a steady stream of them."""
+    _warm_up(run)
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
@@ -75,8 +84,7 @@ def test_lpn50(
 
     def time_peer_then_wake_ours() -> None:
         peer_seconds.append(_timed(run_peer))
-        time.sleep(PAUSE_S)
-        run_ours()
+        _warm_up(run_ours)
 
     benchmark.group = f"lpn50 batch {batch} threads {threads}"
     benchmark.pedantic(run_ours, setup=time_peer_then_wake_ours, rounds=rounds)
