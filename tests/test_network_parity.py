@@ -1,14 +1,13 @@
 """Whole networks against PyTorch in float64.
 
 The default run takes a subset in which every depth, attention, initialisation, size, batch and tier
-appears; ``pytest -m full`` or ``LPN_FULL_TESTS=1`` runs the whole product.
+appears; ``pytest -m "full or not full"`` runs the whole product.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import os
 from typing import Any, NamedTuple
 
 import lpn_core._core as _core
@@ -62,15 +61,6 @@ def _cases() -> list[Any]:
             marks = () if chosen else (pytest.mark.full,)
             cases.append(pytest.param(network, size, batch, tier, id=label, marks=marks))
     return cases
-
-
-@pytest.fixture(autouse=True)
-def _full_only_when_asked(request: pytest.FixtureRequest) -> None:
-    asked = (
-        "full" in request.config.getoption("markexpr") or os.environ.get("LPN_FULL_TESTS") == "1"
-    )
-    if request.node.get_closest_marker("full") and not asked:
-        pytest.skip("not in the covering subset; run with -m full or LPN_FULL_TESTS=1")
 
 
 class References(NamedTuple):
