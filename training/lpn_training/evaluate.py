@@ -110,8 +110,7 @@ def evaluate(
         for name, how in decodes.items():
             heatmaps = plain
             if mirrored is not None:
-                averaged = average_flipped(plain, mirrored, COCO17, shift=how.flip_shift)
-                heatmaps = np.ascontiguousarray(averaged)
+                heatmaps = average_flipped(plain, mirrored, COCO17, shift=how.flip_shift)
             places, scores = decode(heatmaps, how, layout="nhwc")
             height, width = heatmaps.shape[1:3]
             keypoints = where.to_image(places, height, width)

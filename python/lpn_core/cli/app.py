@@ -6,7 +6,7 @@ import logging
 
 import click
 import PIL  # noqa: F401  (predict needs it; the entry point says how to install what is missing)
-import tqdm  # noqa: F401
+import tqdm  # noqa: F401  (likewise)
 
 from lpn_core import __version__
 from lpn_core.cli.convert import convert
