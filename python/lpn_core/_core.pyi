@@ -57,10 +57,31 @@ class CompiledModel:
         shift: Sequence[float],
     ) -> NDArray[np.float32]:
         """As run, on (N, H, W, 3) uint8: c is x[..., channel_map[c]] * scale[c] + shift[c]."""
+    def profile(self, x: NDArray[np.float32], rounds: int) -> NDArray[np.float64]:
+        """Runs one image (1, H, W, C) ``rounds`` times -> (rounds, steps + 1).
+
+        The moments, in seconds of the steady clock (time.perf_counter's on Linux), at which each
+        step began and the last one ended.
+        """
     def steps(self, height: int, width: int) -> list[dict[str, object]]:
-        """The plan: one dict per step with "name", "kernel", "isa", "chunks", "flops"."""
+        """The plan: one dict per step.
+
+        "name", "kernel", "isa", "chunks", and of one image "flops" and "bytes": operations, and the
+        least memory traffic.
+        """
     def arena_bytes(self, height: int, width: int) -> int: ...
     def release_workspaces(self) -> None: ...
+
+def fma_peak(
+    x: NDArray[np.float32], factor: float, addend: float, steps: int, isa: str
+) -> NDArray[np.float32]:
+    """x (192,) after ``steps`` times x <- x * factor + addend, 0 < factor < 1, in registers."""
+
+def peak_gflops(isa: str, threads: int, seconds: float) -> float:
+    """The fp32 multiply-adds that the threads together do, in 10^9 operations a second.
+
+    The best of the bursts that fit into ``seconds``; threads >= 1, or 0 for default_threads().
+    """
 
 def conv2d(
     x: NDArray[np.float32],

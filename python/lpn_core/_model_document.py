@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ class ModelFileError(ValueError):
     """A file that is not a model file of lpn_core, or a damaged one."""
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """The fields of the document; the arrays of the self-test's crops lie beside it."""
 
     name: str
@@ -50,8 +49,7 @@ def _is_attribute(value: object) -> bool:
     return isinstance(value, str) or _is_number(value)
 
 
-@dataclass(frozen=True)
-class _Leaf:
+class _Leaf(NamedTuple):
     wanted: str
     accepts: Callable[[Any], bool]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core._isa import isa_name
+from lpn_core.safetensors_file import StoredArrays
 
 Attribute = int | float | str
 
@@ -58,17 +59,18 @@ class GraphSpec:
         """Compiles the network for this CPU.
 
         Args:
-            weights: float32 arrays called ``<node>.<weight>``.
+            weights: float32 arrays called ``<node>.<weight>``; read-only ones are not copied.
             threads: at least 1; None for what affinity and quota allow.
             isa: one of ``lpn_core.supported_isas()``; None for the best one.
 
         Raises:
             ValueError: the graph is not consistent (the message names the node), or a bad option.
         """
+        array = weights.for_engine if isinstance(weights, StoredArrays) else weights.__getitem__
         graph = _core.Graph()
         graph.add_input(self.input_name, self.input_channels)
         for node in self.nodes:
-            arrays = {weight: weights[f"{node.name}.{weight}"] for weight in node.weights}
+            arrays = {weight: array(f"{node.name}.{weight}") for weight in node.weights}
             graph.add_node(node.kind, node.name, node.inputs, node.attributes, arrays)
         graph.set_output(self.output)
         return _core.CompiledModel(graph, 0 if threads is None else threads, isa_name(isa))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -57,7 +56,7 @@ def load_image(
         raise TypeError("image is bytes; wanted a path, a PIL image or an array (H, W, 3) uint8")
     if isinstance(image, str | os.PathLike):
         _refuse_order(order, "a path")
-        return _read_file(Path(image), exif), "rgb"
+        return _read_file(image, exif), "rgb"
     if _is_pil(image):
         _refuse_order(order, "a PIL image")
         return _from_pil(image, "the PIL image"), "rgb"
@@ -97,10 +96,13 @@ def _is_pil(image: object) -> TypeGuard[Image]:
     return module is not None and isinstance(image, module.Image)
 
 
-def _read_file(path: Path, exif: bool) -> NDArray[np.uint8]:
+def _read_file(name: str | os.PathLike[str], exif: bool) -> NDArray[np.uint8]:
     pil = pil_module()
+    from pathlib import Path
+
     from PIL import ImageOps
 
+    path = Path(name)
     try:
         with pil.open(path) as image:
             # PIL cuts 16-bit colour files down to 8 bits while it decodes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from lpn_core._arrays import as_array, check_array
 from lpn_core.keypoints import KeypointSet
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile
 from lpn_core.model_spec import HEATMAP_STRIDE
+
+if TYPE_CHECKING:
+    from lpn_core.profile import Profile
 
 PRECISIONS = ("fp32",)
 
@@ -158,6 +161,23 @@ class Model:
     def steps(self) -> Sequence[dict[str, object]]:
         """What the engine does for one crop of the model's own size, step by step."""
         return self.compiled.steps(self.input.height, self.input.width)
+
+    def profile(self, rounds: int = 50) -> Profile:
+        """Measures where the time goes for one crop of the model's own size.
+
+        Takes the time of some 2 ``rounds`` runs and half a second more, with all of the model's
+        threads; other work on the machine shows in the figures.
+
+        Args:
+            rounds: recorded runs, and as many without recording.
+
+        Raises:
+            ValueError: fewer than 1 round, or the model is closed.
+        """
+        # Imported when asked for: who only predicts does not wait for it.
+        from lpn_core.profile import profile_model
+
+        return profile_model(self, rounds)
 
     def close(self) -> None:
         """Frees the network and its workspaces; calls that run in other threads finish."""

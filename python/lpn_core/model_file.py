@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +17,7 @@ from lpn_core import _model_document, keypoints, safetensors_file
 from lpn_core._model_document import ModelFileError
 from lpn_core.graph_spec import GraphSpec
 from lpn_core.model_spec import HEATMAP_STRIDE, DecodeSpec, InputSpec, Provenance, SelfTest
-from lpn_core.safetensors_file import StoredTensor
+from lpn_core.safetensors_file import StoredArrays, StoredTensor
 
 __all__ = [
     "DecodeSpec",
@@ -51,7 +48,8 @@ class ModelFile:
         keypoints: name of the keypoint set of its output channels.
         provenance: where the weights come from.
         self_test: what ``lpn verify`` runs.
-        weights: float32 arrays called ``<node>.<weight>``.
+        weights: float32 arrays called ``<node>.<weight>``; those of a file that was read are made
+            of its content on each access.
     """
 
     name: str
@@ -61,7 +59,7 @@ class ModelFile:
     keypoints: str
     provenance: Provenance
     self_test: SelfTest
-    weights: dict[str, NDArray[np.float32]]
+    weights: Mapping[str, NDArray[np.float32]]
 
     def __post_init__(self) -> None:
         width = self.input.width // HEATMAP_STRIDE
@@ -132,6 +130,9 @@ def round_weights(
 
 def _digest(document: str, tensors: Mapping[str, StoredTensor]) -> str:
     """SHA-256 of the document and of every tensor by name; their order in the file is free."""
+    # Here, as it loads OpenSSL: 2 ms that an import without a model need not take.
+    import hashlib
+
     digest = hashlib.sha256(document.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -164,7 +165,7 @@ def _decode(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) ->
             f"self_test.keypoints are {fields.self_test_keypoints.shape}; "
             f"wanted {(2, joints, 2)} for {fields.keypoints!r}"
         )
-    values = {f.name: getattr(fields, f.name) for f in dataclasses.fields(fields)}
+    values = fields._asdict()
     self_test = SelfTest(crops, values.pop("self_test_keypoints"))
     try:
         return ModelFile(**values, self_test=self_test, weights=weights)
@@ -172,9 +173,7 @@ def _decode(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) ->
         raise ModelFileError(str(error)) from None
 
 
-def _decode_weights(
-    graph: GraphSpec, tensors: Mapping[str, StoredTensor]
-) -> dict[str, NDArray[Any]]:
+def _decode_weights(graph: GraphSpec, tensors: Mapping[str, StoredTensor]) -> StoredArrays:
     wanted = graph.weight_names()
     twice = sorted({name for name in wanted if wanted.count(name) > 1})
     missing = [name for name in wanted if name not in tensors]
@@ -196,7 +195,7 @@ def _decode_weights(
     ]
     if problems:
         raise ModelFileError("; ".join(problems))
-    return {name: tensors[name].to_array() for name in wanted}
+    return StoredArrays({name: tensors[name] for name in wanted})
 
 
 def _decode_crops(spec: InputSpec, tensors: Mapping[str, StoredTensor]) -> NDArray[np.uint8]:
@@ -208,4 +207,4 @@ def _decode_crops(spec: InputSpec, tensors: Mapping[str, StoredTensor]) -> NDArr
         raise ModelFileError(
             f"{_SELF_TEST_TENSOR} is {stored.dtype} {stored.shape}; wanted U8 {shape}"
         )
-    return stored.to_array()
+    return stored.view()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from collections.abc import Iterator
@@ -13,14 +11,11 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._files import write_atomically
 from lpn_core.keypoints import KeypointSet
+from lpn_core.rescoring import person_scores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-# Joints that the official evaluation counts towards a person's score.
-_COUNTED_SCORE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +44,7 @@ class Pose:
     @property
     def score(self) -> float:
         """Box score times the mean of the raw joint scores above 0.2, as COCO results carry it."""
-        counted = self.raw_scores[self.raw_scores > np.float32(_COUNTED_SCORE)]
-        return float(self.box_score * counted.mean(dtype=np.float64)) if counted.size else 0.0
+        return float(person_scores(self.raw_scores[None], np.array([self.box_score]))[0])
 
     def to_dict(self) -> dict[str, Any]:
         """The person as JSON takes it; coordinates of a joint that is NaN are None."""
@@ -164,6 +158,11 @@ class Poses:
         Returns:
             The text.
         """
+        import csv
+        import io
+
+        from lpn_core._files import write_atomically
+
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["person", "keypoint", "x", "y", "score", "box_score"])

@@ -9,14 +9,10 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from lpn_core._files import write_atomically
 
 # The same bound as the safetensors package: a damaged length must not allocate the machine away.
 _MAX_HEADER_BYTES = 100_000_000
@@ -44,8 +40,7 @@ class SafetensorsError(ValueError):
     """A file that is not a well-formed safetensors file."""
 
 
-@dataclass(frozen=True)
-class StoredTensor:
+class StoredTensor(NamedTuple):
     """A tensor as it lies in a file.
 
     Attributes:
@@ -73,13 +68,57 @@ class StoredTensor:
             array = array.astype(little, copy=False)
         return cls(name, shape, memoryview(array.tobytes()))
 
+    def view(self) -> NDArray[Any]:
+        """The tensor's own memory as a read-only array; BF16 as the bits of its numbers."""
+        array: NDArray[Any] = np.frombuffer(self.data, _DTYPES[self.dtype]).reshape(self.shape)
+        array.flags.writeable = False
+        return array
+
     def to_array(self) -> NDArray[Any]:
         """The tensor as an array of its own; BF16 becomes float32, exactly."""
-        array: NDArray[Any] = np.frombuffer(self.data, _DTYPES[self.dtype]).reshape(self.shape)
+        array = self.view()
         if self.dtype == "BF16":
             bits: NDArray[np.uint32] = array.astype(np.uint32) << np.uint32(16)
             return bits.view(np.float32)
         return array.astype(array.dtype.newbyteorder("="))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (self.dtype, self.shape, bytes(self.data))
+
+
+def _restore(dtype: str, shape: tuple[int, ...], data: bytes) -> StoredTensor:
+    return StoredTensor(dtype, shape, memoryview(data))
+
+
+class StoredArrays(Mapping[str, NDArray[np.float32]]):
+    """Stored F32 and BF16 tensors as float32 arrays, each made when it is asked for.
+
+    So a model's weights take the memory that their file takes. To change one, put it into a dict:
+    ``{**arrays, name: changed}``.
+    """
+
+    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
+        """Wraps tensors by name."""
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        return self._tensors[name].to_array()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def for_engine(self, name: str) -> NDArray[Any]:
+        """As the engine takes it without a copy: read-only, float32 or the bits of bfloat16.
+
+        Only matrices and kernels stay bfloat16.
+        """
+        tensor = self._tensors[name]
+        view = tensor.view()
+        exact = view.flags.aligned and view.dtype.isnative
+        return view if exact and (tensor.dtype == "F32" or view.ndim >= 2) else tensor.to_array()
 
 
 def _round_to_bfloat16(array: NDArray[Any]) -> NDArray[np.uint16]:
@@ -101,7 +140,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, StoredTensor], dict[st
         SafetensorsError: not a safetensors file, or a damaged one; says what is wrong where.
         OSError: the file cannot be read.
     """
-    content = Path(path).read_bytes()
+    content = np.fromfile(path, np.uint8)
+    content.flags.writeable = False
     try:
         return _parse(memoryview(content))
     except SafetensorsError as error:
@@ -220,6 +260,8 @@ def write(
     Raises:
         OSError: the folder is missing or not writable.
     """
+    from lpn_core._files import write_atomically
+
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     # Wide types first, as the safetensors package does: every tensor is aligned to its item size.
     names = sorted(tensors, key=lambda name: (-_DTYPES[tensors[name].dtype].itemsize, name))

@@ -122,8 +122,8 @@ std::vector<Case> cases() {
   all.push_back({"bottlenecks_gc", 4 + 5, bottlenecks("gc")});
   all.push_back({"bottlenecks_se", 4 + 5, bottlenecks("se")});
   all.push_back({"bottlenecks_none", 3 + 4, bottlenecks("none")});
-  all.push_back({"whole_network_gc", 2 + 4 + 5 + 3, whole_network("gc")});
-  all.push_back({"whole_network_none", 2 + 3 + 4 + 3, whole_network("none")});
+  all.push_back({"whole_network_gc", 2 + 4 + 5 + 1, whole_network("gc")});
+  all.push_back({"whole_network_none", 2 + 3 + 4 + 1, whole_network("none")});
   all.push_back({"gc_without_projection", 8, attention_without_projection("gc")});
   all.push_back({"se_without_projection", 8, attention_without_projection("se")});
   all.push_back({"attention_on_shared_convolution", 6, attention_on_shared_convolution()});

@@ -173,10 +173,21 @@ LPN_TEST(pointwise_result_may_replace_the_residual) {
     Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, shape.k, shape.n)));
     pack_pointwise(isa, problem.w.data(), shape.k, shape.n, packed.data());
     Floats out = problem.residual;
-    PointwiseArgs args{problem.a.data(),     problem.lda, packed.data(),  problem.bias.data(),
-                       problem.scale.data(), out.data(),  problem.ld_out, out.data(),
-                       problem.ld_out,       shape.m,     shape.k,        shape.n,
-                       shape.activation};
+    PointwiseArgs args{problem.a.data(),
+                       problem.lda,
+                       packed.data(),
+                       problem.bias.data(),
+                       problem.scale.data(),
+                       out.data(),
+                       problem.ld_out,
+                       out.data(),
+                       problem.ld_out,
+                       shape.m,
+                       shape.k,
+                       shape.n,
+                       shape.activation,
+                       nullptr,
+                       0};
     select_pointwise(isa).run(args);
     EXPECT(same_bits(out, expected), isa_name(isa));
   }
@@ -187,10 +198,10 @@ LPN_TEST(pointwise_panel_is_the_tile_of_its_tier) {
     // Column `panel` of the weights must open the second panel, whatever the tier's tile is.
     const int64_t panel = pointwise_panel(isa);
     const int64_t k = 3;
-    const Floats w = random_floats((panel + 1) * k, 6);
-    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, k, panel + 1)));
+    const Floats w = random_floats((panel + 2) * k, 6);
+    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, k, panel + 2)));
     EXPECT(packed.size() == static_cast<std::size_t>(2 * panel * k), isa_name(isa));
-    pack_pointwise(isa, w.data(), k, panel + 1, packed.data());
+    pack_pointwise(isa, w.data(), k, panel + 2, packed.data());
     for (int64_t t = 0; t < k; ++t) {
       EXPECT(packed[static_cast<std::size_t>((k + t) * panel)] ==
                  w[static_cast<std::size_t>(panel * k + t)],

@@ -9,9 +9,11 @@ import PIL  # noqa: F401  (predict needs it; the entry point says how to install
 import tqdm  # noqa: F401  (likewise)
 
 from lpn_core import __version__
+from lpn_core.cli.bench import bench
 from lpn_core.cli.convert import convert
 from lpn_core.cli.info import info
 from lpn_core.cli.predict import predict
+from lpn_core.cli.profile import profile
 from lpn_core.cli.verify import verify
 
 
@@ -24,5 +26,5 @@ def lpn(verbose: bool) -> None:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
 
 
-for _verb in (predict, convert, info, verify):
+for _verb in (predict, convert, info, verify, profile, bench):
     lpn.add_command(_verb)

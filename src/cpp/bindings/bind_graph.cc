@@ -28,14 +28,34 @@ AttributeValue read_attribute(const std::string& node, const std::string& name,
                        "; it must be an int, a float or a str");
 }
 
+// The array's memory for as long as the engine wants it; given back on whichever thread that is.
+template <class T>
+std::shared_ptr<const T> hold(const py::array& array) {
+  auto* reference = new py::object(array);
+  return {static_cast<const T*>(array.data()), [reference](const T*) {
+            const py::gil_scoped_acquire gil;
+            delete reference;
+          }};
+}
+
+// A float32 array, or the bits of bfloat16 numbers as uint16. Steps keep pointers to vectors, such
+// as biases, which therefore must be float32.
 Weight read_weight(const std::string& node, const std::string& name, const py::handle& value) {
   const std::string what = "node \"" + node + "\": weight \"" + name + "\"";
   if (!py::isinstance<py::array>(value)) throw py::type_error(what + " must be a numpy array");
   const auto array = py::reinterpret_borrow<py::array>(value);
-  const Input<float> input =
-      read<float>(array, what.c_str(), static_cast<std::size_t>(array.ndim()), "");
-  Buffer<float> values(static_cast<std::size_t>(array.size()));
-  if (values.size() > 0) std::memcpy(values.data(), input.data, values.size() * sizeof(float));
+  const auto rank = static_cast<std::size_t>(array.ndim());
+  const auto size = static_cast<std::size_t>(array.size());
+  if (rank >= 2 && array.dtype().equal(py::dtype::of<std::uint16_t>())) {
+    const Input<std::uint16_t> input = read<std::uint16_t>(array, what.c_str(), rank, "");
+    return {input.shape, std::make_shared<const WeightValues>(hold<Bfloat16>(array), size)};
+  }
+  const Input<float> input = read<float>(array, what.c_str(), rank, "");
+  if (!array.writeable()) {
+    return {input.shape, std::make_shared<const WeightValues>(hold<float>(array), size)};
+  }
+  Buffer<float> values(size);
+  if (size > 0) std::memcpy(values.data(), input.data, size * sizeof(float));
   return {input.shape, std::make_shared<const Buffer<float>>(std::move(values))};
 }
 

@@ -33,6 +33,9 @@ py::dict list_kernels() {
   add("depthwise", {
 #include "kernels/depthwise/kernels.inc"
                    });
+  add("fma_peak", {
+#include "kernels/fma_peak/kernels.inc"
+                  });
   add("group_deconv", {
 #include "kernels/group_deconv/kernels.inc"
                       });

@@ -9,6 +9,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "engine/compiled_model.h"
+#include "engine/profile.h"
 
 namespace lpn::bindings {
 namespace {
@@ -71,6 +72,25 @@ py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
   return run_batch(model, input[1], input[2], batch);
 }
 
+py::array_t<double> profile_run(CompiledModel& model, const py::array& x, std::int64_t rounds) {
+  const Input<float> input = read<float>(x, "x", 4, "(1, H, W, C)");
+  LPN_CHECK(input[0] == 1 && input[3] == model.graph().input_channels(), "x has shape ",
+            format_shape(input.shape), "; it must be one image of ", model.graph().input_channels(),
+            " channels, (1, H, W, C)");
+  LPN_CHECK(rounds >= 1, "rounds is ", rounds, "; it must be at least 1");
+  std::shared_ptr<PreparedPlan> prepared;
+  {
+    const py::gil_scoped_release release;
+    prepared = model.prepare(input[1], input[2]);
+  }
+  const auto steps = static_cast<std::int64_t>(prepared->plan().steps().size());
+  py::array_t<double> marks = make_array<double>("the result", {rounds, steps + 1});
+  double* data = marks.mutable_data();
+  const py::gil_scoped_release release;
+  profile(model, *prepared, input.data, rounds, data);
+  return marks;
+}
+
 py::list list_steps(CompiledModel& model, std::int64_t h, std::int64_t w) {
   py::list steps;
   // Held here: another thread's runs may push this plan out of the model's list meanwhile.
@@ -83,6 +103,7 @@ py::list list_steps(CompiledModel& model, std::int64_t h, std::int64_t w) {
     entry["isa"] = isa_name(info.isa);
     entry["chunks"] = info.chunks;
     entry["flops"] = info.flops;
+    entry["bytes"] = info.bytes;
     steps.append(entry);
   }
   return steps;
@@ -110,6 +131,7 @@ void bind_model(py::module_& module) {
       .def("run", &run_float, py::arg("x").noconvert())
       .def("run_u8", &run_u8, py::arg("x").noconvert(), py::arg("channel_map"), py::arg("scale"),
            py::arg("shift"))
+      .def("profile", &profile_run, py::arg("x").noconvert(), py::arg("rounds"))
       .def("steps", &list_steps, py::arg("height"), py::arg("width"))
       .def(
           "arena_bytes",

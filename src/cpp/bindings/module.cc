@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
   bind_isa(module);
   bind_graph(module);
   bind_model(module);
+  bind_profile(module);
   bind_ops_conv(module);
   bind_ops_attention(module);
   bind_ops_decode(module);

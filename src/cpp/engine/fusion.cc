@@ -33,6 +33,7 @@ class Fuser {
     for (int i = 0; i < size(); ++i) {
       if (live_[at(i)]) emit(i);
     }
+    join_upsampling();
     return {std::move(operations_), tensors_};
   }
 
@@ -189,6 +190,35 @@ class Fuser {
     broadcast.vector = excite.vector;
     broadcast.output = i + 1;
     operations_.push_back(broadcast);
+  }
+
+  // A 1x1 convolution that needs nothing but the rows the operation before it has just made, and is
+  // the only one to.
+  bool continues(const Operation& before, const Operation& operation) const {
+    return operation.kind == OperationKind::kConv && is_pointwise(*operation.node) &&
+           operation.node->attributes.stride == 1 && operation.attention == nullptr &&
+           operation.residual == kNone && operation.input == before.output &&
+           consumers_[at(before.output)] == 1;
+  }
+
+  void join_upsampling() {
+    std::vector<Operation> joined;
+    for (Operation& operation : operations_) {
+      const bool open = !joined.empty() && (joined.back().kind == OperationKind::kConvTranspose ||
+                                            joined.back().kind == OperationKind::kUpsample);
+      if (!open || !continues(joined.back(), operation)) {
+        joined.push_back(std::move(operation));
+        continue;
+      }
+      Operation& last = joined.back();
+      if (last.kind == OperationKind::kConvTranspose) {
+        last.stages = {last};
+        last.kind = OperationKind::kUpsample;
+      }
+      last.output = operation.output;
+      last.stages.push_back(std::move(operation));
+    }
+    operations_ = std::move(joined);
   }
 
   const Graph& graph_;

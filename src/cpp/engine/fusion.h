@@ -12,6 +12,7 @@ enum class OperationKind {
   kConv,  // dense convolution, with the add and the attention block that follow it in its epilogue
   kDepthwise,  // depthwise convolution; pools its result for an attention block while it writes it
   kConvTranspose,
+  kUpsample,  // transposed convolution and the 1x1 convolutions that alone use it, row by row
   kMaxPool,
   kAdd,
   kPool,       // pooling for an attention block, as a pass of its own
@@ -34,6 +35,7 @@ struct Operation {
   int vector = -1;
   int output = -1;
   Activation activation = Activation::kNone;
+  std::vector<Operation> stages;  // of kUpsample; `node` is the first one's
 
   std::vector<int> reads() const;
   std::vector<int> writes() const;

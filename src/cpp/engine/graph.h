@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "engine/weight.h"
 #include "kernels/activation.h"
 
 namespace lpn {

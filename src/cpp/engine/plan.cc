@@ -1,6 +1,7 @@
 #include "engine/plan.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/buffer.h"
 #include "engine/arena.h"
@@ -30,10 +31,17 @@ Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightSt
   builder.pooled.resize(at(fused.tensors));
   std::transform(builder.shapes.begin(), builder.shapes.end(), builder.sizes.begin(),
                  [](const Shape& shape) { return shape.size(); });
+  std::vector<std::unique_ptr<Step>> steps;
   for (const Operation& operation : fused.operations) {
-    steps_.push_back(make_step(operation, builder));
-    scratch_size_ = std::max(scratch_size_, steps_.back()->info().scratch);
+    steps.push_back(make_step(operation, builder));
+    scratch_size_ = std::max(scratch_size_, steps.back()->info().scratch);
   }
+  WeightSpan next;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    (*step)->expect(next);
+    if ((*step)->info().first_weights.size > 0) next = (*step)->info().first_weights;
+  }
+  std::move(steps.begin(), steps.end(), std::back_inserter(steps_));
   constexpr auto kLine = static_cast<std::int64_t>(kAlignment / sizeof(float));
   scratch_size_ = (scratch_size_ + kLine - 1) / kLine * kLine;
   input_ = builder.shapes.front();

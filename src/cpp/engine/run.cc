@@ -25,7 +25,7 @@ void convert_rows(const Batch& batch, const Shape& shape, const std::uint8_t* by
 
 template <class Threads>
 void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image,
-               float* out) {
+               float* out, StepClock* clock) {
   const Plan& plan = prepared.plan();
   PreparedPlan::Lease lease(prepared);
   const float* input = nullptr;
@@ -44,22 +44,24 @@ void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
   }
   const RunContext context =
       lease.workspace().bind(plan, input, out + image * plan.output().size(), threads.threads());
+  if (clock != nullptr) clock->mark();
   for (const std::unique_ptr<const Step>& step : plan.steps()) {
     threads.parallel_for(step->info().chunks, [&context, &step](std::int64_t chunk, int worker) {
       step->run_chunk(context, chunk, worker);
     });
+    if (clock != nullptr) clock->mark();
   }
 }
 
 }  // namespace
 
-void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out) {
+void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out, StepClock* clock) {
   Inline alone;
   const std::int64_t whole = batch.n - batch.n % pool.threads();
-  pool.parallel_for(whole,
-                    [&](std::int64_t image, int) { run_image(plan, alone, batch, image, out); });
+  pool.parallel_for(
+      whole, [&](std::int64_t image, int) { run_image(plan, alone, batch, image, out, clock); });
   for (std::int64_t image = whole; image < batch.n; ++image)
-    run_image(plan, pool, batch, image, out);
+    run_image(plan, pool, batch, image, out, clock);
 }
 
 }  // namespace lpn

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "engine/step_clock.h"
 #include "engine/workspace.h"
 
 namespace lpn {
@@ -22,7 +23,9 @@ struct Batch {
 };
 
 // A batch of at least as many images as threads is run image by image, one thread each; the images
-// left over are run by all threads together. The bits of a result do not depend on which.
-void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out);
+// left over are run by all threads together. The bits of a result do not depend on which. `clock`
+// may be given for a batch of one image.
+void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out,
+         StepClock* clock = nullptr);
 
 }  // namespace lpn

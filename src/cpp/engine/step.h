@@ -21,15 +21,23 @@ struct RunContext {
   float* scratch_of(int worker) const { return scratch + worker * scratch_stride; }
 };
 
+// A stretch of packed weights, in floats.
+struct WeightSpan {
+  const float* data = nullptr;
+  std::int64_t size = 0;
+};
+
 class Step {
  public:
   struct Info {
     std::string name;          // of the graph's node
-    const char* kernel;        // the function that does the work
+    std::string kernel;        // the functions that do the work
     Isa isa;                   // and its tier
     std::int64_t chunks = 1;   // never depends on the number of threads
     double flops = 0;          // of one image
+    double bytes = 0;          // of one image: the least memory traffic, everything moved once
     std::int64_t scratch = 0;  // floats per worker
+    WeightSpan first_weights;  // what a chunk reads first, worth having in L2 by then
   };
 
   explicit Step(Info info) : info_(std::move(info)) {}
@@ -39,11 +47,19 @@ class Step {
 
   const Info& info() const { return info_; }
 
+  // Before the first run: what the next step with weights will read first, for this one's last
+  // chunks to fetch.
+  void expect(const WeightSpan& next) { next_ = next; }
+
   // Chunks of one step may run at the same time and in any order.
   virtual void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const = 0;
 
+ protected:
+  const WeightSpan& next() const { return next_; }
+
  private:
   const Info info_;
+  WeightSpan next_;
 };
 
 // Rows of a map in equal chunks, the last one shorter.

@@ -30,13 +30,21 @@ struct StepBuilder {
   std::vector<Pooled> pooled;  // by partials tensor
 
   const Shape& shape(int tensor) const { return shapes[static_cast<std::size_t>(tensor)]; }
+
+  // Bytes of all that an operation has to move for one image: every tensor it reads or writes,
+  // whose sizes must be known by now, and `weight_floats` floats, each once.
+  double traffic(const Operation& operation, std::int64_t weight_floats) const;
 };
+
+// The floats of all of a node's weights.
+std::int64_t weight_count(const Node& node);
 
 // One file of steps/ each.
 std::unique_ptr<Step> make_pointwise_step(const Operation& operation, StepBuilder& builder);
 std::unique_ptr<Step> make_conv_step(const Operation& operation, StepBuilder& builder);
 std::unique_ptr<Step> make_depthwise_step(const Operation& operation, StepBuilder& builder);
 std::unique_ptr<Step> make_conv_transpose_step(const Operation& operation, StepBuilder& builder);
+std::unique_ptr<Step> make_upsample_step(const Operation& operation, StepBuilder& builder);
 std::unique_ptr<Step> make_max_pool_step(const Operation& operation, StepBuilder& builder);
 std::unique_ptr<Step> make_add_step(const Operation& operation, StepBuilder& builder);
 std::unique_ptr<Step> make_pool_step(const Operation& operation, StepBuilder& builder);

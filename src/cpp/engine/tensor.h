@@ -1,13 +1,10 @@
-// Shapes of activations and the weight arrays of a graph.
+// Shapes of activations and of arrays.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
-
-#include "base/buffer.h"
 
 namespace lpn {
 
@@ -29,14 +26,6 @@ inline std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 // The product of `factors`, all >= 0; throws std::invalid_argument naming `what` when it exceeds
 // 2^40 (4 TiB of floats).
 std::int64_t checked_size(const char* what, const std::vector<std::int64_t>& factors);
-
-// A float32 weight in PyTorch's layout; copies share the data.
-struct Weight {
-  std::vector<std::int64_t> shape;
-  std::shared_ptr<const Buffer<float>> values;
-
-  const float* data() const { return values->data(); }
-};
 
 // "(2, 3)", as Python prints it.
 std::string format_shape(const std::vector<std::int64_t>& shape);

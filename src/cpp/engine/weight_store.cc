@@ -1,17 +1,37 @@
 #include "engine/weight_store.h"
 
+#include <algorithm>
 #include <mutex>
 
+#include "engine/weight.h"
+
 namespace lpn {
+
+float* WeightStore::allocate(std::int64_t size) {
+  constexpr std::size_t kLine = kAlignment / sizeof(float);
+  // Address space; memory comes with first use. LPN-50 fits into one.
+  constexpr std::size_t kSlab = 8 * kHugePage / sizeof(float);
+  const std::size_t lines = (static_cast<std::size_t>(size) + kLine - 1) / kLine * kLine;
+  auto slab = std::find_if(slabs_.begin(), slabs_.end(), [lines](const Slab& candidate) {
+    return lines <= candidate.memory.size() - candidate.used;
+  });
+  if (slab == slabs_.end()) {
+    slabs_.push_back({Buffer<float>(std::max(lines, kSlab)), 0});
+    slab = slabs_.end() - 1;
+  }
+  slab->used += lines;
+  return slab->memory.data() + slab->used - lines;
+}
 
 const float* WeightStore::get(const std::string& key, std::int64_t size,
                               const std::function<void(float* packed)>& fill) {
   const std::lock_guard<ForkSafeMutex> lock(mutex_);
   const auto found = arrays_.find(key);
-  if (found != arrays_.end()) return found->second.data();
-  Buffer<float> array(static_cast<std::size_t>(size));
-  fill(array.data());
-  return arrays_.emplace(key, std::move(array)).first->second.data();
+  if (found != arrays_.end()) return found->second;
+  float* array = allocate(size);
+  const WideningScope scope;
+  fill(array);
+  return arrays_.emplace(key, array).first->second;
 }
 
 }  // namespace lpn

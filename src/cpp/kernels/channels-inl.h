@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "kernels/inline_body.h"
+
 namespace lpn {
 namespace {
 
@@ -23,13 +25,22 @@ struct FirstLanes {
   void write(float* p, F32 v) const { store_n(p, n, v); }
 };
 
-// For the body of for_each_channels: its address arithmetic does not depend on the channel and must
-// leave the loop, since at a dozen fma per call it would cost more than they do.
-#if defined(__GNUC__)
-#define LPN_INLINE_BODY __attribute__((always_inline))
-#else
-#define LPN_INLINE_BODY
-#endif
+// How many vectors one call of a body covers.
+template <int kCount>
+struct Vectors {
+  static constexpr int kVectors = kCount;
+};
+
+// As for_each_channels, `kCount` whole vectors at a time as long as there are so many: calls
+// body(lanes, vectors, c).
+template <int kCount, class Body>
+LPN_INLINE_BODY inline void for_each_channel_group(int64_t channels, const Body& body) {
+  int64_t c = 0;
+  for (; c + kCount * kLanes <= channels; c += kCount * kLanes)
+    body(AllLanes{}, Vectors<kCount>{}, c);
+  for (; c + kLanes <= channels; c += kLanes) body(AllLanes{}, Vectors<1>{}, c);
+  if (c < channels) body(FirstLanes{static_cast<int>(channels - c)}, Vectors<1>{}, c);
+}
 
 // Calls body(lanes, c) for c = 0, kLanes, ... below `channels`.
 template <class Body>

@@ -4,12 +4,14 @@
 #include <stdint.h>
 
 #include "kernels/activation.h"
+#include "kernels/inline_body.h"
 
 namespace lpn {
 namespace {
 
 constexpr int kTileRows = 6;
 constexpr int kPanel = kTileVectors * kLanes;
+constexpr int64_t kCacheLine = 64;  // bytes
 
 // What follows the sum, per output column; null pointers are skipped.
 struct Epilogue {
@@ -24,29 +26,41 @@ inline F32 activate(F32 v, Activation activation) {
   return activation == Activation::kRelu6 ? min(v, set1(6.0f)) : v;
 }
 
+// Cache lines to fetch into L2 while something else is computed.
+struct CacheLines {
+  const char* first = nullptr;
+  int64_t count = 0;
+};
+
 // acc[r][v] += sum_t a[r * a_stride + t] * b[t * kPanel + v], one fma chain per accumulator in
-// ascending t.
+// ascending t. Of `ahead`, at most k lines are fetched, one per term.
 template <int kRows, int kVectors>
 inline void accumulate(F32 (&acc)[kRows][kVectors], const float* a, int64_t a_stride,
-                       const float* b, int64_t k) {
-  for (int64_t t = 0; t < k; ++t, b += kPanel) {
+                       const float* b, int64_t k, CacheLines ahead = {}) {
+  const auto add_term = [&acc, a, a_stride](int64_t t, const float* weights) LPN_INLINE_BODY {
     F32 weight[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) weight[v] = load(b + v * kLanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
+    for (int v = 0; v < kVectors; ++v) weight[v] = load(weights + v * kLanes);
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       const F32 value = set1(a[r * a_stride + t]);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(value, weight[v], acc[r][v]);
     }
+  };
+  int64_t t = 0;
+  for (; t < k && t < ahead.count; ++t) {
+    prefetch_l2(ahead.first + t * kCacheLine);
+    add_term(t, b + t * kPanel);
   }
+  for (; t < k; ++t) add_term(t, b + t * kPanel);
 }
 
 template <int kRows, int kVectors>
 inline void clear(F32 (&acc)[kRows][kVectors]) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int v = 0; v < kVectors; ++v) acc[r][v] = zero();
   }
 }
@@ -75,10 +89,10 @@ inline void store_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilog
                        int64_t columns, const float* residual, int64_t ld_residual, float* out,
                        int64_t ld_out) {
   const int last = static_cast<int>(columns - (kVectors - 1) * kLanes);  // lanes of the last vector
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
     const float* residual_row = residual == nullptr ? nullptr : residual + r * ld_residual;
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int v = 0; v < kVectors; ++v) {
       if (v == kVectors - 1 && last < kLanes) {
         finish<true>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out,

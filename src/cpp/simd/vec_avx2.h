@@ -34,6 +34,7 @@ inline F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline F32 load_n(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
 inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
+inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m256 lo = _mm256_loadu_ps(p);
   const __m256 hi = _mm256_loadu_ps(p + 8);
@@ -79,6 +80,7 @@ inline F32 exp2_integral(F32 n) {
 
 inline Mask greater(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
 inline Mask is_nan(F32 a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
+inline Mask any_is_nan(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_UNORD_Q)}; }
 inline Mask mask_or(Mask a, Mask b) { return {_mm256_or_ps(a.v, b.v)}; }
 inline Mask mask_none() { return {_mm256_setzero_ps()}; }
 inline bool any(Mask m) { return _mm256_movemask_ps(m.v) != 0; }
@@ -88,9 +90,9 @@ inline F32 select(Mask m, F32 if_true, F32 if_false) {
 }
 
 inline float reduce_add(F32 a) {
-  __m128 r = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
-  r = _mm_add_ps(r, _mm_movehl_ps(r, r));
-  return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
+  const __m128 of_4 = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 of_2 = _mm_add_ps(of_4, _mm_movehl_ps(of_4, of_4));
+  return _mm_cvtss_f32(_mm_add_ss(of_2, _mm_movehdup_ps(of_2)));
 }
 inline float reduce_max(F32 a) {
   __m128 r = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));

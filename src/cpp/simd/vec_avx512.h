@@ -31,6 +31,7 @@ inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline F32 load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
 inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
+inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m512 lo = _mm512_loadu_ps(p);
   const __m512 hi = _mm512_loadu_ps(p + 16);
@@ -86,6 +87,7 @@ inline F32 exp2_integral(F32 n) {
 
 inline Mask greater(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
 inline Mask is_nan(F32 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
+inline Mask any_is_nan(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_UNORD_Q)}; }
 inline Mask mask_or(Mask a, Mask b) { return {static_cast<__mmask16>(a.v | b.v)}; }
 inline Mask mask_none() { return {0}; }
 inline bool any(Mask m) { return m.v != 0; }
@@ -94,7 +96,12 @@ inline F32 select(Mask m, F32 if_true, F32 if_false) {
   return {_mm512_mask_blend_ps(m.v, if_false.v, if_true.v)};
 }
 
-inline float reduce_add(F32 a) { return _mm512_reduce_add_ps(a.v); }
+inline float reduce_add(F32 a) {
+  const __m256 of_8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 of_4 = _mm_add_ps(_mm256_castps256_ps128(of_8), _mm256_extractf128_ps(of_8, 1));
+  const __m128 of_2 = _mm_add_ps(of_4, _mm_movehl_ps(of_4, of_4));
+  return _mm_cvtss_f32(_mm_add_ss(of_2, _mm_movehdup_ps(of_2)));
+}
 inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
 
 }  // namespace

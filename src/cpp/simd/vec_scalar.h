@@ -48,6 +48,14 @@ inline void store(float* p, F32 v) {
 inline void store_n(float* p, int n, F32 v) {
   for (int i = 0; i < n; ++i) p[i] = v.lane[i];
 }
+inline void prefetch_l2(const void* p) {
+#if defined(__GNUC__)
+  constexpr int kForReading = 0, kIntoL2 = 2;
+  __builtin_prefetch(p, kForReading, kIntoL2);
+#else
+  static_cast<void>(p);
+#endif
+}
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   for (int i = 0; i < kLanes; ++i) {
     even.lane[i] = p[2 * i];
@@ -110,6 +118,11 @@ inline Mask is_nan(F32 a) {
   for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] != a.lane[i];
   return m;
 }
+inline Mask any_is_nan(F32 a, F32 b) {
+  Mask m;
+  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] != a.lane[i] || b.lane[i] != b.lane[i];
+  return m;
+}
 inline Mask mask_or(Mask a, Mask b) {
   Mask m;
   for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] || b.lane[i];
@@ -130,7 +143,7 @@ inline F32 select(Mask m, F32 if_true, F32 if_false) {
   return map_lanes([&](int i) { return m.lane[i] ? if_true.lane[i] : if_false.lane[i]; });
 }
 
-inline float reduce_add(F32 v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
+inline float reduce_add(F32 a) { return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]); }
 inline float reduce_max(F32 v) {
   float r = v.lane[0];
   for (int i = 1; i < kLanes; ++i) r = v.lane[i] > r ? v.lane[i] : r;

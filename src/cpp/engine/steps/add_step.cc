@@ -41,6 +41,7 @@ std::unique_ptr<Step> make_add_step(const Operation& operation, StepBuilder& bui
   info.kernel = "add";
   info.isa = Isa::kScalar;
   info.flops = static_cast<double>(out.size());
+  info.bytes = builder.traffic(operation, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
   return std::make_unique<AddStep>(std::move(info), operation, rows, out.w * out.c);

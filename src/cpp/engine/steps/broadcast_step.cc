@@ -38,6 +38,7 @@ std::unique_ptr<Step> make_broadcast_step(const Operation& operation, StepBuilde
   info.kernel = "broadcast";
   info.isa = Isa::kScalar;
   info.flops = static_cast<double>(out.size());
+  info.bytes = builder.traffic(operation, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
   return std::make_unique<BroadcastStep>(std::move(info), operation, rows, out);

@@ -62,6 +62,7 @@ std::unique_ptr<Step> make_conv_step(const Operation& operation, StepBuilder& bu
   info.isa = variant.isa;
   info.flops =
       2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw * in.c);
+  info.bytes = builder.traffic(operation, weight_count(node));
   const RowChunks rows = cut_rows(out.h, info.flops);
   info.chunks = rows.count();
   if (args.padding > 0) {

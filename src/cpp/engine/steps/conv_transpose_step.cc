@@ -1,6 +1,5 @@
 // Grouped transposed convolution by output rows.
-#include "engine/step_builder.h"
-#include "kernels/group_deconv/group_deconv.h"
+#include "engine/steps/group_deconv_args.h"
 
 namespace lpn {
 namespace {
@@ -30,15 +29,11 @@ class ConvTransposeStep final : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> make_conv_transpose_step(const Operation& operation, StepBuilder& builder) {
-  // Few operations per byte, as in a depthwise convolution.
-  constexpr double kRelativeCost = 4;
+GroupDeconvArgs group_deconv_args(const Operation& operation, StepBuilder& builder) {
   const Node& node = *operation.node;
   const Weight& w = node.weight("weight");
   const Shape& in = builder.shape(operation.input);
   const Shape& out = builder.shape(operation.output);
-  const Variant<GroupDeconvFn>& variant = select_group_deconv(builder.isa);
-
   GroupDeconvArgs args{};
   args.in_h = in.h;
   args.in_w = in.w;
@@ -59,14 +54,32 @@ std::unique_ptr<Step> make_conv_transpose_step(const Operation& operation, StepB
         pack_group_deconv(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, args.groups,
                           packed);
       });
+  return args;
+}
+
+// Every input value meets every tap of its group's outputs.
+double group_deconv_flops(const Operation& operation, const StepBuilder& builder) {
+  const std::vector<std::int64_t>& w = operation.node->weight("weight").shape;
+  return 2.0 * static_cast<double>(builder.shape(operation.input).size()) *
+         static_cast<double>(w[1] * w[2] * w[3]);
+}
+
+std::unique_ptr<Step> make_conv_transpose_step(const Operation& operation, StepBuilder& builder) {
+  // Few operations per byte, as in a depthwise convolution.
+  constexpr double kRelativeCost = 4;
+  const Node& node = *operation.node;
+  const Shape& in = builder.shape(operation.input);
+  const Shape& out = builder.shape(operation.output);
+  const Variant<GroupDeconvFn>& variant = select_group_deconv(builder.isa);
+
+  const GroupDeconvArgs args = group_deconv_args(operation, builder);
 
   Step::Info info;
   info.name = node.name;
   info.kernel = variant.name;
   info.isa = variant.isa;
-  // Every input value meets every tap of its group's outputs.
-  info.flops =
-      2.0 * static_cast<double>(in.size()) * static_cast<double>(args.kh * args.kw * w.shape[1]);
+  info.flops = group_deconv_flops(operation, builder);
+  info.bytes = builder.traffic(operation, weight_count(node));
   // Chunks of whole strides read the fewest input rows twice.
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, 2 * args.stride);
   info.chunks = rows.count();

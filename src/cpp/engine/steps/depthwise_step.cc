@@ -79,6 +79,8 @@ std::unique_ptr<Step> make_depthwise_step(const Operation& operation, StepBuilde
     info.scratch = pooling->scratch();
     info.flops += pooling->flops_per_position() * static_cast<double>(out.positions());
   }
+  info.bytes =
+      builder.traffic(operation, weight_count(node) + (pooling ? pooling->weight_count() : 0));
   return std::make_unique<DepthwiseStep>(std::move(info), operation, variant.run, rows, args,
                                          pooling);
 }

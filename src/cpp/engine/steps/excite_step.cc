@@ -75,6 +75,10 @@ std::unique_ptr<Step> make_excite_step(const Operation& operation, StepBuilder& 
   Step::Info info;
   info.name = block.name;
   info.flops = 2.0 * static_cast<double>(hidden) * static_cast<double>(pooled.channels + channels);
+  std::int64_t weights = hidden * (pooled.channels + channels);
+  if (first.b != nullptr) weights += hidden;
+  if (block.kind == NodeKind::kGcBlock) weights += 2 * hidden + channels;  // norm_w, norm_b, b2
+  info.bytes = builder.traffic(operation, weights);
   info.scratch = pooled.channels + hidden;
   if (block.kind == NodeKind::kSeBlock) {
     const Variant<SeGateFn>& variant = select_se_gate(builder.isa);

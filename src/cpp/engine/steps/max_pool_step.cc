@@ -50,6 +50,7 @@ std::unique_ptr<Step> make_max_pool_step(const Operation& operation, StepBuilder
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = static_cast<double>(out.size()) * static_cast<double>(args.kernel * args.kernel);
+  info.bytes = builder.traffic(operation, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
   return std::make_unique<MaxPoolStep>(std::move(info), operation, variant.run, rows, args);

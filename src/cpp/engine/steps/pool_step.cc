@@ -43,6 +43,7 @@ std::unique_ptr<Step> make_pool_step(const Operation& operation, StepBuilder& bu
   info.isa = pooling.isa();
   info.chunks = rows.count();
   info.flops = pooling.flops_per_position() * static_cast<double>(in.positions());
+  info.bytes = builder.traffic(operation, pooling.weight_count());
   info.scratch = pooling.scratch();
   return std::make_unique<PoolStep>(std::move(info), operation, rows, in, pooling);
 }

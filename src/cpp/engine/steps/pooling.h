@@ -19,6 +19,7 @@ class Pooling {
   const char* kernel() const { return kernel_; }
   Isa isa() const { return isa_; }
   double flops_per_position() const { return 4.0 * static_cast<double>(channels_); }
+  std::int64_t weight_count() const { return mask_ == nullptr ? 0 : channels_; }
   std::int64_t scratch() const { return scratch_; }
 
   // x: `positions` pixels, the rows of chunk number `chunk`.

@@ -10,7 +10,8 @@ namespace {
 
 // Four outputs share the columns they overlap in: at 3x3 and stride 1 that is 18 input and 9 weight
 // loads for 36 fma, few enough that the two fma units and not the two load ports set the pace;
-// wider tiles would spill on AVX2 with 7 weights.
+// wider tiles would spill on AVX2 with 7 weights. Two vectors of channels at a time make eight
+// chains, the latency (4) x throughput (2) of fma.
 constexpr int kDepthwiseTile = 4;
 
 // The vertical taps of one output row that lie inside the map.
@@ -20,12 +21,19 @@ struct TapRows {
   int64_t count;
 };
 
-// kTile neighbouring outputs from x on, none of whose horizontal taps leaves the map. Channels
-// inside, so that input, weights and output are each read or written in order. kTapRows is
-// taps.count, or 0 for any: with all three rows of a 3x3 unrolled the address arithmetic leaves the
-// loop.
-template <int kWidth, int kStride, int kTile, int kTapRows>
+// Which ends of the map a tile's taps reach beyond, by the whole padding.
+enum class Beyond { kNothing, kLeft, kRight };
+
+// kTile neighbouring outputs from x on. Of the columns of input under them, `kSkip` on the side
+// that `kBeyond` names are padding; the others are inside the map. Channels inside, so that input,
+// weights and output are each read or written in order. kTapRows is taps.count, or 0 for any: with
+// the rows of a 3x3 unrolled the address arithmetic leaves the loop.
+template <int kWidth, int kStride, int kTile, int kTapRows, Beyond kBeyond>
 inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64_t x, float* out) {
+  constexpr int kColumns = (kTile - 1) * kStride + kWidth;
+  constexpr int kPadding = kWidth / 2;
+  constexpr int kBegin = kBeyond == Beyond::kLeft ? kPadding : 0;
+  constexpr int kEnd = kBeyond == Beyond::kRight ? kColumns - kPadding : kColumns;
   const int64_t c = args.c;
   const int64_t in_row = args.in_w * c;
   const int64_t tap_rows = kTapRows > 0 ? kTapRows : taps.count;
@@ -34,38 +42,53 @@ inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64
   const float* bias = args.bias;
   const Activation activation = args.activation;
 
-  for_each_channels(c, [=](auto lanes, int64_t at) LPN_INLINE_BODY {
-    const F32 start = bias == nullptr ? zero() : lanes.read(bias + at);
-    F32 acc[kTile];
+  for_each_channel_group<2>(c, [=](auto lanes, auto group, int64_t at) LPN_INLINE_BODY {
+    constexpr int kVectors = group.kVectors;
+    F32 acc[kVectors][kTile];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      const F32 start = bias == nullptr ? zero() : lanes.read(bias + at + v * kLanes);
 #pragma GCC unroll 8
-    for (int t = 0; t < kTile; ++t) acc[t] = start;
+      for (int t = 0; t < kTile; ++t) acc[v][t] = start;
+    }
 #pragma GCC unroll 3
     for (int64_t i = 0; i < tap_rows; ++i) {
-      F32 weight[kWidth];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const float* column = in + i * in_row + v * kLanes + at;
+        F32 weight[kWidth];
 #pragma GCC unroll 8
-      for (int j = 0; j < kWidth; ++j) weight[j] = lanes.read(w + (i * kWidth + j) * c + at);
+        for (int j = 0; j < kWidth; ++j)
+          weight[j] = lanes.read(w + (i * kWidth + j) * c + v * kLanes + at);
 #pragma GCC unroll 16
-      for (int q = 0; q < (kTile - 1) * kStride + kWidth; ++q) {
-        const F32 value = lanes.read(in + i * in_row + q * c + at);
+        for (int q = kBegin; q < kEnd; ++q) {
+          const F32 value = lanes.read(column + q * c);
 #pragma GCC unroll 8
-        for (int t = 0; t < kTile; ++t) {
-          const int j = q - t * kStride;
-          if (j >= 0 && j < kWidth) acc[t] = fma(value, weight[j], acc[t]);
+          for (int t = 0; t < kTile; ++t) {
+            const int j = q - t * kStride;
+            if (j >= 0 && j < kWidth) acc[v][t] = fma(value, weight[j], acc[v][t]);
+          }
         }
       }
     }
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 8
-    for (int t = 0; t < kTile; ++t) lanes.write(out + t * c + at, activate(acc[t], activation));
+      for (int t = 0; t < kTile; ++t)
+        lanes.write(out + t * c + v * kLanes + at, activate(acc[v][t], activation));
+    }
   });
 }
 
-template <int kWidth, int kStride, int kTile>
+template <int kWidth, int kStride, int kTile, Beyond kBeyond = Beyond::kNothing>
 inline void depthwise_pixels(const DepthwiseArgs& args, const TapRows& taps, int64_t x,
                              float* out) {
   if (kWidth == 3 && taps.count == 3) {
-    depthwise_tile<kWidth, kStride, kTile, 3>(args, taps, x, out);
+    depthwise_tile<kWidth, kStride, kTile, 3, kBeyond>(args, taps, x, out);
+  } else if (kWidth == 3 && taps.count == 2) {
+    depthwise_tile<kWidth, kStride, kTile, 2, kBeyond>(args, taps, x, out);
   } else {
-    depthwise_tile<kWidth, kStride, kTile, 0>(args, taps, x, out);
+    depthwise_tile<kWidth, kStride, kTile, 0, kBeyond>(args, taps, x, out);
   }
 }
 
@@ -96,27 +119,57 @@ inline TapRows tap_rows(const DepthwiseArgs& args, int64_t y) {
           args.w + i_begin * args.kw * args.c, i_end > i_begin ? i_end - i_begin : 0};
 }
 
-// All rows of a kernel of width kWidth: edge pixels one at a time, the inside in tiles.
+// Where tiles of one row may lie: those with the padding on one side only at its very ends.
+struct TileColumns {
+  int64_t inside_begin, inside_end;  // outputs none of whose taps leaves the map
+  bool left, right;                  // a tile fits at the row's begin, at its end
+};
+
+template <int kWidth, int kStride>
+inline TileColumns tile_columns(const DepthwiseArgs& args) {
+  const int64_t room =
+      args.in_w + args.padding - kWidth;  // the last inside column, times the stride
+  const int64_t inside_end = room < 0 ? 0 : room / kStride + 1;
+  TileColumns columns;
+  columns.inside_begin = (args.padding + kStride - 1) / kStride;
+  columns.inside_end = inside_end < args.out_w ? inside_end : args.out_w;
+  const bool whole_padding = args.padding == kWidth / 2 && args.padding <= kStride;
+  columns.left = whole_padding && columns.inside_end >= kDepthwiseTile;
+  // The last tap of the last output is the last column of the padding, and only its padding is
+  // beyond the map.
+  columns.right = whole_padding && columns.inside_end == args.out_w - 1 &&
+                  (args.out_w - 1) * kStride + kWidth - args.padding == args.in_w + args.padding;
+  return columns;
+}
+
+// All rows of a kernel of width kWidth: the inside in tiles, the ends in tiles too where the
+// padding is that of a map that keeps its size, else one pixel at a time.
 template <int kWidth, int kStride>
 inline void depthwise_rows(const DepthwiseArgs& args) {
-  const int64_t inside = (args.padding + kStride - 1) / kStride;
-  const int64_t room =
-      args.in_w + args.padding - kWidth;  // the last tile column that fits, times the stride
-  int64_t inside_end = room < 0 ? 0 : room / kStride + 1;
-  if (inside_end > args.out_w) inside_end = args.out_w;
+  const TileColumns columns = tile_columns<kWidth, kStride>(args);
+  const int64_t c = args.c;
   float* out = args.out;
-  for (int64_t y = args.row_begin; y < args.row_end; ++y, out += args.out_w * args.c) {
+  for (int64_t y = args.row_begin; y < args.row_end; ++y, out += args.out_w * c) {
     const TapRows taps = tap_rows(args, y);
     int64_t x = 0;
-    for (; x < inside && x < args.out_w; ++x) depthwise_edge(args, taps, x, out + x * args.c);
-    for (; x + kDepthwiseTile <= inside_end; x += kDepthwiseTile) {
-      depthwise_pixels<kWidth, kStride, kDepthwiseTile>(args, taps, x, out + x * args.c);
+    if (columns.left) {
+      depthwise_pixels<kWidth, kStride, kDepthwiseTile, Beyond::kLeft>(args, taps, x, out);
+      x = kDepthwiseTile;
     }
-    if (x + 2 <= inside_end) {
-      depthwise_pixels<kWidth, kStride, 2>(args, taps, x, out + x * args.c);
+    for (; x < columns.inside_begin && x < args.out_w; ++x)
+      depthwise_edge(args, taps, x, out + x * c);
+    for (; x + kDepthwiseTile <= columns.inside_end; x += kDepthwiseTile) {
+      depthwise_pixels<kWidth, kStride, kDepthwiseTile>(args, taps, x, out + x * c);
+    }
+    if (columns.right && x + kDepthwiseTile == args.out_w) {
+      depthwise_pixels<kWidth, kStride, kDepthwiseTile, Beyond::kRight>(args, taps, x, out + x * c);
+      x = args.out_w;
+    }
+    if (x + 2 <= columns.inside_end) {
+      depthwise_pixels<kWidth, kStride, 2>(args, taps, x, out + x * c);
       x += 2;
     }
-    for (; x < args.out_w; ++x) depthwise_edge(args, taps, x, out + x * args.c);
+    for (; x < args.out_w; ++x) depthwise_edge(args, taps, x, out + x * c);
   }
 }
 

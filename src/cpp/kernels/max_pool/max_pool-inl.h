@@ -9,22 +9,48 @@
 namespace lpn {
 namespace {
 
-// One output pixel: the maximum over `rows` x `columns` pixels from `in`. max() alone would forget
-// a NaN at the next tap, so NaNs are collected beside it.
+// max() alone would forget a NaN at the next tap, so NaNs are collected beside it.
+struct NanMax {
+  F32 best = set1(-INFINITY);
+  Mask nan = mask_none();
+
+  void add(F32 value) {
+    best = max(best, value);
+    nan = mask_or(nan, is_nan(value));
+  }
+  void add(F32 a, F32 b) {
+    best = max(best, max(a, b));
+    nan = mask_or(nan, any_is_nan(a, b));
+  }
+  F32 result() const { return select(nan, set1(NAN), best); }
+};
+
+// One output pixel: the maximum over `rows` x `columns` pixels from `in`.
 inline void max_pool_pixel(const MaxPoolArgs& args, const float* in, int64_t rows, int64_t columns,
                            float* out) {
   for_each_channels(args.c, [&](auto lanes, int64_t c) LPN_INLINE_BODY {
-    F32 best = set1(-INFINITY);
-    Mask nan = mask_none();
+    NanMax result;
     for (int64_t i = 0; i < rows; ++i) {
       const float* tap = in + i * args.in_w * args.c + c;
-      for (int64_t j = 0; j < columns; ++j, tap += args.c) {
-        const F32 value = lanes.read(tap);
-        best = max(best, value);
-        nan = mask_or(nan, is_nan(value));
-      }
+      for (int64_t j = 0; j < columns; ++j, tap += args.c) result.add(lanes.read(tap));
     }
-    lanes.write(out + c, select(nan, set1(NAN), best));
+    lanes.write(out + c, result.result());
+  });
+}
+
+// The same for 3 x 3 pixels, unrolled: the usual case, and half of the NaN checks see two taps.
+inline void max_pool_pixel_3x3(const MaxPoolArgs& args, const float* in, float* out) {
+  const int64_t c = args.c;
+  const int64_t row = args.in_w * c;
+  for_each_channels(c, [=](auto lanes, int64_t at) LPN_INLINE_BODY {
+    NanMax result;
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) {
+      const float* tap = in + i * row + at;
+      result.add(lanes.read(tap), lanes.read(tap + c));
+      result.add(lanes.read(tap + 2 * c));
+    }
+    lanes.write(out + at, result.result());
   });
 }
 
@@ -39,7 +65,12 @@ inline void max_pool(const MaxPoolArgs& args) {
       const int64_t j_begin = left < 0 ? -left : 0;
       const int64_t j_end = args.in_w - left < args.kernel ? args.in_w - left : args.kernel;
       const int64_t pixel = (top + i_begin - args.in_row_begin) * args.in_w + left + j_begin;
-      max_pool_pixel(args, args.in + pixel * args.c, i_end - i_begin, j_end - j_begin, out);
+      const float* in = args.in + pixel * args.c;
+      if (i_end - i_begin == 3 && j_end - j_begin == 3) {
+        max_pool_pixel_3x3(args, in, out);
+      } else {
+        max_pool_pixel(args, in, i_end - i_begin, j_end - j_begin, out);
+      }
     }
   }
 }

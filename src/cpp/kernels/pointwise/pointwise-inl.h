@@ -7,37 +7,110 @@
 namespace lpn {
 namespace {
 
+// The lines of the weights that follow a panel, shared out evenly over the panel's row tiles.
+struct PanelAhead {
+  CacheLines all;
+  int64_t lines_per_tile;
+
+  CacheLines of_tile(int64_t tile) const {
+    const int64_t begin = tile * lines_per_tile;
+    const int64_t left = all.count - begin;
+    return {all.first + begin * kCacheLine, left < lines_per_tile ? left : lines_per_tile};
+  }
+};
+
+// After a panel comes the next one of this product, after the last one what the caller names.
+inline PanelAhead panel_ahead(const PointwiseArgs& args, int64_t column, int64_t tile_rows) {
+  const int64_t panel_lines = args.k * kPanel * static_cast<int64_t>(sizeof(float)) / kCacheLine;
+  const bool last = column + kPanel >= args.n;
+  const float* next = last ? args.next_packed_b : args.packed_b + (column + kPanel) * args.k;
+  const int64_t tiles = (args.m + tile_rows - 1) / tile_rows;
+  const int64_t lines =
+      last ? args.next_size * static_cast<int64_t>(sizeof(float)) / kCacheLine : panel_lines;
+  return {{reinterpret_cast<const char*>(next), lines}, (lines + tiles - 1) / tiles};
+}
+
 template <int kRows, int kVectors>
 inline void pointwise_tile(const PointwiseArgs& args, int64_t row, int64_t column, int64_t columns,
-                           const float* panel) {
+                           const float* panel, CacheLines ahead = {}) {
   F32 acc[kRows][kVectors];
   clear(acc);
-  accumulate(acc, args.a + row * args.lda, args.lda, panel, args.k);
+  accumulate(acc, args.a + row * args.lda, args.lda, panel, args.k, ahead);
   const float* residual =
       args.residual == nullptr ? nullptr : args.residual + row * args.ld_residual;
   store_tile(acc, Epilogue{args.bias, args.scale, args.activation}, column, columns, residual,
              args.ld_residual, args.out + row * args.ld_out, args.ld_out);
 }
 
-// All rows against one panel: full tiles, then the ragged rest, at most kTileRows - 1 rows.
+// All rows against one panel: full tiles, then the ragged rest. A panel one vector wide takes twice
+// the rows, or six chains would wait for the latency of fma.
 template <int kVectors>
 inline void pointwise_panel_rows(const PointwiseArgs& args, int64_t column, int64_t columns,
                                  const float* panel) {
+  constexpr int kRows = kVectors == 1 ? 2 * kTileRows : kTileRows;
+  const PanelAhead ahead = panel_ahead(args, column, kRows);
   int64_t row = 0;
-  for (; row + kTileRows <= args.m; row += kTileRows) {
-    pointwise_tile<kTileRows, kVectors>(args, row, column, columns, panel);
+  for (; row + kRows <= args.m; row += kRows) {
+    pointwise_tile<kRows, kVectors>(args, row, column, columns, panel, ahead.of_tile(row / kRows));
   }
   for (; row + 2 <= args.m; row += 2)
     pointwise_tile<2, kVectors>(args, row, column, columns, panel);
   if (row < args.m) pointwise_tile<1, kVectors>(args, row, column, columns, panel);
 }
 
+// Rows [row, row + kRows) of the lone last column: kLoneChains chains a row, t modulo kLoneChains,
+// added by halves.
+template <int kRows>
+inline void lone_column_tile(const PointwiseArgs& args, int64_t row, const float* weights) {
+  constexpr int kVectors = kLoneChains / kLanes;
+  const float* a = args.a + row * args.lda;
+  F32 acc[kRows][kVectors];
+  clear(acc);
+  int64_t t = 0;
+  for (; t + kLoneChains <= args.k; t += kLoneChains) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const F32 weight = load(weights + t + v * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r)
+        acc[r][v] = fma(load(a + r * args.lda + t + v * kLanes), weight, acc[r][v]);
+    }
+  }
+  for (int v = 0; t < args.k; ++v, t += kLanes) {
+    const int n = static_cast<int>(args.k - t < kLanes ? args.k - t : kLanes);
+    const F32 weight = load_n(weights + t, n);
+    for (int r = 0; r < kRows; ++r)
+      acc[r][v] = fma(load_n(a + r * args.lda + t, n), weight, acc[r][v]);
+  }
+  const Epilogue epilogue = {args.bias, args.scale, args.activation};
+  for (int r = 0; r < kRows; ++r) {
+    for (int half = kVectors / 2; half > 0; half /= 2) {
+      for (int v = 0; v < half; ++v) acc[r][v] = add(acc[r][v], acc[r][v + half]);
+    }
+    const float* residual =
+        args.residual == nullptr ? nullptr : args.residual + (row + r) * args.ld_residual;
+    finish<true>(set1(reduce_add(acc[r][0])), epilogue, args.n - 1, residual,
+                 args.out + (row + r) * args.ld_out, 1);
+  }
+}
+
+inline void lone_column(const PointwiseArgs& args, const float* weights) {
+  constexpr int kRows = 4;  // two vectors each on AVX2: the latency (4) x throughput (2) of fma
+  int64_t row = 0;
+  for (; row + kRows <= args.m; row += kRows) lone_column_tile<kRows>(args, row, weights);
+  for (; row < args.m; ++row) lone_column_tile<1>(args, row, weights);
+}
+
 // Panels outside, rows inside: a panel (k x kPanel floats) is read from L2 once per row tile, and
-// the rows of `a` that a caller passes at once should fit there beside it.
+// the rows of `a` that a caller passes at once should fit there beside it. A network's weights do
+// not stay in L2 from one image to the next, and the first tile would wait for L3: hence each panel
+// is fetched while the one before it is in use.
 inline void pointwise(const PointwiseArgs& args) {
-  for (int64_t column = 0; column < args.n; column += kPanel) {
-    const float* panel = args.packed_b + column * args.k;
-    const int64_t columns = args.n - column < kPanel ? args.n - column : kPanel;
+  const int64_t panel_columns = has_lone_column(args.n) ? args.n - 1 : args.n;
+  const float* panel = args.packed_b;
+  for (int64_t column = 0; column < panel_columns; column += kPanel, panel += kPanel * args.k) {
+    const int64_t left = panel_columns - column;
+    const int64_t columns = left < kPanel ? left : kPanel;
     const int vectors = static_cast<int>((columns + kLanes - 1) / kLanes);
     if (vectors == kTileVectors) {
       pointwise_panel_rows<kTileVectors>(args, column, columns, panel);
@@ -49,6 +122,7 @@ inline void pointwise(const PointwiseArgs& args) {
       pointwise_panel_rows<3>(args, column, columns, panel);
     }
   }
+  if (has_lone_column(args.n)) lone_column(args, panel);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "kernels/pointwise/pointwise.h"
 
+#include <algorithm>
+
 #include "kernels/panel.h"
 
 namespace lpn {
@@ -18,13 +20,16 @@ const Variant<PointwiseFn>& select_pointwise(Isa isa) { return select_variant(kV
 std::int64_t pointwise_panel(Isa isa) { return gemm_panel(select_pointwise(isa).isa); }
 
 std::int64_t pointwise_packed_size(Isa isa, std::int64_t k, std::int64_t n) {
-  return packed_panels_size(pointwise_panel(isa), k, n);
+  const std::int64_t lone = has_lone_column(n) ? 1 : 0;
+  return packed_panels_size(pointwise_panel(isa), k, n - lone) + lone * k;
 }
 
 void pack_pointwise(Isa isa, const float* w, std::int64_t k, std::int64_t n, float* packed) {
+  const std::int64_t panel = pointwise_panel(isa);
+  const std::int64_t lone = has_lone_column(n) ? 1 : 0;
   pack_panels(
-      pointwise_panel(isa), k, n, [&](std::int64_t t, std::int64_t o) { return w[o * k + t]; },
-      packed);
+      panel, k, n - lone, [&](std::int64_t t, std::int64_t o) { return w[o * k + t]; }, packed);
+  std::copy_n(w + (n - lone) * k, lone * k, packed + packed_panels_size(panel, k, n - lone));
 }
 
 }  // namespace lpn

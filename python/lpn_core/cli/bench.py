@@ -1,0 +1,266 @@
+"""lpn bench: how fast a model is on this machine."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lpn_core import __version__, default_threads, supported_isas, timing
+from lpn_core._files import write_atomically
+from lpn_core.cli.bar_chart import Bar, bar_chart
+from lpn_core.cli.models import open_model
+from lpn_core.estimator import PoseEstimator
+from lpn_core.model import Model
+from lpn_core.profile import align
+
+# The pipeline's photograph.
+_WIDTH, _HEIGHT = 1920, 1080
+_HEADINGS = (
+    "what", "threads", "batch", "median ms", "minimum", "spread", "persons/s", "floor ms",
+    "of floor",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was measured; see :class:`Result`."""
+
+    what: str
+    threads: int
+    batch: int
+    flops: float
+    taken: timing.Timing
+    peak_gflops: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one case took.
+
+    Attributes:
+        what: "network" (crops to heatmaps) or "pipeline" (photo and boxes to keypoints).
+        threads: that worked together.
+        batch: people per call.
+        rounds: calls measured.
+        median_s: seconds of a call.
+        minimum_s: of the fastest call.
+        spread_s: interquartile range.
+        persons_per_s: at the median.
+        peak_gflops: fp32 peak of so many threads, the best of before and after each case.
+        floor_s: seconds that the network's operations alone take at the peak.
+        share_of_floor: the floor over the median; 1 is the machine's limit.
+    """
+
+    what: str
+    threads: int
+    batch: int
+    rounds: int
+    median_s: float
+    minimum_s: float
+    spread_s: float
+    persons_per_s: float
+    peak_gflops: float
+    floor_s: float
+    share_of_floor: float
+
+
+@click.command()
+@click.argument("model", default="lpn50")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="May be repeated.  [default: 1, and all that this process may use]",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 1024),
+    multiple=True,
+    default=(1, 8),
+    show_default=True,
+    help="People per call; may be repeated.",
+)
+@click.option(
+    "--isa",
+    type=click.Choice(supported_isas()),
+    help="Instruction set.  [default: the best one, or LPN_ISA]",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Measured calls of each case.",
+)
+@click.option(
+    "--chart",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="Draw persons per second as bars.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def bench(
+    model: str,
+    threads: tuple[int, ...],
+    batch: tuple[int, ...],
+    isa: str | None,
+    rounds: int,
+    chart: Path | None,
+    as_json: bool,
+) -> None:
+    """Time MODEL, a bundled name or a model file (lpn50), on this machine.
+
+    Two ways: the network alone (normalised crops to heatmaps) and the whole pipeline (a 1920 x 1080
+    photo with boxes to keypoints). Every block of ten calls starts warm. The floor is the time that
+    the network's operations alone take at the fp32 peak that so many threads reach on this machine,
+    measured before and after each case; "of floor" is 100% at the machine's limit. Other work on
+    the machine shows in the figures: look at the minimum, too.
+    """
+    if chart is not None and chart.suffix.lower() != ".png":
+        raise click.BadParameter(f"{chart} is not called .png", param_hint="--chart")
+    if chart is not None and not chart.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {chart.parent}", param_hint="--chart")
+    counts = sorted(set(threads or (1, default_threads())))
+    cases = [(count, size) for count in counts for size in sorted(set(batch))]
+    measured: list[Case] = []
+    for count, size in tqdm(cases, unit="case", file=sys.stderr, disable=None, leave=False):
+        with open_model(model, threads=count, isa=isa) as opened:
+            name, tier = opened.name, opened.isa
+            measured += run_case(opened, size, rounds)
+    results = [conclude(case, measured) for case in sorted(measured, key=lambda case: case.what)]
+    document = {
+        "model": name,
+        "isa": tier,
+        "cpu": _cpu_name(),
+        "version": __version__,
+        "results": [asdict(result) for result in results],
+    }
+    title = f"lpn_core {__version__}, {name}, fp32, {tier}, {document['cpu']}"
+    if chart is not None:
+        _write_chart(chart, title, results)
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo(f"{title}\n\n{table(results)}")
+
+
+def run_case(model: Model, batch: int, rounds: int) -> list[Case]:
+    """Measures the network and the pipeline on ``batch`` people."""
+    height, width = model.input.height, model.input.width
+    size = (batch, height, width, model.compiled.input_channels)
+    crops = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
+    estimator = PoseEstimator(model)
+    photo, boxes = synthetic_photo(_HEIGHT, _WIDTH), scattered_boxes(batch)
+    runs: dict[str, Callable[[], object]] = {
+        "network": lambda: model(crops),
+        "pipeline": lambda: estimator(photo, boxes, order="rgb"),
+    }
+    flops = batch * sum(float(str(step["flops"])) for step in model.steps())
+    cases = []
+    peak = timing.peak_gflops(model.isa, model.threads)
+    for what, run in runs.items():
+        taken = timing.measure(run, rounds)
+        peak = max(peak, timing.peak_gflops(model.isa, model.threads))
+        cases.append(Case(what, model.threads, batch, flops, taken, peak))
+    return cases
+
+
+def conclude(case: Case, cases: Iterable[Case]) -> Result:
+    """A case's figures, against the best peak that any case saw with as many threads."""
+    peak = max(other.peak_gflops for other in cases if other.threads == case.threads)
+    floor_s = case.flops / peak / 1e9
+    return Result(
+        what=case.what,
+        threads=case.threads,
+        batch=case.batch,
+        rounds=case.taken.rounds,
+        median_s=case.taken.median_s,
+        minimum_s=case.taken.minimum_s,
+        spread_s=case.taken.spread_s,
+        persons_per_s=case.batch / case.taken.median_s,
+        peak_gflops=peak,
+        floor_s=floor_s,
+        share_of_floor=floor_s / case.taken.median_s,
+    )
+
+
+def synthetic_photo(height: int, width: int) -> NDArray[np.uint8]:
+    """A (height, width, 3) picture of smooth waves: what it shows does not change the time."""
+    channels = np.arange(3)
+    across = 63 * np.sin(np.arange(width)[:, None] / (17 + 9 * channels))
+    down = 63 * np.cos(np.arange(height)[:, None, None] / (23 - 5 * channels)) + 127
+    photo: NDArray[np.uint8] = (across + down).astype(np.uint8)
+    return photo
+
+
+def scattered_boxes(count: int) -> NDArray[np.float64]:
+    """(count, 4) xywh boxes of people of several sizes all over the photo."""
+    generator = np.random.default_rng(0)
+    height = generator.uniform(0.3, 0.7, count) * _HEIGHT
+    width = height * generator.uniform(0.3, 0.6, count)
+    left = generator.uniform(0, _WIDTH - width)
+    top = generator.uniform(0, _HEIGHT - height)
+    return np.stack([left, top, width, height], axis=1)
+
+
+def table(results: Iterable[Result]) -> str:
+    """The results as text."""
+    rows: list[Sequence[str]] = [_HEADINGS]
+    rows += [
+        (
+            result.what,
+            str(result.threads),
+            str(result.batch),
+            f"{result.median_s * 1e3:.2f}",
+            f"{result.minimum_s * 1e3:.2f}",
+            f"{result.spread_s * 1e3:.2f}",
+            f"{result.persons_per_s:.1f}",
+            f"{result.floor_s * 1e3:.2f}",
+            f"{result.share_of_floor:.1%}",
+        )
+        for result in results
+    ]
+    return "\n".join(align(rows, left=1))
+
+
+def _write_chart(path: Path, title: str, results: Iterable[Result]) -> None:
+    bars = [
+        Bar(
+            label=f"{result.what}, {result.threads} thread{'s' * (result.threads != 1)}, "
+            f"batch {result.batch}",
+            group=result.what,
+            value=result.persons_per_s,
+            limit=result.batch / result.floor_s,
+            text=f"{result.persons_per_s:.1f} ({result.median_s * 1e3:.2f} ms)",
+        )
+        for result in results
+    ]
+    picture = bar_chart(title, "persons per second; outlined: at the fp32 peak of the CPU", bars)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    try:
+        write_atomically(path, [buffer.getvalue()])
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _cpu_name() -> str:
+    """The processor as the system calls it."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

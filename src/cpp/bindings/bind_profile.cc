@@ -1,0 +1,50 @@
+// The CPU's limit, and the kernel that measures it.
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <string>
+
+#include "base/cpu_features.h"
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "engine/profile.h"
+#include "kernels/fma_peak/fma_peak.h"
+
+namespace lpn::bindings {
+namespace {
+
+py::array_t<float> run_fma_peak(const py::array& x, float factor, float addend, std::int64_t steps,
+                                const std::string& isa) {
+  const Input<float> input = read<float>(x, "x", {kFmaPeakValues});
+  LPN_CHECK(factor > 0.0f && factor < 1.0f, "factor is ", factor,
+            "; it must lie between 0 and 1, so that values stay finite");
+  LPN_CHECK(std::isfinite(addend), "addend is ", addend, "; it must be finite");
+  LPN_CHECK(steps >= 0, "steps is ", steps, "; it must be at least 0");
+  const FmaPeakFn run = select_fma_peak(parse_isa(isa)).run;
+  py::array_t<float> out = make_array<float>("the result", {kFmaPeakValues});
+  const FmaPeakArgs args{input.data, factor, addend, steps, out.mutable_data()};
+  const py::gil_scoped_release release;
+  run(args);
+  return out;
+}
+
+double measure_peak(const std::string& isa, int threads, double seconds) {
+  constexpr double kMaxSeconds = 60;
+  LPN_CHECK(threads >= 0, "threads is ", threads,
+            "; it must be at least 1, or 0 for as many as this process may use");
+  LPN_CHECK(seconds > 0 && seconds <= kMaxSeconds, "seconds is ", seconds,
+            "; it must be above 0 and at most ", kMaxSeconds);
+  const Isa tier = parse_isa(isa);
+  const py::gil_scoped_release release;
+  return peak_gflops(tier, threads == 0 ? default_threads() : threads, seconds);
+}
+
+}  // namespace
+
+void bind_profile(py::module_& module) {
+  module.def("fma_peak", &run_fma_peak, py::arg("x").noconvert(), py::arg("factor"),
+             py::arg("addend"), py::arg("steps"), py::arg("isa"));
+  module.def("peak_gflops", &measure_peak, py::arg("isa"), py::arg("threads"), py::arg("seconds"));
+}
+
+}  // namespace lpn::bindings

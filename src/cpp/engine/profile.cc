@@ -1,0 +1,66 @@
+#include "engine/profile.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <thread>
+
+#include "base/buffer.h"
+#include "base/thread_pool.h"
+#include "engine/step_clock.h"
+#include "kernels/fma_peak/fma_peak.h"
+
+namespace lpn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+void profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std::int64_t rounds,
+             double* marks) {
+  Buffer<float> out(static_cast<std::size_t>(plan.plan().output().size()));
+  Batch batch;
+  batch.n = 1;
+  batch.pixels = pixels;
+  StepClock clock(marks);
+  for (std::int64_t round = 0; round < rounds; ++round) model.run(plan, batch, out.data(), &clock);
+}
+
+double peak_gflops(Isa isa, int threads, double seconds) {
+  // About 10 us at 100 GFLOP/s: a hundred times what handing out a chunk costs. A burst ends when
+  // the slowest thread does, up to one of its chunks after the others: 1%.
+  constexpr std::int64_t kStepsPerChunk = 1 << 12;
+  constexpr std::int64_t kChunksPerThread = 100;
+  // Two threads may share a CPU for as long as both keep running; after a pause in which they
+  // sleep, each is given one anew.
+  constexpr int kBurstsPerSpell = 8;
+  constexpr std::chrono::milliseconds kPause{1};
+  const FmaPeakFn run = select_fma_peak(isa).run;
+  std::array<float, kFmaPeakValues> start;
+  for (std::size_t i = 0; i < start.size(); ++i) start[i] = static_cast<float>(i + 1);
+  ThreadPool pool(threads);
+  const std::int64_t chunks = threads * kChunksPerThread;
+  const double flops = fma_peak_flops(kStepsPerChunk) * static_cast<double>(chunks);
+  double best = 0;
+  const Clock::time_point begin = Clock::now();
+  do {
+    for (int i = 0; i < kBurstsPerSpell; ++i) {
+      const Clock::time_point burst = Clock::now();
+      pool.parallel_for(chunks, [&](std::int64_t, int) {
+        std::array<float, kFmaPeakValues> end;
+        run(FmaPeakArgs{start.data(), 0.5f, 1.0f, kStepsPerChunk, end.data()});
+      });
+      best = std::max(best, flops / seconds_since(burst));
+    }
+    if (threads > 1) std::this_thread::sleep_for(kPause);
+  } while (seconds_since(begin) < seconds);
+  return best * 1e-9;
+}
+
+}  // namespace lpn

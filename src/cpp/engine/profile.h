@@ -1,0 +1,20 @@
+// How long each step of a plan takes, and how long it would at the CPU's limit.
+#pragma once
+
+#include <cstdint>
+
+#include "base/isa.h"
+#include "engine/compiled_model.h"
+
+namespace lpn {
+
+// Runs one image `rounds` times, as any other run. marks: rounds x (steps + 1), the moments in
+// seconds of the steady clock at which each step began and the last one ended.
+void profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std::int64_t rounds,
+             double* marks);
+
+// The multiply-adds in registers that `threads` threads together do on a tier, in 10^9 operations
+// a second (an fma is two): the best of the bursts of about a millisecond that fit into `seconds`.
+double peak_gflops(Isa isa, int threads, double seconds);
+
+}  // namespace lpn

@@ -1,0 +1,42 @@
+// The most arithmetic a core does: chains of multiply-adds that never leave the registers. What
+// every other kernel's speed is measured against.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/variants.h"
+
+namespace lpn {
+
+// Chains that do not wait for each other, enough to cover latency x throughput: a core starts two
+// fma a cycle and each takes 4 to 5, which 8 to 10 chains keep busy; the scalar tier's product and
+// sum take 6 cycles where two pairs start in each and 8 where one does, which is 12 and 8 chains.
+// With the two constants they fill 14 of the 16 registers of AVX2 and of the baseline.
+constexpr int kFmaPeakChains = 12;
+
+// One chain is a vector: this many values are a whole number of chains for every tier's width (16
+// lanes at most), and every tier computes all of them.
+constexpr int kFmaPeakValues = kFmaPeakChains * 16;
+
+// out[i] = x[i] after `steps` times x[i] <- x[i] * factor + addend, kFmaPeakValues values. With
+// 0 < factor < 1 it goes to addend / (1 - factor), so that values stay finite and normal.
+struct FmaPeakArgs {
+  const float* x;
+  float factor, addend;
+  std::int64_t steps;
+  float* out;
+};
+
+inline double fma_peak_flops(std::int64_t steps) {
+  return 2.0 * kFmaPeakValues * static_cast<double>(steps);
+}
+
+using FmaPeakFn = void (*)(const FmaPeakArgs& args);
+
+#define LPN_KERNEL(name, isa) void name(const FmaPeakArgs& args);
+#include "kernels/fma_peak/kernels.inc"
+#undef LPN_KERNEL
+
+const Variant<FmaPeakFn>& select_fma_peak(Isa isa);
+
+}  // namespace lpn

@@ -1,0 +1,80 @@
+"""The chains that measure the CPU's limit, and what asks for the figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lpn_core import _core
+
+TIERS = _core.supported_isas()
+EPSILON = 2.0**-24
+VALUES = 192
+
+
+@pytest.mark.parametrize("isa", TIERS)
+@pytest.mark.parametrize("steps", [0, 1, 9, 250])
+def test_chains_against_float64(steps: int, isa: str) -> None:
+    x = np.random.default_rng(0).normal(0, 50, VALUES).astype(np.float32)
+    factor, addend = np.float32(0.98), np.float32(-0.3)
+    expected, tolerance = x.astype(np.float64), np.zeros(VALUES)
+    for _ in range(steps):
+        product = expected * np.float64(factor)
+        expected = product + np.float64(addend)
+        # What was off shrinks; the scalar tier rounds the product and the sum.
+        tolerance = tolerance * float(factor) + EPSILON * (np.abs(product) + np.abs(expected))
+    actual = _core.fma_peak(x, float(factor), float(addend), steps, isa)
+    assert actual.dtype == np.float32
+    assert (np.abs(actual - expected) <= 1.001 * tolerance).all()
+
+
+def test_tiers_with_fma_give_the_same_bits() -> None:
+    x = np.random.default_rng(1).standard_normal(VALUES).astype(np.float32)
+    results = [_core.fma_peak(x, 0.75, 1.25, 40, isa) for isa in TIERS if isa != "scalar"]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((np.zeros(191, np.float32), 0.5, 1.0, 1, "auto"), r"x has shape \(191,\).*\(192,\)"),
+        ((np.zeros(VALUES, np.float32), 1.0, 1.0, 1, "auto"), "factor is 1; .*between 0 and 1"),
+        ((np.zeros(VALUES, np.float32), float("nan"), 1.0, 1, "auto"), "factor is nan"),
+        ((np.zeros(VALUES, np.float32), 0.5, float("inf"), 1, "auto"), "addend is inf"),
+        ((np.zeros(VALUES, np.float32), 0.5, 1.0, -1, "auto"), "steps is -1"),
+        ((np.zeros(VALUES, np.float32), 0.5, 1.0, 1, "sse9"), "sse9"),
+    ],
+)
+def test_chains_refuse(arguments: tuple[object, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        _core.fma_peak(*arguments)  # type: ignore[arg-type]
+
+
+def test_chains_refuse_float64() -> None:
+    with pytest.raises(TypeError, match="float64"):
+        _core.fma_peak(np.zeros(VALUES), 0.5, 1.0, 1, "auto")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("isa", [*TIERS, "auto"])
+@pytest.mark.parametrize("threads", [0, 1, 2, 3])
+def test_peak_is_a_speed(threads: int, isa: str) -> None:
+    gflops = _core.peak_gflops(isa, threads, 0.001)
+    assert isinstance(gflops, float)
+    assert 0 < gflops < np.inf
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("auto", -1, 0.1), "threads is -1"),
+        (("auto", 100_000, 0.1), "threads is 100000"),
+        (("auto", 1, 0.0), "seconds is 0; .*above 0"),
+        (("auto", 1, -1.0), "seconds is -1"),
+        (("auto", 1, float("nan")), "seconds is nan"),
+        (("auto", 1, 61.0), "at most 60"),
+        (("sse9", 1, 0.1), "sse9"),
+    ],
+)
+def test_peak_refuses(arguments: tuple[str, int, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        _core.peak_gflops(*arguments)

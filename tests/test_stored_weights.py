@@ -1,0 +1,122 @@
+"""Weights in the form of their file: the same results, and nothing that a caller can change."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import lpn_core._core as _core
+import numpy as np
+import pytest
+from helpers import lpn_state_dict
+from lpn_core import safetensors_file
+from lpn_core.architectures.lpn import build_lpn
+from lpn_core.graph_spec import GraphSpec, NodeSpec
+from lpn_core.safetensors_file import StoredArrays, StoredTensor
+from numpy.typing import NDArray
+
+SIZES = [(64, 48), (96, 64), (32, 32)]
+CONV: dict[str, int | float | str] = {"stride": 1, "padding": 0, "groups": 1, "activation": "none"}
+
+
+@pytest.fixture(scope="module", params=["gc", "se", "none"])
+def network(request: pytest.FixtureRequest) -> GraphSpec:
+    return build_lpn(lpn_state_dict(50, request.param), 50)[0]
+
+
+def _stored(network: GraphSpec, folder: Path) -> StoredArrays:
+    """Random weights of the network, matrices and kernels as bfloat16, through a file."""
+    attention = next((n.kind for n in network.nodes if n.kind.endswith("_block")), "none")
+    weights = build_lpn(lpn_state_dict(50, attention.removesuffix("_block")), 50)[1]
+    tensors = {
+        name: StoredTensor.from_array(array, bfloat16=array.ndim >= 2)
+        for name, array in weights.items()
+    }
+    path = folder / "weights.safetensors"
+    safetensors_file.write(path, tensors, {})
+    return StoredArrays(safetensors_file.read(path)[0])
+
+
+def _images(size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.random.default_rng(1).standard_normal((1, *size, 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize("isa", _core.supported_isas())
+def test_bfloat16_weights_give_the_bits_of_widened_ones(
+    network: GraphSpec, isa: str, tmp_path: Path
+) -> None:
+    stored = _stored(network, tmp_path)
+    widened = {name: stored[name] for name in stored}
+    assert all(array.dtype == np.float32 for array in widened.values())
+    narrow = network.compile(stored, threads=1, isa=isa)
+    wide = network.compile(widened, threads=1, isa=isa)
+    for size in SIZES:
+        np.testing.assert_array_equal(narrow.run(_images(size)), wide.run(_images(size)))
+
+
+def test_plans_made_at_the_same_time(network: GraphSpec, tmp_path: Path) -> None:
+    stored = _stored(network, tmp_path)
+    alone = network.compile(stored, threads=1, isa=None)
+    wanted = [alone.run(_images(size)) for size in SIZES]
+    shared = network.compile(stored, threads=1, isa=None)
+    with ThreadPoolExecutor(len(SIZES)) as pool:
+        found = list(pool.map(lambda size: shared.run(_images(size)), SIZES))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_arrays_pickle_and_outlive_their_file(network: GraphSpec, tmp_path: Path) -> None:
+    stored = _stored(network, tmp_path)
+    content = pickle.dumps(stored)
+    halves = sum(array.size for array in stored.values())
+    assert len(content) < 2.2 * halves, "bfloat16 weights are pickled as such"
+    copy = pickle.loads(content)
+    (tmp_path / "weights.safetensors").unlink()
+    assert list(copy) == list(stored)
+    for name in stored:
+        np.testing.assert_array_equal(copy[name], stored[name], strict=True)
+
+
+def _convolution(weight: NDArray[Any], bias: NDArray[Any]) -> _core.CompiledModel:
+    graph = _core.Graph()
+    graph.add_input("image", 3)
+    graph.add_node("conv2d", "conv", ("image",), CONV, {"weight": weight, "bias": bias})
+    graph.set_output("conv")
+    return _core.CompiledModel(graph, 1, "auto")
+
+
+def test_what_a_caller_can_write_is_copied() -> None:
+    weight = np.ones((2, 3, 1, 1), np.float32)
+    bias = np.zeros(2, np.float32)
+    model = _convolution(weight, bias)
+    weight[:], bias[:] = 7, 7
+    np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3)
+
+
+def test_read_only_arrays_outlive_their_names() -> None:
+    weight, bias = np.ones((2, 3, 1, 1), np.float32), np.full(2, 0.5, np.float32)
+    weight.flags.writeable = bias.flags.writeable = False
+    model = _convolution(weight, bias)
+    del weight, bias
+    rubbish = [np.full((2, 3, 1, 1), 9, np.float32) for _ in range(100)]
+    np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3.5)
+    assert len(rubbish) == 100
+
+
+def test_vectors_must_be_float32() -> None:
+    with pytest.raises(TypeError, match=r'weight "bias" has dtype uint16; it must be float32'):
+        _convolution(np.ones((2, 3, 1, 1), np.float32), np.zeros(2, np.uint16))
+
+
+def test_vectors_stored_as_bfloat16_reach_the_engine_as_float32() -> None:
+    values = np.array([0.5, -2.0], np.float32)
+    stored = {
+        "conv.weight": StoredTensor.from_array(np.ones((2, 3, 1, 1), np.float32), bfloat16=True),
+        "conv.bias": StoredTensor.from_array(values, bfloat16=True),
+    }
+    node = NodeSpec("conv2d", "conv", ("image",), CONV, ("weight", "bias"))
+    network = GraphSpec("image", 3, (node,), "conv")
+    model = network.compile(StoredArrays(stored), threads=1, isa=None)
+    np.testing.assert_array_equal(model.run(np.ones((1, 1, 1, 3), np.float32)).ravel(), 3 + values)
