@@ -143,7 +143,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, StoredTensor], dict[st
     content = np.fromfile(path, np.uint8)
     content.flags.writeable = False
     try:
-        return _parse(memoryview(content))
+        return _parse(content.data)
     except SafetensorsError as error:
         raise SafetensorsError(f"{os.fspath(path)}: {error}") from None
 

@@ -11,6 +11,7 @@ import tqdm  # noqa: F401  (likewise)
 from lpn_core import __version__
 from lpn_core.cli.bench import bench
 from lpn_core.cli.convert import convert
+from lpn_core.cli.evaluate import evaluate
 from lpn_core.cli.info import info
 from lpn_core.cli.predict import predict
 from lpn_core.cli.profile import profile
@@ -26,5 +27,5 @@ def lpn(verbose: bool) -> None:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
 
 
-for _verb in (predict, convert, info, verify, profile, bench):
+for _verb in (predict, convert, evaluate, info, verify, profile, bench):
     lpn.add_command(_verb)

@@ -1,0 +1,294 @@
+"""COCO keypoints: the people of an annotation file, results, and their average precision."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core._files import write_atomically
+from lpn_core.evaluation.images import ImagePeople, find_image, read_json
+from lpn_core.evaluation.suppression import oks_nms
+from lpn_core.keypoints import COCO17
+from lpn_core.model_spec import InputSpec
+from lpn_core.poses import Poses
+from lpn_core.preprocess import check_boxes, clip_box, regions
+
+logger = logging.getLogger(__name__)
+
+# pycocotools' ten numbers for keypoints, in its order.
+METRICS = ("AP", "AP50", "AP75", "AP-M", "AP-L", "AR", "AR50", "AR75", "AR-M", "AR-L")
+_PERSON = 1
+
+Record = dict[str, Any]
+
+
+class CocoPeople:
+    """The people of a COCO keypoint file: those it labels, or those that a detector found.
+
+    Attributes:
+        keypoints: COCO's 17 joints.
+        content: the annotation file's.
+        images: those that count, each with its boxes: with ground-truth boxes the images that show
+            a person with a labelled joint, with detections all.
+        nms: whether OKS-NMS is the custom: with detections.
+    """
+
+    keypoints = COCO17
+
+    def __init__(
+        self,
+        annotations: Path,
+        images: Path,
+        *,
+        detections: Path | None = None,
+        limit: int = 0,
+        clip: bool = False,
+    ) -> None:
+        """Reads the annotations and finds the images.
+
+        Args:
+            annotations: ``person_keypoints_*.json``.
+            images: folder of the images; see :func:`~lpn_core.evaluation.find_image`.
+            detections: a COCO detection results file, whose boxes of people replace the true ones.
+            limit: only so many images, the first (0: all).
+            clip: clips true boxes to the image as SimpleBaseline and LPN do, which also makes each
+                a pixel shorter: small people notice (0.01 AP on a few hundred). Those of a detector
+                stay as they are, there as here.
+
+        Raises:
+            ValueError: a file of another form (the message names it), or nobody to find.
+            FileNotFoundError: an image is missing.
+        """
+        self.content: Record = _check_annotations(annotations)
+        self.nms = detections is not None
+        clip = clip and detections is None
+        records: list[Record] = self.content["images"]
+        if detections is None:
+            found = _true_boxes(annotations, self.content)
+            records = [record for record in records if record["id"] in found]
+        else:
+            found = _detected_boxes(detections, {record["id"] for record in records})
+        people = []
+        for record in records[:limit] if limit else records:
+            source = f"{detections or annotations}: image_id {record['id']}"
+            # "val2017" of person_keypoints_val2017.json.
+            path = find_image(images, record["file_name"], split=annotations.stem.split("_")[-1])
+            people.append(_image_people(record, path, found.get(record["id"], []), source, clip))
+        self.images: tuple[ImagePeople, ...] = tuple(people)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def results(
+        self, poses: Sequence[Poses], spec: InputSpec, *, nms: bool | None = None
+    ) -> list[Record]:
+        """COCO result records of the poses of all images.
+
+        Args:
+            poses: one entry per image, in the order of ``images``.
+            spec: how the crops were made; the areas for OKS-NMS are theirs.
+            nms: whether duplicates go by OKS-NMS; None for the custom (``self.nms``).
+        """
+        found: list[Record] = []
+        for image, people in zip(self.images, poses, strict=True):
+            chosen = self.nms if nms is None else nms
+            areas = regions(people.boxes, spec).sizes.prod(axis=1) if chosen else None
+            found += coco_results(image.image_id, people, areas=areas)
+        return found
+
+    def metrics(
+        self, poses: Sequence[Poses], spec: InputSpec, *, nms: bool | None = None
+    ) -> dict[str, float]:
+        """The ten numbers of the poses; the arguments are those of :meth:`results`."""
+        ids = [image.image_id for image in self.images]
+        return average_precision(self.content, self.results(poses, spec, nms=nms), ids)
+
+
+def _check_annotations(file: Path) -> Record:
+    content = read_json(file)
+    lists = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
+        raise ValueError(
+            f"{file}: wanted COCO annotations, an object with the lists {', '.join(lists)}"
+        )
+    wanted = {
+        "images": {"id", "file_name"},
+        "annotations": {"image_id", "bbox", "area", "keypoints"},
+    }
+    for name, keys in wanted.items():
+        for index, entry in enumerate(content[name]):
+            missing = sorted(keys - entry.keys()) if isinstance(entry, dict) else sorted(keys)
+            if missing:
+                raise ValueError(
+                    f"{file}: {name}[{index}] has no {missing[0]!r}; wanted COCO's keypoint "
+                    "annotations, such as person_keypoints_val2017.json"
+                )
+    for index, entry in enumerate(content["annotations"]):
+        if len(entry["keypoints"]) != 3 * len(COCO17):
+            raise ValueError(
+                f"{file}: annotations[{index}] has {len(entry['keypoints'])} numbers for its "
+                f"keypoints; wanted x, y and visibility of {len(COCO17)}"
+            )
+    return content
+
+
+def _true_boxes(file: Path, content: Record) -> dict[Any, list[list[float]]]:
+    """Per image_id the boxes of its labelled people, those that SimpleBaseline's code takes."""
+    found: dict[Any, list[list[float]]] = {}
+    for entry in content["annotations"]:
+        labelled = any(entry["keypoints"][2::3]) and not entry.get("iscrowd", 0)
+        if labelled and entry["area"] > 0 and min(entry["bbox"][2:]) > 0:
+            found.setdefault(entry["image_id"], []).append([*entry["bbox"], 1.0])
+    if not found:
+        raise ValueError(f"{file} holds no person with a labelled joint")
+    return found
+
+
+def _detected_boxes(file: Path, known: set[Any]) -> dict[Any, list[list[float]]]:
+    content = read_json(file)
+    if not isinstance(content, list):
+        raise ValueError(
+            f"{file}: wanted COCO detections, a list of objects with image_id, category_id, bbox "
+            "and score"
+        )
+    found: dict[Any, list[list[float]]] = {}
+    foreign = 0
+    for index, entry in enumerate(content):
+        try:
+            image, box, score = entry["image_id"], entry["bbox"], entry["score"]
+            is_person = entry["category_id"] == _PERSON and min(box[2:]) > 0
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{file}: entry {index} is no COCO detection (image_id, category_id, bbox, score): "
+                f"{type(error).__name__}: {error}"
+            ) from None
+        if image not in known:
+            foreign += 1
+        elif is_person:
+            found.setdefault(image, []).append([*box, score])
+    if not found:
+        raise ValueError(f"{file} holds no person (category_id 1) in an image of the annotations")
+    if foreign:
+        logger.info("%s: %d detections are in images without annotations", file, foreign)
+    return found
+
+
+def _image_people(
+    record: Record, path: Path, rows: list[list[float]], source: str, clip: bool
+) -> ImagePeople:
+    try:
+        boxes, scores = check_boxes(rows)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from None
+    size = (record["width"], record["height"]) if {"width", "height"} <= record.keys() else None
+    if clip:
+        if size is None:
+            raise ValueError(f"{source}: clipping boxes needs the image's width and height")
+        boxes = clip_box(boxes, *size)
+        kept = (boxes[:, 2:] > 0).all(axis=1)
+        boxes, scores = boxes[kept], scores[kept]
+    return ImagePeople(record["id"], path, boxes, scores, size)
+
+
+def coco_results(
+    image_id: int, poses: Poses, *, areas: NDArray[np.float64] | None = None
+) -> list[Record]:
+    """One image's poses as records of a COCO keypoint results file, rescored.
+
+    They carry no box: with one, pycocotools would take the box's area for the pose's.
+
+    Args:
+        image_id: COCO's.
+        poses: with box scores; the scores become those of
+            :func:`~lpn_core.evaluation.person_scores`.
+        areas: (N,) of the grown and padded boxes, for OKS-NMS; None keeps all poses.
+    """
+    records = poses.to_coco(image_id)
+    for record in records:
+        del record["bbox"]
+    if areas is None:
+        return records
+    scores = np.array([record["score"] for record in records])
+    kept = oks_nms(poses.keypoints, scores, areas, sigmas=poses.keypoint_set.sigmas)
+    return [records[index] for index in kept]
+
+
+def write_results(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
+    """Writes records as a COCO results file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_atomically(path, [json.dumps(list(records), allow_nan=False).encode(), b"\n"])
+
+
+def average_precision(
+    content: Record, results: Sequence[Record], image_ids: Sequence[int] | None = None
+) -> dict[str, float]:
+    """COCO keypoint AP and AR: what pycocotools' ``COCOeval`` says of the results.
+
+    Args:
+        content: the annotation file's; not changed.
+        results: records as :func:`coco_results` makes them, of any number of images; not changed.
+        image_ids: images that count; None for all.
+
+    Returns:
+        The ten numbers by name (``METRICS``), -1 for a size of which the file has no person.
+
+    Raises:
+        ImportError: pycocotools is not installed.
+        ValueError: a result's image is not in the annotations.
+    """
+    coco, cocoeval = load_pycocotools()
+    known = {record["id"] for record in content["images"]}
+    foreign = [record["image_id"] for record in results if record["image_id"] not in known]
+    if foreign:
+        raise ValueError(f"a result has image_id {foreign[0]!r}, which the annotations do not have")
+    # pycocotools prints what it does, which a library must not, and writes into the entries.
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = coco.COCO()
+        truth.dataset = {"info": {}, **content, "annotations": _copies(content["annotations"])}
+        truth.createIndex()
+        if results:
+            found = truth.loadRes(_copies(results))
+        else:
+            found = coco.COCO()
+            found.dataset = {**truth.dataset, "annotations": []}
+            found.createIndex()
+        evaluation = cocoeval.COCOeval(truth, found, "keypoints")
+        if image_ids is not None:
+            evaluation.params.imgIds = list(image_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True)}
+
+
+def _copies(entries: Sequence[Record]) -> list[Record]:
+    # Of the first level: that is where pycocotools writes.
+    return [dict(entry) for entry in entries]
+
+
+def load_pycocotools() -> tuple[ModuleType, ModuleType]:
+    """``pycocotools.coco`` and ``pycocotools.cocoeval``, imported on first use.
+
+    Raises:
+        ImportError: they are not installed; the message says how to install them.
+    """
+    try:
+        from pycocotools import coco, cocoeval
+    except ImportError:
+        raise ImportError(
+            'the COCO metric needs pycocotools: pip install "lpn-core[eval]"'
+        ) from None
+    return coco, cocoeval

@@ -1,0 +1,76 @@
+"""The images of a data set and whom to find in them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePeople:
+    """One image and the people to find in it.
+
+    Attributes:
+        image_id: of the data set.
+        path: of the image.
+        boxes: (N, 4) float64 x, y, width, height in pixels as stored (EXIF is ignored); N may be 0.
+        box_scores: (N,) float64 of the detections, 1 for ground truth.
+        size: (width, height) that the annotations give, or None where they give none.
+    """
+
+    image_id: int
+    path: Path
+    boxes: NDArray[np.float64]
+    box_scores: NDArray[np.float64]
+    size: tuple[int, int] | None = None
+
+
+def find_image(folder: Path, file_name: str, *, split: str = "") -> Path:
+    """Where the image called ``file_name`` in the annotations is.
+
+    It may lie in ``folder``, its subfolder ``images``, or the subfolder ``split`` of either, with
+    or without the folders that ``file_name`` itself has; and it may have been encoded anew, under
+    another ending.
+
+    Args:
+        folder: of the images, or of the data set.
+        file_name: as in the annotations.
+        split: such as "val2017".
+
+    Raises:
+        FileNotFoundError: it is in none of these places; the message lists them.
+    """
+    names = dict.fromkeys((file_name, PurePosixPath(file_name).name))
+    folders = dict.fromkeys((folder, folder / "images", folder / split, folder / "images" / split))
+    places = [base / name for base in folders for name in names]
+    for place in places:
+        if place.is_file():
+            return place
+    for place in places:
+        for suffix in _SUFFIXES:
+            if place.with_suffix(suffix).is_file():
+                return place.with_suffix(suffix)
+    raise FileNotFoundError(
+        f"no image {file_name!r}, with this ending or another, in {', '.join(map(str, folders))}; "
+        "wanted the folder that holds the images"
+    )
+
+
+def read_json(file: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        ValueError: not JSON; the message names the file.
+        OSError: it cannot be read.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: not a JSON file: {error}") from None

@@ -1,0 +1,54 @@
+"""The data set that suits a model's joints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lpn_core.evaluation.coco import CocoPeople, load_pycocotools
+from lpn_core.evaluation.mpii import MpiiPeople
+from lpn_core.keypoints import COCO17, MPII16, KeypointSet
+
+
+def open_people(
+    keypoints: KeypointSet,
+    annotations: Path,
+    images: Path,
+    *,
+    detections: Path | None = None,
+    head_boxes: Path | None = None,
+    limit: int = 0,
+    clip: bool = False,
+) -> CocoPeople | MpiiPeople:
+    """The people of an annotation file, of the data set whose joints are ``keypoints``.
+
+    Args:
+        keypoints: of the model.
+        annotations: and all else: see :class:`~lpn_core.evaluation.CocoPeople` and
+            :class:`~lpn_core.evaluation.MpiiPeople`.
+        detections: only with COCO's joints.
+        head_boxes: only with MPII's joints.
+        clip: has no effect on MPII's people, who have no boxes.
+
+    Raises:
+        ValueError: a file of another form, an option of the other data set, or joints that have
+            no metric here.
+        FileNotFoundError: an image is missing.
+        ImportError: what their metric needs is not installed.
+    """
+    if keypoints.name == MPII16.name:
+        if detections is not None:
+            raise ValueError(
+                f"{detections}: detections are for COCO's joints, the model has MPII's: its people "
+                "are where the annotations say"
+            )
+        return MpiiPeople(annotations, images, head_boxes=head_boxes, limit=limit)
+    if keypoints.name != COCO17.name:
+        raise ValueError(
+            f"the model's joints are {keypoints.name!r}; there is COCO's metric for "
+            f"{COCO17.name!r} and MPII's for {MPII16.name!r}"
+        )
+    if head_boxes is not None:
+        raise ValueError(f"{head_boxes}: head boxes are for MPII's joints, the model has COCO's")
+    # Before the long run, not after it.
+    load_pycocotools()
+    return CocoPeople(annotations, images, detections=detections, limit=limit, clip=clip)
