@@ -1,107 +1,306 @@
-"""Whole networks against onnxruntime, interleaved in one process: every round times both sides.
-
-pytest bench/bench_model.py            # measures
-pytest bench/bench_model.py --smoke    # only shows that it runs
-"""
+"""Whole networks, images in and heatmaps out, against every peer that is installed."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import peers
 import pytest
-from lpn_core import model_file
-from lpn_core.estimator import read_model
-from numpy.typing import NDArray
-from peers.onnx_graph import to_onnx
+from harness import Options, Prepared, ReplayClock, read_options
+from lpn_core import _core
+from networks import NAMES, Network
+from peak import best_peak, median_peak
+from report import Column, Report, Value
+from rounds import Samples, Worker, WorkerError, interleave
 
-# onnxruntime's idle workers spin for tens of milliseconds: a pause keeps them off our cores.
-PAUSE_S = 0.1
-# Threads that slept may wake on one CPU; the scheduler takes some milliseconds to part them.
-WARM_UP_S = 0.05
+ROUNDS = 12
+TOLERANCE = 1e-4
+# CPUs beyond the number of threads that an engine may seem to use.
+MARGIN = 0.1
+ONE_THREAD = ", 1 thread"
+CLOCK = ReplayClock()
+
+COLUMNS = (
+    Column("case", "case"),
+    Column("engine", "engine"),
+    Column("median ms", "median_s", ".2f", 1e3),
+    Column("min ms", "min_s", ".2f", 1e3),
+    Column("spread", "spread", ".1%"),
+    Column("best peer / it: median", "ratio_median", ".2f"),
+    Column("min", "ratio_min", ".2f"),
+    Column("share of peak: median", "share_median", ".1%"),
+    Column("best", "share_min", ".1%"),
+    Column("CPUs", "cpus", ".2f"),
+    Column("waited", "waited", ".1%"),
+    Column("speed-up by threads: median", "scaling_median", ".2f"),
+    Column("min", "scaling_min", ".2f"),
+    Column("error", "error", ".0e"),
+    Column("note", "note"),
+)
+GC_COLUMNS = (
+    Column("case", "case"),
+    Column("network", "network"),
+    *COLUMNS[2:5],
+    Column("waited", "waited", ".1%"),
+    Column("with / without: median", "ratio_median", ".3f"),
+    Column("min", "ratio_min", ".3f"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network, batch and number of threads."""
+
+    network: str
+    batch: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.network}-batch{self.batch}-threads{self.threads}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One engine of a case: a peer, or one of our tiers.
+
+    Attributes:
+        engine: module of ``peers``.
+        name: in the tables.
+        threads: it may use.
+        settings: of its ``load``.
+    """
+
+    engine: str
+    name: str
+    threads: int
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Measured:
+    """What a case gave, by entry.
+
+    Attributes:
+        case: what was measured.
+        samples: without seconds where the entry failed; the note says why.
+        errors: relative maximum difference from our first entry's answer.
+        versions: of the engines.
+        isas: the tier whose peak an entry is compared with.
+        peaks: GFLOP/s by tier, one a round.
+    """
+
+    case: Case
+    samples: dict[str, Samples] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    isas: dict[str, str] = field(default_factory=dict)
+    peaks: list[dict[str, float]] = field(default_factory=list)
+
+
+def cases(smoke: bool) -> list[Case]:
+    if smoke:
+        return [Case("lpn50", 1, 1)]
+    return [Case(n, batch, t) for n in NAMES for batch in (1, 8) for t in (1, 2)]
+
+
+def our_entries(options: Options, threads: int) -> list[Entry]:
+    """Our tiers; with several threads also the first tier on one, for how well they scale."""
+    entries = [
+        Entry(peers.OURS, f"{peers.OURS} {isa}", threads, {"isa": isa})
+        for isa in options.isas or (_core.default_isa(),)
+    ]
+    if threads > 1 and not options.smoke:
+        first = entries[0]
+        entries.append(Entry(peers.OURS, f"{first.name}{ONE_THREAD}", 1, first.settings))
+    return entries
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    options = read_options(metafunc.config)
+    if "measured" in metafunc.fixturenames:
+        metafunc.parametrize("measured", cases(options.smoke), indirect=True, ids=str)
+        metafunc.parametrize("engine", [peers.OURS, *options.peers])
 
 
 @pytest.fixture(scope="module")
-def network() -> model_file.ModelFile:
-    return read_model("lpn50")
+def measured(
+    request: pytest.FixtureRequest, options: Options, prepared: Prepared, report: Report
+) -> Measured:
+    case: Case = request.param
+    result = measure(case, options, prepared)
+    tabulate(result, prepared.network(case.network), report)
+    return result
 
 
-def _peer(network: model_file.ModelFile, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    serialised = to_onnx(network.graph, network.weights)
-    return onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
+def measure(case: Case, options: Options, prepared: Prepared) -> Measured:
+    """Opens every engine in a process of its own, checks its answer and times them in turn."""
+    result = Measured(case)
+    network = prepared.network(case.network)
+    images = network.images(case.batch)
+    ours = our_entries(options, case.threads)
+    entries = ours + [Entry(name, name, case.threads) for name in options.peers]
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        expected: Any = None
+        for entry in entries:
+            version = peers.available(entry.engine)
+            if version is None:
+                result.samples[entry.name] = Samples(note="not installed")
+                continue
+            result.versions[entry.name] = version
+            try:
+                folder = prepared.folder(entry.engine, case.network)
+                worker = Worker(entry.name, entry.threads)
+                stack.callback(worker.close)
+                worker.start(
+                    "peers.task:open_network",
+                    engine=entry.engine,
+                    folder=folder,
+                    threads=entry.threads,
+                    images=images,
+                    **entry.settings,
+                )
+                answer = worker.answer()
+            except WorkerError as error:
+                result.samples[entry.name] = Samples(note=str(error))
+                continue
+            expected = answer if expected is None else expected
+            result.errors[entry.name] = relative_error(answer, expected)
+            workers[entry.name] = worker
+        peak = Worker("peak", case.threads)
+        stack.callback(peak.close)
+        best_isa = _core.default_isa()
+        result.isas = {entry.name: entry.settings.get("isa", best_isa) for entry in entries}
+        isas = sorted(set(result.isas.values()))
+        peak.start("peak:Peak", isas=isas, threads=case.threads)
+        runs = 5 if case.batch == 1 else 2
+        timed, result.peaks = interleave(workers, options.rounds(ROUNDS), runs=runs, probe=peak)
+        result.samples |= timed
+    return result
 
 
-def _warm_up(run: Callable[[], object]) -> None:
-    """Waits until nobody else spins, then runs until threads are awake and caches are full."""
-    time.sleep(PAUSE_S)
-    end = time.perf_counter() + WARM_UP_S
-    while time.perf_counter() < end:
-        run()
+def relative_error(answer: Any, expected: Any) -> float:
+    """Largest difference over the largest magnitude; infinity for another shape, or NaN."""
+    if answer.shape != expected.shape or not np.isfinite(answer).all():
+        return float("inf")
+    return float(np.abs(answer - expected).max() / np.abs(expected).max())
 
 
-def _timed(run: Callable[[], object]) -> float:
-    """Seconds of one run in a steady stream of them."""
-    _warm_up(run)
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def tabulate(result: Measured, network: Network, report: Report) -> None:
+    """Adds a case's rows to the closing table."""
+    table = report.table("Networks: one run of a batch", COLUMNS)
+    case = result.case
+    flops = network.flops() * case.batch
+    right = [
+        samples
+        for name, samples in result.samples.items()
+        if not name.startswith(peers.OURS)
+        and samples.seconds
+        and result.errors[name] <= TOLERANCE
+        and samples.cpus <= case.threads + MARGIN
+    ]
+    for name, samples in result.samples.items():
+        record: dict[str, Value] = {
+            "case": str(case),
+            "engine": f"{name} {result.versions.get(name, '')}".strip(),
+            "error": result.errors.get(name),
+            "note": samples.note,
+        }
+        if samples.seconds:
+            record |= {
+                "median_s": samples.median,
+                "min_s": samples.minimum,
+                "spread": samples.spread,
+                "cpus": samples.cpus,
+                "waited": samples.waited,
+            }
+            isa = result.isas[name]
+            median, best = median_peak(result.peaks, isa), best_peak(result.peaks, isa)
+            if not name.endswith(ONE_THREAD):
+                record |= {
+                    "peak_median": median,
+                    "peak_best": best,
+                    "share_median": flops / samples.median / median,
+                    "share_min": flops / samples.minimum / best,
+                }
+            alone = result.samples.get(f"{name}{ONE_THREAD}")
+            if alone is not None and alone.seconds:
+                record |= {
+                    "scaling_median": alone.median / samples.median,
+                    "scaling_min": alone.minimum / samples.minimum,
+                }
+            if right:
+                record |= {
+                    "ratio_median": min(s.median for s in right) / samples.median,
+                    "ratio_min": min(s.minimum for s in right) / samples.minimum,
+                }
+            if result.errors[name] > TOLERANCE:
+                record["note"] = "wrong answer, not counted"
+            elif samples.cpus > case.threads + MARGIN:
+                record["note"] = "more threads than it may, not counted"
+        table.records.append(record)
 
 
-@pytest.mark.parametrize("batch", [1, 8])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_lpn50(
-    benchmark: Any,
-    network: model_file.ModelFile,
-    rounds: int,
-    comparisons: list[Sequence[str]],
-    threads: int,
-    batch: int,
-) -> None:
-    size = (batch, network.input.height, network.input.width, 3)
-    images = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
-    planar = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    ours = network.graph.compile(network.weights, threads=threads, isa=None)
-    peer = _peer(network, threads)
-
-    def run_ours() -> NDArray[np.float32]:
-        return ours.run(images)
-
-    def run_peer() -> NDArray[np.float32]:
-        heatmaps: NDArray[np.float32] = peer.run(None, {network.graph.input_name: planar})[0]
-        return heatmaps
-
-    expected = run_peer().transpose(0, 2, 3, 1)
-    error = np.abs(run_ours() - expected).max() / np.abs(expected).max()
-    assert error <= 1e-5, "the two do not compute the same network"
-
-    peer_seconds: list[float] = []
-
-    def time_peer_then_wake_ours() -> None:
-        peer_seconds.append(_timed(run_peer))
-        _warm_up(run_ours)
-
-    benchmark.group = f"lpn50 batch {batch} threads {threads}"
-    benchmark.pedantic(run_ours, setup=time_peer_then_wake_ours, rounds=rounds)
-
-    mine, theirs = benchmark.stats.stats.median, float(np.median(peer_seconds))
-    flops = sum(float(str(step["flops"])) for step in ours.steps(*size[1:3])) * batch
+@pytest.mark.benchmark(timer=CLOCK)
+def test_network(benchmark: Any, measured: Measured, engine: str) -> None:
+    name = next(name for name in measured.samples if name.split()[0] == engine)
+    samples = measured.samples[name]
+    if not samples.seconds:
+        pytest.skip(f"{engine}: {samples.note}")
+    if engine == peers.OURS:
+        errors = [e for other, e in measured.errors.items() if not other.startswith(peers.OURS)]
+        assert not errors or min(errors) <= TOLERANCE, "no peer computes what we compute"
+    elif measured.errors[name] > TOLERANCE:
+        pytest.xfail(f"{engine} is off by {measured.errors[name]:.1e}")
+    benchmark.group = str(measured.case)
     benchmark.extra_info.update(
-        isa=ours.isa,
-        gflops=flops / mine / 1e9,
-        onnxruntime=onnxruntime.__version__,
-        onnxruntime_median_s=theirs,
+        engine=name,
+        version=measured.versions[name],
+        error=measured.errors[name],
+        peak_flops=median_peak(measured.peaks, measured.isas[name]),
     )
-    comparisons.append(
-        (
-            f"lpn50 {ours.isa}, batch {batch}, {threads} thread{'s' * (threads > 1)}",
-            f"{mine * 1e3:.2f} ms",
-            f"{theirs * 1e3:.2f} ms",
-            f"{theirs / mine:.2f}x",
+    CLOCK.replay(benchmark, samples)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gc_cost(options: Options, prepared: Prepared, report: Report, threads: int) -> None:
+    if options.smoke and threads > 1:
+        pytest.skip("smoke: one thread is enough")
+    isa = our_entries(options, threads)[0].settings["isa"]
+    labels = {"lpn50": "with attention", "lpn50-plain": "without"}
+    with ExitStack() as stack:
+        workers = {}
+        for name in labels:
+            network = prepared.network(name)
+            workers[name] = worker = Worker(name, threads)
+            stack.callback(worker.close)
+            worker.start(
+                "peers.task:open_network",
+                engine=peers.OURS,
+                folder=prepared.folder(peers.OURS, name),
+                threads=threads,
+                images=network.images(1),
+                isa=isa,
+            )
+            assert np.isfinite(worker.answer()).all()
+        samples, _ = interleave(workers, options.rounds(2 * ROUNDS))
+    without = samples["lpn50-plain"]
+    table = report.table("What global context costs", GC_COLUMNS)
+    for name, label in labels.items():
+        own = samples[name]
+        assert own.seconds, own.note
+        table.records.append(
+            {
+                "case": f"lpn50 {isa}, threads {threads}",
+                "network": label,
+                "median_s": own.median,
+                "min_s": own.minimum,
+                "spread": own.spread,
+                "waited": own.waited,
+                "ratio_median": own.median / without.median,
+                "ratio_min": own.minimum / without.minimum,
+            }
         )
-    )

@@ -1,40 +1,68 @@
-"""Options of the benchmarks, and a closing table of us against the peers."""
+"""Options of the benchmarks, and their closing tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+import sys
+from pathlib import Path
 
+import peers
 import pytest
+from harness import Options, Prepared, read_options
+from report import Report
+
+_REPORT = pytest.StashKey[Report]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
+    group = parser.getgroup("lpn", "benchmarks of lpn_core")
+    group.addoption(
         "--smoke",
         action="store_true",
-        help="one round of everything: shows that the benchmarks run, not how fast",
+        help="one round of the cheapest cases: shows that the benchmarks run, not how fast",
     )
+    group.addoption(
+        "--peers",
+        default=None,
+        help=f"comma-separated, of {', '.join(peers.NAMES)} (all that are installed)",
+    )
+    group.addoption("--rounds", type=int, default=None, help="turns of each engine")
+    group.addoption(
+        "--isa",
+        default=None,
+        help="our tier, or several that are timed beside each other; the first one is compared",
+    )
+    group.addoption("--save", type=Path, default=None, help="writes the tables to a JSON file")
+    group.addoption("--markdown", type=Path, default=None, help="writes the tables as Markdown")
 
 
-@pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> int:
-    """Timed runs of each side."""
-    return 1 if request.config.getoption("--smoke") else 40
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_REPORT] = Report(shlex.join(["pytest", *sys.argv[1:]]))
 
 
 @pytest.fixture(scope="session")
-def comparisons(request: pytest.FixtureRequest) -> list[Sequence[str]]:
-    """Rows (case, ours, peer, ratio) of the closing table."""
-    rows: list[Sequence[str]] = []
-    request.config.stash[_ROWS] = rows
-    return rows
+def options(request: pytest.FixtureRequest) -> Options:
+    return read_options(request.config)
 
 
-_ROWS = pytest.StashKey[list[Sequence[str]]]()
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Report:
+    return request.config.stash[_REPORT]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(tmp_path_factory.mktemp("networks"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = terminalreporter.config.stash.get(_ROWS, [])
-    if rows:
-        terminalreporter.section("median of interleaved runs")
-        for case, ours, peer, ratio in [("case", "lpn_core", "onnxruntime", "ratio"), *rows]:
-            terminalreporter.write_line(f"{case:40}{ours:>12}{peer:>14}{ratio:>9}")
+    config = terminalreporter.config
+    report = config.stash[_REPORT]
+    for table in report.tables.values():
+        terminalreporter.section(table.title)
+        for line in table.text():
+            terminalreporter.write_line(line)
+    if report.tables and config.getoption("--save"):
+        report.save_json(config.getoption("--save"))
+    if report.tables and config.getoption("--markdown"):
+        report.save_markdown(config.getoption("--markdown"))

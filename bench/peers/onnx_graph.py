@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ class _Writer:
         self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def op(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
@@ -64,7 +65,7 @@ class _Writer:
     def _spatial(self, kind: str, node: NodeSpec, attributes: dict[str, object], out: str) -> str:
         constants = [self.constant(f"{node.name}.{w}", self._weight(node, w)) for w in node.weights]
         stride, padding = attributes["stride"], attributes["padding"]
-        shape = {"strides": [stride] * 2, "pads": [padding] * 4}
+        shape: dict[str, Any] = {"strides": [stride] * 2, "pads": [padding] * 4}
         if "kernel" in attributes:
             shape["kernel_shape"] = [attributes["kernel"]] * 2
         else:
@@ -121,8 +122,19 @@ class _Writer:
         self.op("Mul", [x, self.op("Sigmoid", [y], f"{name}.gate")], out)
 
 
-def to_onnx(graph: GraphSpec, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
-    """The network as a serialised ONNX model, (N, C, H, W) -> (N, K, h, w), sizes left open.
+def to_onnx(
+    graph: GraphSpec,
+    weights: Mapping[str, NDArray[np.float32]],
+    height: int | None = None,
+    width: int | None = None,
+) -> bytes:
+    """The network as a serialised ONNX model, (N, C, H, W) -> (N, K, h, w); N is left open.
+
+    Args:
+        graph: the network.
+        weights: float32 arrays called ``<node>.<weight>``.
+        height: H; None leaves it open.
+        width: W; None leaves it open.
 
     Raises:
         ValueError: A node kind or activation has no ONNX form here.
@@ -132,9 +144,8 @@ def to_onnx(graph: GraphSpec, weights: Mapping[str, NDArray[np.float32]]) -> byt
         if not hasattr(writer, f"_{node.kind}"):
             raise ValueError(f"node {node.name!r}: kind {node.kind!r} has no ONNX form here")
         writer.node(node)
-    image = helper.make_tensor_value_info(
-        graph.input_name, TensorProto.FLOAT, ["n", graph.input_channels, "height", "width"]
-    )
+    shape: list[str | int] = ["n", graph.input_channels, height or "height", width or "width"]
+    image = helper.make_tensor_value_info(graph.input_name, TensorProto.FLOAT, shape)
     heatmaps = helper.make_tensor_value_info(
         graph.output, TensorProto.FLOAT, ["n", None, None, None]
     )

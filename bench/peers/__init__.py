@@ -1,0 +1,67 @@
+"""The engines that are measured, one module each.
+
+A module has ``available() -> str | None``, the version that is installed; ``prepare(network,
+folder)``, which writes what its users would have converted in advance; and ``load(folder, threads,
+batch) -> Session``. Everything but ``available`` runs in a process of the engine's own, whose
+environment limits its threads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OURS = "lpn_core"
+NAMES = ("onnxruntime", "openvino", "ncnn", "mnn", "torch_eager", "torch_compile")
+
+Images = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A loaded network; only ``run`` is timed.
+
+    Attributes:
+        feed: images (N, H, W, C) float32 in the engine's own layout.
+        run: one run of the network on what ``feed`` gave.
+        heatmaps: the run's result as (N, h, w, K) float32.
+    """
+
+    feed: Callable[[Images], Any]
+    run: Callable[[Any], Any]
+    heatmaps: Callable[[Any], NDArray[np.float32]]
+
+
+def available(engine: str) -> str | None:
+    """The version of an engine, or None where it is not installed."""
+    version: str | None = importlib.import_module(f"peers.{engine}").available()
+    return version
+
+
+def installed(distribution: str, *modules: str) -> str | None:
+    """A distribution's version if its modules can be imported; nothing is imported."""
+    # Here, as it takes milliseconds that the whole-process figures must not count.
+    import importlib.metadata
+
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        return None
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def planar(images: Images) -> Images:
+    """(N, H, W, C) as contiguous (N, C, H, W)."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def channels_last(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, K, h, w) as contiguous (N, h, w, K), in memory of its own."""
+    return np.array(heatmaps.transpose(0, 2, 3, 1), order="C")
