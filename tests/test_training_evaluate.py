@@ -1,4 +1,4 @@
-"""Evaluation against pycocotools and published numbers; export against PyTorch; the teacher."""
+"""Evaluation against published numbers; the engine and exports against PyTorch; the teacher."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch")
 pytest.importorskip("pycocotools")
 
-from lpn_core import Model, model_file, preprocess  # noqa: E402
+from lpn_core import Model, evaluation, model_file, preprocess  # noqa: E402
+from lpn_core.estimator import read_model  # noqa: E402
+from lpn_core.evaluation import CocoPeople  # noqa: E402
 from lpn_core.model_spec import InputSpec  # noqa: E402
-from lpn_training import metrics  # noqa: E402
 from lpn_training.checkpoint import write_whole  # noqa: E402
 from lpn_training.config import Config  # noqa: E402
 from lpn_training.data.augment import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
-from lpn_training.data.coco import CocoPersons  # noqa: E402
-from lpn_training.evaluate import DECODES, evaluate, onnx_network  # noqa: E402
+from lpn_training.evaluate import onnx_network, open_candidate  # noqa: E402
 from lpn_training.export import export_checkpoint  # noqa: E402
 from lpn_training.models.lpn import LPN  # noqa: E402
 
 SHARED = Path(os.environ.get("LPN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+COCO = SHARED / "data" / "coco"
+ANNOTATIONS = COCO / "annotations" / "person_keypoints_val2017.json"
 TEACHER = SHARED / "models" / "pp_tinypose_256x192.onnx"
 needs_shared = pytest.mark.skipif(
     not TEACHER.exists(), reason="the shared data is not there: set LPN_SHARED to its folder"
@@ -33,7 +35,7 @@ needs_shared = pytest.mark.skipif(
 
 
 def warp_affine_crops(
-    image: NDArray[np.uint8], order: str, where: preprocess.Regions, spec: InputSpec
+    image: NDArray[np.uint8], order: str, where: preprocess.Regions, spec: InputSpec, **_: Any
 ) -> NDArray[np.float32]:
     """The crop as OpenCV makes it, to whole grey levels: what the published numbers used."""
     import cv2
@@ -54,34 +56,18 @@ def test_harness_reproduces_the_teachers_numbers(monkeypatch: pytest.MonkeyPatch
     pytest.importorskip("onnxruntime")
     pytest.importorskip("cv2")
     monkeypatch.setattr(preprocess, "crop", warp_affine_crops)
-    folder = SHARED / "data" / "coco"
-    persons = CocoPersons(
-        folder / "annotations" / "person_keypoints_val2017.json", folder / "val2017"
-    )
+    people = CocoPeople(ANNOTATIONS, COCO / "val2017")
     network, spec = onnx_network(TEACHER), InputSpec(channel_order="rgb")
 
     def numbers(found: dict[str, float]) -> list[float]:
-        return [round(found[name], 3) for name in metrics.NAMES[:6]]
+        return [round(found[name], 3) for name in evaluation.METRICS[:6]]
 
-    plain = evaluate(persons, network, spec)["argmax-quarter"]
+    plain = evaluation.evaluate(people, network, spec)["argmax-quarter"]
     assert numbers(plain) == [0.650, 0.880, 0.747, 0.629, 0.686, 0.682]
-    flipped = evaluate(persons, network, spec, flip=True)
+    flipped = evaluation.evaluate(people, network, spec, flip=True)
     assert numbers(flipped["argmax-quarter"]) == [0.653, 0.870, 0.741, 0.640, 0.681, 0.688]
     assert numbers(flipped["beta"]) == [0.644, 0.871, 0.740, 0.629, 0.676, 0.682]
     assert numbers(flipped["beta-quarter"]) == [0.655, 0.870, 0.725, 0.644, 0.678, 0.689]
-
-
-@needs_shared
-@pytest.mark.parametrize("pair", ["pair_a", "pair_b"])
-def test_average_precision_equals_pycocotools(pair: str) -> None:
-    folder = SHARED / "data" / "eval_parity"
-    content, results = (
-        json.loads((folder / f"{pair}_{part}.json").read_text()) for part in ("gt", "dt")
-    )
-    expected = json.loads((folder / "expected.json").read_text())[pair]
-    ids = [image["id"] for image in content["images"]]
-    found = metrics.average_precision(content, results, ids)
-    assert list(found.values()) == pytest.approx(expected, abs=1e-8)
 
 
 @needs_shared
@@ -97,56 +83,85 @@ def test_teacher_module_equals_onnxruntime() -> None:
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_person_score_is_the_mean_above_the_threshold() -> None:
-    joints = np.array([[0.1, 0.2, 0.5, 0.7], [0.0, 0.1, 0.2, 0.2]])
-    scores = metrics.person_scores(joints, np.array([0.5, 1.0]))
-    assert scores.tolist() == pytest.approx([0.3, 0.0])
-
-
-def test_nms_keeps_the_better_of_two_equal_poses() -> None:
-    rng = np.random.default_rng(0)
-    pose = rng.uniform(0, 100, (17, 2))
-    poses = np.stack((pose, pose + 0.5, pose + 60))
-    kept = metrics.oks_nms(poses, np.array([0.4, 0.9, 0.1]), np.full(3, 1e4))
-    assert kept == [1, 2]
-
-
-def test_perfect_heatmaps_reach_full_ap(tmp_path: Path) -> None:
-    """A network that draws the truth where the crop says it is scores AP 1 through all steps."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    points = np.concatenate((rng.uniform((60, 40), (180, 200), (17, 2)), np.full((17, 1), 2)), 1)
-    annotation: dict[str, Any] = {
-        "id": 1, "image_id": 5, "category_id": 1, "iscrowd": 0, "area": 10000.0,
-        "bbox": [50, 30, 140, 180], "keypoints": points.reshape(-1).tolist(), "num_keypoints": 17,
+def unfolded_checkpoint(name: str, path: Path) -> None:
+    """A checkpoint of a bundled LPN-50: each folded bias as a BatchNorm that does nothing else."""
+    folded = read_model(name)
+    network = LPN(50, "gc")
+    inner = {
+        "mask_weight": "conv_mask.weight", "mask_bias": "conv_mask.bias",
+        "w1": "channel_add_conv.0.weight", "b1": "channel_add_conv.0.bias",
+        "norm_weight": "channel_add_conv.1.weight", "norm_bias": "channel_add_conv.1.bias",
+        "w2": "channel_add_conv.3.weight", "b2": "channel_add_conv.3.bias",
     }  # fmt: skip
-    content = {
-        "images": [{"id": 5, "file_name": "a.png", "width": 260, "height": 240}],
-        "annotations": [annotation],
-        "categories": [{"id": 1, "name": "person"}],
-    }
-    (tmp_path / "gt.json").write_text(json.dumps(content))
-    Image.new("RGB", (260, 240)).save(tmp_path / "a.png")
-    persons = CocoPersons(tmp_path / "gt.json", tmp_path)
-    # Centre (120, 120); 180 x 3/4 = 135 < 140, so the width counts: 175 px on 48.
-    places = (points[:, :2] - (120, 120)) * 48 / 175 + (24, 32)
+    norms: set[str] = set()
+    for key, module in network.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_parameters()
+            module.running_var.fill_(1 - module.eps)
+            norms.update(f"{key}.{inside}" for inside in module.state_dict())
+    state = network.state_dict()
+    waiting = set(state)
+    for key, array in folded.weights.items():
+        node, _, weight = key.rpartition(".")
+        if node.endswith(".att"):
+            target = f"{node}.{inner[weight]}"
+        elif node == "final_layer":
+            target = key
+        elif node.endswith(".downsample"):
+            target = f"{node}.0.weight" if weight == "weight" else f"{node}.1.bias"
+        elif weight == "weight":
+            target = key
+        elif node.startswith("deconv_layers."):
+            target = f"deconv_layers.{int(node.rpartition('.')[2]) + 1}.bias"
+        else:
+            target = f"{node[:-5]}bn{node[-1]}.bias"
+        state[target].copy_(torch.tensor(array).reshape(state[target].shape))
+        waiting.remove(target)
+    assert waiting < norms
+    write_whole(path, {"model": state, "config": Config().to_dict(), "step": 0})
 
-    def network(crops: NDArray[np.float32]) -> NDArray[np.float32]:
-        ys, xs = np.mgrid[:64, :48]
-        squared = (xs[..., None] - places[:, 0]) ** 2 + (ys[..., None] - places[:, 1]) ** 2
-        return np.exp(-squared / 8)[None].repeat(len(crops), 0).astype(np.float32)
 
-    found = evaluate(persons, network, InputSpec(channel_order="rgb"))
-    assert set(found) == set(DECODES)
-    assert [value["AP"] for value in found.values()] == pytest.approx([1.0] * 4)
+# All 88 images with flip test take PyTorch a minute.
+@needs_shared
+@pytest.mark.parametrize(
+    ("limit", "flip"),
+    [(20, False), pytest.param(0, False, marks=pytest.mark.full),
+     pytest.param(0, True, marks=pytest.mark.full)],
+)  # fmt: skip
+def test_ap_by_the_engine_is_pytorchs(tmp_path: Path, limit: int, flip: bool) -> None:
+    """The bundled model, as a checkpoint, through both engines of ``lpn-train eval``."""
+    click_testing = pytest.importorskip("click.testing")
+    from lpn_training.cli import main
+
+    checkpoint = tmp_path / "lpn50.pt"
+    unfolded_checkpoint("lpn50", checkpoint)
+    usual = ["eval", str(checkpoint), "--annotations", str(ANNOTATIONS), "--images", str(COCO),
+             "--limit", str(limit), "--json", *(["--flip"] if flip else [])]  # fmt: skip
+    found = {}
+    for engine in ("torch", "core"):
+        result = click_testing.CliRunner().invoke(main, [*usual, "--engine", engine])
+        assert result.exit_code == 0, result.output
+        found[engine] = json.loads(result.stdout)
+    assert found["core"].keys() == set(evaluation.DECODES)
+    for name, values in found["core"].items():
+        assert values == pytest.approx(found["torch"][name], abs=1e-3)
+        assert values["AP"] > 0.05
 
 
-def test_no_labelled_person_is_an_error(tmp_path: Path) -> None:
-    content = {"images": [], "annotations": [], "categories": []}
-    (tmp_path / "gt.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="no person with a labelled joint"):
-        CocoPersons(tmp_path / "gt.json", tmp_path)
+def test_names_of_decodes_are_lpn_cores() -> None:
+    from lpn_training.cli.eval import KINDS
+
+    assert KINDS == evaluation.DECODES
+
+
+def test_what_an_engine_cannot_run_is_refused(tmp_path: Path, tiny_path: Path) -> None:
+    with pytest.raises(ValueError, match="engine is 'jax'"):
+        open_candidate(tiny_path, engine="jax")
+    with pytest.raises(ValueError, match="--engine core runs it"):
+        open_candidate(tiny_path)
+    with pytest.raises(ValueError, match="runs checkpoints and model files"):
+        open_candidate(tmp_path / "a.onnx", engine="core")
+    assert open_candidate(tiny_path, engine="core").spec.height == 64
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -181,7 +196,7 @@ def test_command_line(tmp_path: Path) -> None:
     from lpn_training.cli import main
 
     run = click_testing.CliRunner().invoke
-    assert set(main.commands) == {"pack", "fit", "eval", "export"}
+    assert {"pack", "fit", "eval", "export", "plot"} <= set(main.commands)
     config = tmp_path / "c.toml"
     config.write_text("[train]\nlearnig_rate = 1\n")
     result = run(main, ["fit", str(config), "-o", str(tmp_path / "out")])

@@ -1,29 +1,44 @@
-"""The loop, its configuration, schedule and checkpoints, on synthetic shards."""
+"""The loop on synthetic shards: learning, stages, exact resume, interruptions, logs."""
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import os
+import random
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("click")
+pytest.importorskip("PIL")
 
-from lpn_training import train as training  # noqa: E402
-from lpn_training.batches import BatchSource  # noqa: E402
 from lpn_training.checkpoint import averaged_weights, load_checkpoint, write_whole  # noqa: E402
-from lpn_training.config import Config, ScheduleConfig, config_from_dict, load_config  # noqa: E402
-from lpn_training.data import pack  # noqa: E402
-from lpn_training.losses import label_loss  # noqa: E402
-from lpn_training.schedule import learning_rate_factor  # noqa: E402
-from lpn_training.train import Trainer, build_model, fit  # noqa: E402
+from lpn_training.config import load_config  # noqa: E402
+from lpn_training.runlog import COLUMNS, RunLog, read_log  # noqa: E402
+from lpn_training.tables import stage_table  # noqa: E402
+from lpn_training.train import Trainer, fit  # noqa: E402
+from training_runs import (  # noqa: E402
+    CONFIGS,
+    ONE_THREAD,
+    synthetic_shard,
+    tiny_config,
+    tiny_overrides,
+)
 
-CONFIGS = Path(training.__file__).parent / "configs"
+ONE_STAGE = ("schedule.stages=1", "schedule.restart_epoch=0")
+PLAIN = ("augment.rotation_probability=0.0", "augment.scale_sigma=0.0",
+         "augment.mirror_probability=0.0")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -35,190 +50,279 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def synthetic_shard(folder: Path, source: str, *, labelled: bool, count: int = 8) -> Path:
-    rng = np.random.default_rng(len(source))
-    samples = []
-    for index in range(count):
-        image = Image.fromarray(rng.integers(0, 256, (200 + index, 150, 3), np.uint8))
-        data = folder / "image.webp"
-        image.save(data, lossless=True)
-        meta = {"source": source, "image": "", "box": [30.0, 40.0, 80.0, 110.0]}
-        if labelled:
-            points = np.concatenate((rng.uniform(40, 110, (17, 2)), np.full((17, 1), 2.0)), 1)
-            meta["keypoints"] = points.reshape(-1).tolist()
-        samples.append((f"{source}_{index}", data.read_bytes(), json.dumps(meta).encode()))
-    return pack.write_shards(samples, folder, source, 1 << 30)[0]
-
-
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic_shard(tmp_path_factory.mktemp("shards"), "noise", labelled=True)
+    return synthetic_shard(tmp_path_factory.mktemp("shards"), "noise")
 
 
-def tiny(shard: Path, *overrides: str) -> Config:
-    size = ("model.height=64", "model.width=48", f'data.shards=["{shard}"]')
-    return load_config(CONFIGS / "tiny.toml", (*size, *overrides))
+def assert_same_run(one: Path, two: Path) -> None:
+    """Every number of two checkpoints agrees, bit for bit."""
+
+    def compare(a: Any, b: Any, where: str) -> None:
+        assert type(a) is type(b), where
+        if isinstance(a, torch.Tensor):
+            assert torch.equal(a, b), where
+        elif isinstance(a, dict):
+            assert a.keys() == b.keys(), where
+            for key in a:
+                compare(a[key], b[key], f"{where}.{key}")
+        elif isinstance(a, (list, tuple)):
+            assert len(a) == len(b), where
+            for index, (x, y) in enumerate(zip(a, b, strict=True)):
+                compare(x, y, f"{where}[{index}]")
+        else:
+            assert a == b, where
+
+    left, right = load_checkpoint(one), load_checkpoint(two)
+    for content in (left, right):
+        # Wall-clock time is no part of a run that is measured in epochs.
+        content["position"]["seconds"] = 0.0
+    compare(left, right, "")
+
+
+def steps_logged(folder: Path) -> int:
+    log = folder / "log.jsonl"
+    return read_log(folder)[-1]["step"] if log.exists() and log.stat().st_size else 0
+
+
+# --- learning and stages ---------------------------------------------------------------------
 
 
 def test_fit_learns_and_logs(shard: Path, tmp_path: Path) -> None:
-    plain = ("augment.rotation_probability=0.0", "augment.scale_sigma=0.0",
-             "augment.mirror_probability=0.0", 'schedule.kind="cosine"')  # fmt: skip
-    config = tiny(
-        shard, *plain, "schedule.total_steps=12", "train.log_every=1",
-        f'data.validation_shards=["{shard}"]',
+    config = tiny_config(
+        shard, *PLAIN, *ONE_STAGE, 'schedule.kind="cosine"', "schedule.epochs=6",
+        "train.validate_epochs=6",
     )  # fmt: skip
     trainer = fit(config, tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    losses = [line["label"] for line in lines if "label" in line]
+    entries = read_log(tmp_path)
+    losses = [entry["label"] for entry in entries if "label" in entry]
     assert trainer.step == 12
     assert len(losses) == 12
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
-    assert any("oks" in line for line in lines)
-    assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", "last.pt", "best.pt"}
+    scores = [entry for entry in entries if "ap" in entry]
+    assert [entry["step"] for entry in scores] == [12]
+    assert 0 <= scores[0]["ap"] <= 1
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "log.jsonl", "log.csv", "stages.json", "last.pt", "best.pt", "stage-0.pt"
+    }  # fmt: skip
+    with (tmp_path / "log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(entries)
+    assert tuple(rows[0]) == COLUMNS
+    assert [float(row["label"]) for row in rows if row["label"]] == losses
 
 
-def test_resumed_run_equals_the_straight_one_bit_for_bit(shard: Path, tmp_path: Path) -> None:
-    config = tiny(shard, "augment.colour=0.2", "augment.paste_probability=0.5")
-    fit(config, tmp_path / "straight")
-    interrupted = Trainer(config, tmp_path / "halves")
-    original = interrupted.train_step
+def test_stages_restart_from_the_best_with_a_fresh_optimiser(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores are made up: stage 0 is best at its first validation, stage 1 never improves."""
+    scores = iter([0.5, 0.2, 0.3, 0.1, 0.4, 0.45, 0.3])
+    trainer = Trainer(tiny_config(shard, "train.learning_rate=0.01"), tmp_path)
 
-    def stop_after_three() -> torch.Tensor:
-        result = original()
-        if interrupted.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
+    def validate() -> None:
+        trainer.keep(next(scores))
 
-    interrupted.train_step = stop_after_three  # type: ignore[method-assign]
-    interrupted.run()
-    assert interrupted.step == 3
-    fit(config, tmp_path / "halves", resume=tmp_path / "halves" / "last.pt")
-    one = load_checkpoint(tmp_path / "straight" / "last.pt")
-    two = load_checkpoint(tmp_path / "halves" / "last.pt")
-    assert (one["step"], one["progress"]) == (two["step"], two["progress"])
-    for part in ("model", "ema"):
-        for key, value in one[part].items():
-            assert torch.equal(value, two[part][key]), key
-    for index, state in one["optimiser"]["state"].items():
-        for key, value in state.items():
-            assert torch.equal(value, two["optimiser"]["state"][index][key])
+    monkeypatch.setattr(trainer, "validate", validate)
+    starts: list[tuple[int, dict[str, Any], int, float]] = []
+    original = trainer.train_step
+
+    def watched() -> torch.Tensor:
+        if not trainer.optimiser.state:
+            weights = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+            assert trainer.average is not None
+            updates = int(trainer.average.n_averaged)
+            starts.append((trainer.position.step, weights, updates, trainer.learning_rate))
+        return original()
+
+    monkeypatch.setattr(trainer, "train_step", watched)
+    trainer.run()
+    # Two steps an epoch: the second stage begins at epoch 1 of 4.
+    assert [(step, updates, rate) for step, _, updates, rate in starts] == [
+        (0, 0, 0.01), (2, 0, 0.01),
+    ]  # fmt: skip
+    best = load_checkpoint(tmp_path / "best.pt")
+    assert best["best"] == {"score": 0.5, "stage": 0, "step": 2}
+    for key, value in averaged_weights(best).items():
+        assert torch.equal(starts[1][1][key], value), key
+    records = json.loads((tmp_path / "stages.json").read_text())
+    assert records == [
+        {"stage": 0, "steps": 8, "samples": 32, "ap": 0.5, "best_step": 2, "improved": True},
+        {"stage": 1, "steps": 14, "samples": 56, "ap": 0.45, "best_step": 12, "improved": False},
+    ]
+    assert load_checkpoint(tmp_path / "stage-1.pt")["step"] == 12
+    assert "| 1 | 56 | 0.4500 | 12 | no" in stage_table(records)
+    rates = [(e["stage"], e["lr"]) for e in read_log(tmp_path) if "lr" in e]
+    by_hand = [(0, 0.01)] * 4 + [(0, 0.001)] * 2 + [(0, 0.0001)] * 2
+    by_hand += [(1, 0.01)] * 2 + [(1, 0.001)] * 2 + [(1, 0.0001)] * 2
+    assert [stage for stage, _ in rates] == [stage for stage, _ in by_hand]
+    assert [rate for _, rate in rates] == pytest.approx([rate for _, rate in by_hand])
+
+
+def test_stages_without_validation_hand_the_last_weights_over(shard: Path, tmp_path: Path) -> None:
+    config = tiny_config(shard, "schedule.epochs=1", "schedule.restart_epoch=0", validate=False)
+    trainer = fit(config, tmp_path)
+    assert trainer.best == {"score": 1.0, "stage": 1, "step": 4}
+    assert [record["ap"] for record in trainer.stages] == [None, None]
+    assert_same_run(tmp_path / "best.pt", tmp_path / "stage-1.pt")
+
+
+def test_new_run_starts_from_averaged_weights(shard: Path, tmp_path: Path) -> None:
+    fit(tiny_config(shard, *ONE_STAGE, "schedule.epochs=1", validate=False), tmp_path)
+    last = tmp_path / "last.pt"
+    content = load_checkpoint(last)
+    # What the first version of this package wrote had less in it, and one key more.
+    old = {key: content[key] for key in ("model", "ema", "config", "step")}
+    old["config"]["schedule"]["start"] = 0.0
+    del old["config"]["train"]["freeze_norm"]
+    write_whole(last, old)
+    config = tiny_config(shard, f"train.initial={last}")
+    trainer = Trainer(config, tmp_path / "next")
+    assert trainer.step == 0
+    for key, value in averaged_weights(content).items():
+        assert torch.equal(trainer.model.state_dict()[key], value)
+    with pytest.raises(ValueError, match=r"lacks optimiser.*train\.initial"):
+        trainer.resume(last)
+
+
+def test_frozen_norm_keeps_its_statistics(shard: Path, tmp_path: Path) -> None:
+    config = tiny_config(shard, "train.freeze_norm=true", validate=False)
+    trainer = Trainer(config, tmp_path)
+    trainer.training_mode()
+    trainer.train_step()
+    norm = trainer.model.bn1
+    assert torch.equal(norm.running_mean, torch.zeros(64))
+    assert not torch.equal(norm.weight, torch.ones(64))
+
+
+# --- interruptions ---------------------------------------------------------------------------
+
+
+def test_killed_and_resumed_equals_straight_bit_for_bit(shard: Path, tmp_path: Path) -> None:
+    """Six epochs of two stages; the second run is killed twice at random moments."""
+    options = tiny_overrides(
+        shard, "train.batch_size=2", "schedule.epochs=4", "schedule.restart_epoch=2",
+        "augment.colour=0.2", "augment.paste_probability=0.5", "train.save_every=3",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "lpn_training", "fit", str(CONFIGS / "tiny.toml")]
+    command += [word for option in options for word in ("--set", option)]
+
+    def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, "-o", str(folder), *more], env=ONE_THREAD)
+
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    dice = random.SystemRandom()
+    more: tuple[str, ...] = ()
+    # Stage 0 is four epochs of four steps: the second kill may fall on either side of its end.
+    for at in (dice.randint(4, 9), dice.randint(14, 19)):
+        process = start(broken, *more)
+        while steps_logged(broken) < at and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.1))
+        process.kill()
+        assert process.wait(timeout=60) == -signal.SIGKILL, f"ended before the kill at {at}"
+        more = ("--resume", str(broken / "last.pt"))
+    assert start(broken, *more).wait(timeout=120) == 0
+    fit(load_config(CONFIGS / "tiny.toml", options), straight)
+    for name in ("last.pt", "best.pt", "stage-0.pt", "stage-1.pt"):
+        assert_same_run(straight / name, broken / name)
+    assert load_checkpoint(broken / "last.pt")["step"] == 24
+    assert (straight / "stages.json").read_text() == (broken / "stages.json").read_text()
+
+    def untimed(folder: Path) -> list[dict[str, Any]]:
+        return [{k: v for k, v in e.items() if k != "per_second"} for e in read_log(folder)]
+
+    assert untimed(straight) == untimed(broken)
+
+
+def test_sigterm_finishes_the_step_and_saves(shard: Path, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+    from lpn_training import cli, train
+
+    class Interrupted(train.Trainer):
+        def train_step(self) -> torch.Tensor:
+            result = super().train_step()
+            if self.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
+
+    options = [w for option in tiny_overrides(shard, validate=False) for w in ("--set", option)]
+    arguments = ["fit", str(CONFIGS / "tiny.toml"), "-o", str(tmp_path), *options]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "Trainer", Interrupted)
+        result = CliRunner().invoke(cli.main, arguments)
+    assert result.exit_code == 143, result.output
+    assert load_checkpoint(tmp_path / "last.pt")["step"] == 3
+    again = CliRunner().invoke(cli.main, arguments)
+    assert again.exit_code == 2
+    assert f"--resume {tmp_path / 'last.pt'}" in again.output
 
 
 def test_time_budget_stops_and_keeps_the_schedule(shard: Path, tmp_path: Path) -> None:
-    config = tiny(shard, "schedule.total_steps=1000")
+    config = tiny_config(shard, "schedule.epochs=500", validate=False)
     trainer = fit(config, tmp_path, max_seconds=0.01)
     assert trainer.step == 1
     assert load_checkpoint(tmp_path / "last.pt")["progress"] == pytest.approx(0.001)
 
 
-def test_new_stage_starts_from_averaged_weights(shard: Path, tmp_path: Path) -> None:
-    fit(tiny(shard, "schedule.total_steps=2"), tmp_path)
-    last = tmp_path / "last.pt"
-    stage = tiny(shard, f'train.initial="{last}"', "schedule.start=0.4")
-    trainer = Trainer(stage, tmp_path / "next")
-    assert trainer.progress == 0.4
-    assert trainer.step == 0
-    for key, value in averaged_weights(load_checkpoint(last)).items():
-        assert torch.equal(trainer.model.state_dict()[key], value)
+def test_resume_refuses_another_network(shard: Path, tmp_path: Path) -> None:
+    fit(tiny_config(shard, validate=False), tmp_path, max_seconds=0.01)
+    other = Trainer(tiny_config(shard, "model.attention=se", validate=False), tmp_path)
+    with pytest.raises(ValueError, match=r"attention='gc'.*attention='se'"):
+        other.resume(tmp_path / "last.pt")
 
 
-def test_teacher_points_label_what_is_unlabelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A stand-in teacher that always sees joint k at heatmap pixel (10 + k, 20)."""
-    shard = synthetic_shard(tmp_path, "street", labelled=False, count=3)
-
-    class Stub(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            maps = torch.zeros(len(x), 17, 64, 48)
-            for joint in range(17):
-                maps[:, joint, 20, 10 + joint] = 0.75
-            return maps
-
-    monkeypatch.setattr("lpn_training.batches.load_teacher", lambda *_: Stub())
-    plain = ("augment.rotation_probability=0.0", "augment.scale_sigma=0.0",
-             "augment.mirror_probability=0.0")  # fmt: skip
-    config = tiny(
-        shard, *plain, "model.height=128", "model.width=96", 'loss.teacher="stub"',
-        'loss.teacher_form="points"', f'loss.teacher_cache="{tmp_path / "cache.pt"}"',
-    )  # fmt: skip
-    source = BatchSource(config, torch.device("cpu"))
-    batch = source.draw(0)
-    assert not batch.weights.any()
-    assert batch.taught is not None
-    # Heatmap pixel (10 + k, 20) of 48 x 64 is (5 + k / 2, 10) of 24 x 32.
-    flat = batch.taught.flatten(2)
-    assert flat.argmax(dim=2)[:, 0].tolist() == [10 * 24 + 5] * len(flat)
-    assert flat[:, 0].max().item() == pytest.approx(0.75, abs=1e-3)
-    monkeypatch.setattr(Stub, "forward", None)
-    again = BatchSource(config, torch.device("cpu")).draw(0)
-    assert again.taught is not None
-    assert torch.equal(again.taught, batch.taught)
+def test_diverged_loss_is_an_error(shard: Path, tmp_path: Path) -> None:
+    config = tiny_config(shard, "loss.label_weight=1e30", "train.learning_rate=1e30")
+    with pytest.raises(FloatingPointError, match=r"lower train\.learning_rate"):
+        fit(config, tmp_path)
 
 
-def test_noisy_labels_far_from_a_sure_teacher_go(shard: Path) -> None:
-    from lpn_training.teacher import Opinion, judge_labels
-
-    config = tiny(shard, 'loss.noisy_sources=["noise"]', "loss.minimum_confidence=0.3")
-    crops = BatchSource(config, torch.device("cpu")).crops
-    points = crops.keypoints.clone()
-    points[:, 3, 0] += 0.13 * 150
-    points[:, 4, 0] += 0.11 * 150
-    confidence = torch.full((len(crops), 17), 0.6)
-    confidence[0] = 0.4
-    crops.labelled[1] = False
-    confidence[1] = 0.2
-    keep = judge_labels(crops, Opinion(points, confidence), config.loss)
-    assert crops.labelled[2].tolist() == [joint != 3 for joint in range(17)]
-    assert bool(crops.labelled[0].all())
-    assert keep.tolist() == [index != 1 for index in range(len(crops))]
+# --- logs and files --------------------------------------------------------------------------
 
 
-def test_label_loss_formula() -> None:
-    rng = np.random.default_rng(0)
-    heatmaps, targets = rng.normal(size=(2, 3, 5, 4, 6))
-    weights = rng.integers(0, 2, (3, 5)).astype(float)
-    joints = [
-        0.5 * np.mean(((heatmaps[:, k] - targets[:, k]) * weights[:, k, None, None]) ** 2)
-        for k in range(5)
-    ]
-    found = label_loss(*(torch.from_numpy(a) for a in (heatmaps, targets, weights)))
-    assert found.item() == pytest.approx(np.mean(joints), rel=1e-12)
+def entry(step: int) -> dict[str, Any]:
+    return {"step": step, "stage": 0, "label": step / 2}
 
 
-def test_schedules() -> None:
-    paper = ScheduleConfig(kind="milestones")
-    factors = [learning_rate_factor(paper, epoch / 150) for epoch in (0, 89, 90, 119, 120, 149)]
-    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    cosine = ScheduleConfig(kind="cosine", warmup=0.1, final=0.0)
-    assert learning_rate_factor(cosine, 0.05) == pytest.approx(0.5)
-    assert learning_rate_factor(cosine, 0.1) == pytest.approx(1.0)
-    assert learning_rate_factor(cosine, 0.55) == pytest.approx(0.5)
-    assert learning_rate_factor(cosine, 1.0) == pytest.approx(0.0)
-    with pytest.raises(ValueError, match="milestones"):
-        learning_rate_factor(ScheduleConfig(kind="linear"), 0.5)
+def test_log_drops_what_a_lost_run_wrote_later(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, 0)
+    for step in (1, 2, 3):
+        log.write(entry(step))
+    with (tmp_path / "log.jsonl").open("a") as stream:
+        stream.write('{"step": 4, "sta')
+    RunLog(tmp_path, 2).write(entry(3))
+    assert read_log(tmp_path) == [entry(1), entry(2), entry(3)]
+    assert (tmp_path / "log.csv").read_text().splitlines()[1:] == [
+        "1,0,,,,0.5,,,,,", "2,0,,,,1.0,,,,,", "3,0,,,,1.5,,,,,"
+    ]  # fmt: skip
+    RunLog(tmp_path, 0)
+    assert read_log(tmp_path) == []
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_shipped_configurations_load(path: Path) -> None:
-    config = load_config(path)
-    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    build_model(config)
+def test_tensorboard_gets_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, float, int]] = []
 
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            assert (folder, purge_step) == (str(tmp_path / "tensorboard"), 5)
 
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("train.learnig_rate=0.1", "unknown configuration key train.learnig_rate"),
-        ("trian.seed=1", "unknown configuration key trian"),
-        ("train.seed=1.5", "train.seed is 1.5; a int is wanted"),
-        ("train.bf16=1", "train.bf16 is 1; a bool is wanted"),
-        ("seed=1", "table.key=value"),
-    ],
-)
-def test_wrong_configuration_is_refused(override: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        load_config(CONFIGS / "tiny.toml", (override,))
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def close(self) -> None:
+            written.append(("closed", math.nan, 0))
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    log = RunLog(tmp_path, 5, tensorboard=True)
+    log.write(entry(6))
+    log.close()
+    assert sorted(written)[1:] == [("label", 3.0, 6), ("stage", 0, 6)]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ValueError, match=r"lpn-training\[tensorboard\]"):
+        RunLog(tmp_path, 5, tensorboard=True)
 
 
 def test_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from lpn_training.config import Config
 from lpn_training.data.augment import (
     ViewMaps,
     disturb,
+    inside_view,
     map_keypoints,
     normalise,
     random_maps,
@@ -19,7 +21,9 @@ from lpn_training.data.augment import (
     swap_sides,
 )
 from lpn_training.data.crops import load_crops
+from lpn_training.data.keypoints import COCO17
 from lpn_training.data.targets import confident_targets, gaussian_targets
+from lpn_training.sampling import Sampler, Stream, seed_of
 from lpn_training.teacher import (
     TEACHER_HEIGHT,
     TEACHER_WIDTH,
@@ -31,6 +35,8 @@ from lpn_training.teacher import (
 )
 
 STRIDE = 4  # input pixels per heatmap pixel
+# Streamed crops are decoded so early that a slow batch does not stop the training.
+STEPS_AHEAD = 4
 
 
 class Batch(NamedTuple):
@@ -80,19 +86,36 @@ class BatchSource:
                 "loss.teacher_form = 'points' works for any size"
             )
         shards = find_shards(data.shards)
-        crops = load_crops(shards, workers=data.workers, limit=data.limit or None)
+        crops = load_crops(
+            shards,
+            workers=data.workers,
+            limit=data.limit or None,
+            device=device,
+            storage=data.storage,
+        )
+        if crops.joints.size != model.num_joints:
+            raise ValueError(
+                f"model.num_joints is {model.num_joints}; the shards hold {crops.joints.size} "
+                f"joints, {crops.joints.name}"
+            )
+        if loss.teacher and crops.joints != COCO17:
+            raise ValueError(
+                f"the teacher knows {COCO17.name}; the shards hold {crops.joints.name}"
+            )
         unknown = sorted(set(data.source_weights) - set(crops.source_names))
         if unknown:
             raise ValueError(
                 f"data.source_weights names {unknown[0]!r}; sources are {crops.source_names}"
             )
-        self.crops = crops.to(device)
+        self.crops = crops
+        self._ahead: dict[int, Callable[[], Tensor]] = {}
         self.generator = torch.Generator(device)
         self.teacher: nn.Module | None = None
         self.opinion: Opinion | None = None
         keep = self._ask_teacher(device) if loss.teacher else self.crops.labelled.any(dim=1)
         factors = [data.source_weights.get(name, 1.0) for name in crops.source_names]
-        self.chances = torch.tensor(factors, device=device)[self.crops.sources] * keep
+        chances = torch.tensor(factors, device=device)[self.crops.sources] * keep
+        self.sampler = Sampler(chances, config.train.seed)
 
     def _ask_teacher(self, device: torch.device) -> Tensor:
         loss = self.config.loss
@@ -109,30 +132,48 @@ class BatchSource:
             self.teacher = teacher
         return keep
 
-    def draw(self, step: int) -> Batch:
-        """The batch of one step.
+    def draw(self, step: int, rank: int = 0, processes: int = 1) -> Batch:
+        """One process's part of the batch of one step.
 
-        All randomness is a function of (seed, step), so a resumed run draws what it would have.
+        All randomness is a function of (seed, step), so a resumed run draws what it would have,
+        and the parts of several processes are the batch of one (but for ``disturb``, whose
+        rectangles come from the process's own part).
         """
         height, width = self.config.model.height, self.config.model.width
         train, augment = self.config.train, self.config.augment
-        self.generator.manual_seed((train.seed << 32) + step)
-        chosen = torch.multinomial(
-            self.chances, train.batch_size, replacement=True, generator=self.generator
-        )
-        boxes = self.crops.boxes[chosen]
-        maps = random_maps(boxes, height, width, augment, self.generator)
-        clean = sample_views(self.crops.images[chosen], maps, height, width)
-        keypoints, labelled = map_keypoints(
-            self.crops.keypoints[chosen], self.crops.labelled[chosen], maps, height, width
-        )
+        chosen = self.sampler.choose(step, train.batch_size)
+        self.generator.manual_seed(seed_of(train.seed, Stream.VIEWS, step))
+        maps = random_maps(self.crops.boxes[chosen], height, width, augment, self.generator)
+        if processes > 1:
+            part = slice(rank, None, processes)
+            chosen, maps = chosen[part], ViewMaps(maps.matrix[part], maps.mirrored[part])
+            self.generator.manual_seed(seed_of(train.seed, Stream.PART, step, rank))
+        clean = sample_views(self._images(step, chosen, rank, processes), maps, height, width)
+        joints = self.crops.joints
         targets, weights = gaussian_targets(
-            keypoints, labelled, height=height // STRIDE, width=width // STRIDE, stride=STRIDE
+            map_keypoints(self.crops.keypoints[chosen], maps, joints),
+            swap_sides(self.crops.labelled[chosen], maps.mirrored, joints),
+            height=height // STRIDE,
+            width=width // STRIDE,
+            stride=STRIDE,
+            sigma=self.config.data.target_sigma,
         )
         taught = self._taught(chosen, maps, clean)
         views = normalise(disturb(clean, augment, self.generator))
         views = views.contiguous(memory_format=torch.channels_last)
         return Batch(views, targets, weights, taught)
+
+    def _images(self, step: int, chosen: Tensor, rank: int, processes: int) -> Tensor:
+        """The chosen crops; streamed ones are decoded some steps ahead."""
+        images = self.crops.images
+        if isinstance(images, Tensor):
+            return images[chosen]
+        ahead = {step: self._ahead.get(step) or images.begin(chosen)}
+        for later in range(step + 1, step + 1 + STEPS_AHEAD):
+            part = self.sampler.choose(later, self.config.train.batch_size)[rank::processes]
+            ahead[later] = self._ahead.get(later) or images.begin(part)
+        self._ahead = ahead
+        return self._ahead.pop(step)()
 
     def _taught(self, chosen: Tensor, maps: ViewMaps, clean: Tensor) -> Tensor | None:
         if self.teacher is not None:
@@ -141,12 +182,12 @@ class BatchSource:
             return None
         height, width = clean.shape[2:]
         points, confidence = self.opinion.keypoints[chosen], self.opinion.confidence[chosen]
-        everywhere = torch.ones_like(confidence, dtype=torch.bool)
-        places, inside = map_keypoints(points, everywhere, maps, height, width)
+        places = map_keypoints(points, maps)
         return confident_targets(
             places,
-            swap_sides(confidence, maps.mirrored) * inside,
+            swap_sides(confidence, maps.mirrored) * inside_view(places, height, width),
             height=height // STRIDE,
             width=width // STRIDE,
             stride=STRIDE,
+            sigma=self.config.data.target_sigma,
         )

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
+
+# What a run needs to go on; older checkpoints lack some and can only give their weights.
+RESUMABLE = ("optimiser", "step", "position", "best", "stages", "sampler", "rng")
+
+
+def _put_in_place(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Processes of one run may write the same file; each has a temporary name of its own.
+    temporary = path.with_name(f".{path.name}.{os.environ.get('RANK', '0')}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            # Else a power cut could leave the new name with no content.
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values to a temporary file, then put it in place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        torch.save(content, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    _put_in_place(path, lambda stream: torch.save(content, stream))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text to a temporary file, then put it in place."""
+    _put_in_place(path, lambda stream: stream.write(text.encode()))
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -27,7 +46,38 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return content
 
 
+def load_resumable(path: Path, device: torch.device | str) -> dict[str, Any]:
+    """Read a checkpoint that a run can continue from.
+
+    Raises:
+        ValueError: It lacks a part, as those of earlier versions do.
+    """
+    content = load_checkpoint(path, device)
+    missing = [name for name in RESUMABLE if name not in content]
+    if missing:
+        raise ValueError(
+            f"{path} lacks {', '.join(missing)} and cannot be resumed; "
+            "its weights can start a new run: --set train.initial=PATH"
+        )
+    return content
+
+
 def averaged_weights(content: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The weights to evaluate and export: the moving average, or the model where there is none."""
     weights: dict[str, torch.Tensor] = content.get("ema") or content["model"]
     return weights
+
+
+def generator_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states of PyTorch's global random generators."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_generators(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Undo ``generator_state``."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

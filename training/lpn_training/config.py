@@ -35,6 +35,10 @@ class DataConfig:
     validation_shards: tuple[str, ...] = ()
     source_weights: dict[str, float] = field(default_factory=dict)  # 1 where not named
     workers: int = -1  # decoding processes; -1: one per core, 0: decode in this process
+    # "held": all crops decoded in the device's memory, "streamed": decoded for each batch,
+    # "auto": held where they take at most half of it. The batches are the same.
+    storage: str = "auto"
+    target_sigma: float = 2.0  # of the Gaussians, in heatmap pixels; cut at three sigma
     limit: int = 0  # crops per shard, 0: all
 
 
@@ -45,6 +49,8 @@ class LossConfig:
     label_weight: float = 1.0
     teacher: str = ""  # ONNX file; empty: labels only
     teacher_weight: float = 0.0
+    teacher_joints: tuple[int, ...] = ()  # joints it teaches; empty: all
+    teacher_labelled: bool = True  # False: it teaches only what the view has no label for
     # "heatmaps" runs the teacher on every view; "points" asks it once about every plain crop and
     # draws its keypoints as Gaussians of its confidence: for machines that cannot run it along.
     teacher_form: str = "heatmaps"
@@ -59,16 +65,22 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Learning rate over progress 0..1, which steps or seconds advance."""
+    """The stages and the learning rate over each of them.
 
-    kind: str = "cosine"  # "cosine" or "milestones"
+    A stage lasts ``epochs`` where that is positive, else ``total_seconds`` where that is, else
+    ``total_steps``.
+    """
+
+    kind: str = "cosine"  # "cosine" or "milestones"; the latter needs epochs
+    epochs: int = 0  # passes over the crops
+    total_seconds: float = 0.0
     total_steps: int = 1000
-    total_seconds: float = 0.0  # when positive, time instead of steps advances the progress
-    warmup: float = 0.02  # part of the progress
-    final: float = 1e-3  # cosine ends at this part of the peak
-    milestones: tuple[float, ...] = (0.6, 0.8)  # the paper's epochs 90 and 120 of 150
-    factor: float = 0.1
-    start: float = 0.0  # the paper's later stages start at epoch 60 of 150: 0.4
+    warmup: float = 0.02  # cosine: part of a stage
+    final: float = 1e-3  # cosine: ends at this part of the full rate
+    milestones: tuple[float, ...] = (90, 120)  # epochs from which on the rate is lower ...
+    factor: float = 0.1  # ... by this factor
+    stages: int = 1
+    restart_epoch: int = 0  # later stages begin at this epoch: 60 of 150 in the paper
 
 
 @dataclass(frozen=True)
@@ -77,18 +89,22 @@ class TrainConfig:
 
     seed: int = 0
     device: str = "cuda"
-    batch_size: int = 32
+    batch_size: int = 32  # of all processes together
     optimiser: str = "adam"  # "adam" or "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     clip_norm: float = 0.0  # 0: no clipping
     ema_decay: float = 0.0  # 0: the average is the model itself
+    freeze_norm: bool = False  # BatchNorm keeps its statistics; its scale and shift still learn
     bf16: bool = False
+    channels_last: bool = True
     compile: bool = False
-    log_every: int = 50
+    log_every: int = 50  # steps, as the next two
     save_every: int = 2000
     validate_every: int = 2000
-    initial: str = ""  # checkpoint whose weights start a new stage
+    validate_epochs: int = 0  # when positive, validate after so many epochs instead
+    tensorboard: bool = False  # needs the extra [tensorboard]
+    initial: str = ""  # checkpoint whose weights the first stage starts from
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,9 @@ class Config:
         """Plain nested dictionary."""
         return asdict(self)
 
+
+# Keys of earlier versions that mean nothing any more.
+RETIRED_KEYS = {"schedule": ("start",)}
 
 Table = TypeVar("Table")
 
@@ -142,14 +161,46 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     return _fill(Config(), values, "")
 
 
+def stored_config(content: dict[str, Any]) -> Config:
+    """The configuration in a checkpoint, which may be older than this version."""
+    values = {table: dict(keys) for table, keys in content["config"].items()}
+    for table, keys in RETIRED_KEYS.items():
+        for key in keys:
+            values.get(table, {}).pop(key, None)
+    return config_from_dict(values)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file over those of the file that its ``extends`` names."""
+    values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    if not isinstance(parent, str):
+        raise ValueError(f"{path}: extends is {parent!r}; the name of a TOML file is wanted")
+    merged = read_tables(path.parent / parent)
+    for table, keys in values.items():
+        if isinstance(keys, dict) and isinstance(merged.get(table), dict):
+            merged[table].update(keys)
+        else:
+            merged[table] = keys
+    return merged
+
+
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
-    """Read a TOML file, then apply ``table.key=value`` overrides (values in TOML syntax)."""
-    values = tomllib.loads(path.read_text())
+    """Read a TOML file, then apply ``table.key=value`` overrides.
+
+    A value is in TOML syntax; what is none, such as ``se`` or a path, is taken as a string.
+    """
+    values = read_tables(path)
     for text in overrides:
         key, separator, value = text.partition("=")
         table, dot, name = key.partition(".")
         if not separator or not dot:
             raise ValueError(f"override {text!r} must read table.key=value")
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value
         values.setdefault(table, {})[name] = parsed
     return config_from_dict(values)

@@ -1,54 +1,60 @@
-"""COCO keypoint AP of a network, cropped and decoded by ``lpn_core`` as its users get it."""
+"""What ``lpn_core.evaluation`` measures: a checkpoint through PyTorch or the engine, the teacher.
+
+Crop, flip test, decode and metrics are those of ``lpn_core``, as its users get them.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lpn_core import preprocess
-from lpn_core.decode import decode
-from lpn_core.flip import average_flipped, mirror_crops
-from lpn_core.keypoints import COCO17
-from lpn_core.model_spec import DecodeSpec, InputSpec
+from lpn_core import Model, keypoints, model_file
+from lpn_core.evaluation import Network
+from lpn_core.keypoints import COCO17, KeypointSet
+from lpn_core.model_spec import InputSpec
 from torch import nn
-from tqdm import tqdm
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint
-from lpn_training.config import config_from_dict
-from lpn_training.data.coco import CocoPersons
-from lpn_training.metrics import average_precision, coco_results
+from lpn_training.config import stored_config
+from lpn_training.export import KEYPOINT_SETS, export_checkpoint
 from lpn_training.teacher import OnnxRuntimeTeacher
 from lpn_training.train import build_model
 
-logger = logging.getLogger(__name__)
+ENGINES = ("torch", "core")
 
-Heatmaps = npt.NDArray[np.float32]
-# Normalised crops (N, H, W, 3) in the network's channel order to heatmaps (N, H / 4, W / 4, K).
-Network = Callable[[Heatmaps], Heatmaps]
 
-DECODES: dict[str, DecodeSpec] = {
-    "argmax": DecodeSpec(kind="argmax", beta=None, quarter_step=False),
-    "argmax-quarter": DecodeSpec(kind="argmax", beta=None, quarter_step=True),
-    "beta": DecodeSpec(quarter_step=False),
-    "beta-quarter": DecodeSpec(),
-}
-BATCH = 32
+@dataclass(frozen=True)
+class Candidate:
+    """A network to measure.
+
+    Attributes:
+        network: Normalised crops to heatmaps.
+        spec: How its crops are made.
+        keypoints: The joints of its heatmaps.
+    """
+
+    network: Network
+    spec: InputSpec
+    keypoints: KeypointSet
 
 
 def torch_network(model: nn.Module, device: torch.device) -> Network:
-    """Wrap a PyTorch model in evaluation mode."""
+    """Wrap a PyTorch model, which is put into evaluation mode.
+
+    Returns:
+        Crops (N, H, W, 3) float32 to heatmaps (N, H / 4, W / 4, K) float32.
+    """
     model = model.eval().to(device)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def run(crops: Heatmaps) -> Heatmaps:
+    def run(crops: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         inputs = torch.from_numpy(crops).permute(0, 3, 1, 2).to(device)
         with torch.inference_mode():
-            heatmaps = model(inputs).permute(0, 2, 3, 1)
+            heatmaps = model(inputs).float().permute(0, 2, 3, 1)
         return np.ascontiguousarray(heatmaps.cpu().numpy())
 
     return run
@@ -58,71 +64,56 @@ def onnx_network(path: Path) -> Network:
     """Wrap the teacher's ONNX file."""
     teacher = OnnxRuntimeTeacher(path)
 
-    def run(crops: Heatmaps) -> Heatmaps:
+    def run(crops: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         heatmaps = teacher(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
         return np.ascontiguousarray(heatmaps.transpose(0, 2, 3, 1))
 
     return run
 
 
-def checkpoint_network(path: Path, device: torch.device) -> tuple[Network, InputSpec]:
-    """The averaged network of a checkpoint, and how its input is made (RGB, its own size)."""
+def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") -> Candidate:
+    """Open what a command line names.
+
+    Args:
+        path: A checkpoint (its averaged weights count), a model file (``.safetensors``, engine
+            "core" only) or the teacher (``.onnx``, through onnxruntime).
+        engine: "torch", or "core": the C++ engine, with the checkpoint exported as
+            ``lpn-train export`` does it.
+        device: Of PyTorch.
+
+    Raises:
+        ValueError: An unknown engine, one that cannot run the file, or not a checkpoint.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}; wanted one of {', '.join(ENGINES)}")
+    if path.suffix == ".onnx":
+        if engine != "torch":
+            raise ValueError(f"{path}: the engine {engine!r} runs checkpoints and model files")
+        return Candidate(onnx_network(path), InputSpec(channel_order="rgb"), COCO17)
+    if path.suffix == ".safetensors":
+        if engine != "core":
+            raise ValueError(
+                f"{path} is a model file, whose BatchNorm is folded: --engine core runs it"
+            )
+        return _core_candidate(path)
+    if engine == "core":
+        with tempfile.TemporaryDirectory() as folder:
+            exported = Path(folder) / "model.safetensors"
+            export_checkpoint(path, exported, name=path.stem)
+            return _core_candidate(exported)
+    return _torch_candidate(path, torch.device(device))
+
+
+def _core_candidate(path: Path) -> Candidate:
+    model = Model(model_file.read(path))
+    return Candidate(model, model.input, model.keypoints)
+
+
+def _torch_candidate(path: Path, device: torch.device) -> Candidate:
     content = load_checkpoint(path)
-    config = config_from_dict(content["config"])
+    config = stored_config(content)
     model = build_model(config)
     model.load_state_dict(averaged_weights(content))
     spec = InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width)
-    return torch_network(model, device), spec
-
-
-def evaluate(
-    persons: CocoPersons,
-    network: Network,
-    spec: InputSpec,
-    *,
-    flip: bool = False,
-    nms: bool = False,
-    decodes: Mapping[str, DecodeSpec] = DECODES,
-) -> dict[str, dict[str, float]]:
-    """AP with ground-truth boxes, for several decodes of the same heatmaps.
-
-    Args:
-        persons: Whom to find.
-        network: Normalised crops to heatmaps.
-        spec: How crops are made.
-        flip: Average with the mirrored crop's heatmaps (the flip shift is each decode's own).
-        nms: OKS-NMS at 0.9, as the official code does with detections. Ground-truth boxes have
-            no duplicates: here it only takes away one of two people who stand close.
-        decodes: Name to decode.
-
-    Returns:
-        For each decode, pycocotools' ten numbers by name.
-    """
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in decodes}
-    for image in tqdm(persons, desc="evaluate", unit="image", total=len(persons)):
-        where = preprocess.regions(image.boxes, spec)
-        if len(where) == 0:
-            continue
-        crops = preprocess.crop(image.pixels, "rgb", where, spec)
-        plain = _in_batches(network, crops)
-        mirrored = _in_batches(network, mirror_crops(crops)) if flip else None
-        areas = where.sizes.prod(axis=1) if nms else None
-        for name, how in decodes.items():
-            heatmaps = plain
-            if mirrored is not None:
-                heatmaps = average_flipped(plain, mirrored, COCO17, shift=how.flip_shift)
-            places, scores = decode(heatmaps, how, layout="nhwc")
-            height, width = heatmaps.shape[1:3]
-            keypoints = where.to_image(places, height, width)
-            raw = scores.astype(np.float64)
-            box_scores = np.ones(len(where))
-            results[name] += coco_results(image.image_id, keypoints, raw, box_scores, areas)
-    return {
-        name: average_precision(persons.content, found, persons.image_ids)
-        for name, found in results.items()
-    }
-
-
-def _in_batches(network: Network, crops: Heatmaps) -> Heatmaps:
-    parts = [network(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-    return np.concatenate(parts)
+    joints = keypoints.get(KEYPOINT_SETS[config.model.num_joints])
+    return Candidate(torch_network(model, device), spec, joints)

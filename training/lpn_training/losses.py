@@ -16,6 +16,13 @@ def label_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return 0.5 * ((heatmaps - targets).square().mean(dim=(2, 3)) * weights.square()).mean()
 
 
-def teacher_loss(heatmaps: Tensor, teacher: Tensor) -> Tensor:
-    """0.5 * MSE to the teacher's heatmaps, every joint."""
-    return 0.5 * (heatmaps - teacher).square().mean()
+def teacher_loss(heatmaps: Tensor, teacher: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over joints of 0.5 * w * MSE to the teacher's heatmaps (N, K, H, W); no temperature.
+
+    Args:
+        heatmaps: (N, K, H, W).
+        teacher: (N, K, H, W).
+        weights: w, (N, K) or (1, K); None for 1.
+    """
+    error = (heatmaps - teacher).square().mean(dim=(2, 3))
+    return 0.5 * (error if weights is None else error * weights).mean()

@@ -1,32 +1,103 @@
-"""Learning rate as a function of progress, and what advances the progress."""
+"""Where a run stands in its stages, and the learning rate there.
+
+The paper's iterative training strategy: stage 0 is a whole schedule; each later stage takes the
+best weights so far, a fresh optimiser and the full learning rate, and begins at ``restart_epoch``.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from lpn_training.config import ScheduleConfig
 
 
-def learning_rate_factor(config: ScheduleConfig, progress: float) -> float:
-    """Part of the peak learning rate at a progress of 0..1.
+@dataclass(frozen=True)
+class Position:
+    """A moment of a run.
 
-    "cosine" warms up linearly and falls along half a cosine; "milestones" multiplies by
-    ``factor`` at each milestone, the paper's schedule.
+    Attributes:
+        stage: Which stage, from 0.
+        step: Steps into that stage's schedule; a later stage starts at its restart epoch.
+        seconds: Time used of the stage's budget, where it has one.
     """
-    if config.kind == "milestones":
-        passed = sum(progress >= milestone for milestone in config.milestones)
-        return float(config.factor**passed)
-    if config.kind == "cosine":
+
+    stage: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+class Schedule:
+    """The stages of a run.
+
+    Args:
+        config: How long a stage is and how the learning rate falls.
+        steps_per_epoch: Batches in one pass over the crops.
+
+    Raises:
+        ValueError: Settings that contradict each other.
+    """
+
+    def __init__(self, config: ScheduleConfig, steps_per_epoch: int) -> None:
+        if config.kind not in ("cosine", "milestones"):
+            raise ValueError(
+                f"schedule.kind is {config.kind!r}; it must be 'cosine' or 'milestones'"
+            )
+        if config.kind == "milestones" and config.epochs < 1:
+            raise ValueError(
+                f"schedule.epochs is {config.epochs}; milestones are epochs and need at least 1"
+            )
+        if config.stages < 1:
+            raise ValueError(f"schedule.stages is {config.stages}; it must be at least 1")
+        if not 0 <= config.restart_epoch < max(config.epochs, 1):
+            raise ValueError(
+                f"schedule.restart_epoch is {config.restart_epoch}; it must be at least 0 and "
+                f"below schedule.epochs, which is {config.epochs}"
+            )
+        self.config = config
+        self.steps_per_epoch = steps_per_epoch
+
+    @property
+    def timed(self) -> bool:
+        """Whether seconds, not steps, end a stage."""
+        return self.config.epochs < 1 and self.config.total_seconds > 0
+
+    def begin(self, stage: int) -> Position:
+        """The first moment of a stage."""
+        epoch = self.config.restart_epoch if stage else 0
+        return Position(stage, epoch * self.steps_per_epoch)
+
+    def advance(self, position: Position, seconds: float) -> Position:
+        """The moment one step later."""
+        return Position(position.stage, position.step + 1, position.seconds + seconds)
+
+    def progress(self, position: Position) -> float:
+        """Part of the stage's schedule that is over, 0..1."""
+        config = self.config
+        if self.timed:
+            return min(1.0, position.seconds / config.total_seconds)
+        total = config.epochs * self.steps_per_epoch or config.total_steps
+        return min(1.0, position.step / total)
+
+    def epoch(self, position: Position) -> int:
+        """Whole passes over the crops that the stage's schedule has made."""
+        return position.step // self.steps_per_epoch
+
+    def finished(self, position: Position) -> bool:
+        """Whether the stage is over."""
+        return self.progress(position) >= 1.0
+
+    def factor(self, position: Position) -> float:
+        """Part of the full learning rate.
+
+        "milestones" multiplies by ``factor`` from each milestone's epoch on; "cosine" warms up
+        linearly and falls along half a cosine.
+        """
+        config, progress = self.config, self.progress(position)
+        if config.kind == "milestones":
+            passed = sum(self.epoch(position) >= milestone for milestone in config.milestones)
+            return float(config.factor**passed)
         if progress < config.warmup:
             return max(progress, 1e-3 * config.warmup) / config.warmup
         along = min(1.0, (progress - config.warmup) / (1 - config.warmup))
         return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * along))
-    raise ValueError(f"schedule.kind is {config.kind!r}; it must be 'cosine' or 'milestones'")
-
-
-def advance(config: ScheduleConfig, seconds: float) -> float:
-    """Progress one step makes: by count, or by the seconds it took when a time is budgeted."""
-    span = 1 - config.start
-    if config.total_seconds > 0:
-        return span * seconds / config.total_seconds
-    return span / config.total_steps

@@ -17,6 +17,7 @@ from lpn_training.checkpoint import write_whole
 from lpn_training.config import LossConfig
 from lpn_training.data.augment import normalise, plain_maps, sample_views
 from lpn_training.data.crops import CropSet
+from lpn_training.data.keypoints import COCO17
 from lpn_training.onnx_module import OnnxModule
 
 logger = logging.getLogger(__name__)
@@ -92,8 +93,8 @@ class Opinion:
 def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Opinion:
     """Run the teacher once over the plain view of every crop."""
     count = len(crops)
-    keypoints = torch.zeros(count, 17, 2, device=crops.images.device)
-    confidence = torch.zeros(count, 17, device=crops.images.device)
+    keypoints = torch.zeros(count, COCO17.size, 2, device=crops.device)
+    confidence = torch.zeros(count, COCO17.size, device=crops.device)
     for begin in tqdm(range(0, count, batch_size), desc="teacher", unit="batch"):
         # The last batch overlaps the one before: a compiled teacher wants one shape.
         start = max(0, min(begin, count - batch_size))
@@ -117,7 +118,7 @@ def recall_opinion(
         digest.update(tensor.cpu().numpy().tobytes())
     identity = digest.hexdigest()
     if cache is not None and cache.exists():
-        content = torch.load(cache, map_location=crops.images.device, weights_only=True)
+        content = torch.load(cache, map_location=crops.device, weights_only=True)
         if content["crops"] == identity:
             return Opinion(content["keypoints"], content["confidence"])
         logger.warning("%s is of other crops; the teacher is asked again", cache)
@@ -143,7 +144,7 @@ def judge_labels(crops: CropSet, opinion: Opinion, config: LossConfig) -> Tensor
     """
     noisy = torch.tensor(
         [name in config.noisy_sources for name in crops.source_names],
-        device=crops.images.device,
+        device=crops.device,
     )
     distance = (opinion.keypoints - crops.keypoints).norm(dim=-1)
     limit = config.noisy_distance * crops.sizes[:, 1:].float()

@@ -7,25 +7,41 @@ import logging
 import math
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from lpn_training.batches import BatchSource, find_shards
-from lpn_training.checkpoint import averaged_weights, load_checkpoint, write_whole
-from lpn_training.config import Config, TrainConfig
+from lpn_training.checkpoint import (
+    averaged_weights,
+    generator_state,
+    load_checkpoint,
+    load_resumable,
+    restore_generators,
+    write_text,
+    write_whole,
+)
+from lpn_training.config import Config, stored_config
 from lpn_training.data.crops import CropSet, load_crops
+from lpn_training.distributed import Processes, join_processes, leave_processes
 from lpn_training.losses import label_loss, teacher_loss
 from lpn_training.models.lpn import LPN
-from lpn_training.schedule import advance, learning_rate_factor
-from lpn_training.validation import validation_oks
+from lpn_training.optimisation import make_average, make_optimiser
+from lpn_training.runlog import RunLog
+from lpn_training.schedule import Position, Schedule
+from lpn_training.validation import score_persons
 
 logger = logging.getLogger(__name__)
+
+STAGES = "stages.json"
+# Steps whose time says nothing: PyTorch compiles, tunes and allocates in them.
+WARM_STEPS = 3
 
 
 def build_model(config: Config) -> LPN:
@@ -36,77 +52,92 @@ def build_model(config: Config) -> LPN:
     return LPN(model.depth, attention, model.num_joints, initialisation)
 
 
-def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW; weight decay spares biases and normalisation."""
-    if config.optimiser not in ("adam", "adamw"):
-        raise ValueError(f"train.optimiser is {config.optimiser!r}; it must be 'adam' or 'adamw'")
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
-    fused = parameters[0].is_cuda
-    return kind(groups, lr=config.learning_rate, fused=fused)
-
-
 class Trainer:
-    """One run: data, networks, optimiser, and the state that a checkpoint keeps."""
+    """One run: data, networks, optimiser, and the state that a checkpoint keeps.
 
-    def __init__(self, config: Config, output: Path) -> None:
-        self.config = config
-        self.output = output
-        self.device = torch.device(config.train.device)
-        torch.manual_seed(config.train.seed)
+    Attributes:
+        step: Updates made in all stages.
+        position: Where the current stage stands.
+        best: Score, stage and step of the best validation so far; score -inf before the first.
+        stages: One record per finished stage.
+    """
+
+    def __init__(self, config: Config, output: Path, processes: Processes | None = None) -> None:
+        train = config.train
+        self.config, self.output = config, output
+        self.processes = processes or Processes()
+        if train.batch_size % self.processes.count:
+            raise ValueError(
+                f"train.batch_size is {train.batch_size}; it must be a multiple of the "
+                f"{self.processes.count} processes that share it"
+            )
+        local = f":{self.processes.local_rank}" if self.processes.count > 1 else ""
+        self.device = torch.device(train.device + (local if train.device == "cuda" else ""))
+        torch.manual_seed(train.seed)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
-        model = build_model(config).to(self.device)
-        self.model: LPN = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.train.initial:
-            weights = averaged_weights(load_checkpoint(Path(config.train.initial)))
-            self.model.load_state_dict(weights)
-        self.average: AveragedModel | None = None
-        if config.train.ema_decay > 0:
-            self.average = AveragedModel(
-                self.model,
-                multi_avg_fn=get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
-                    config.train.ema_decay
-                ),
-                use_buffers=True,
-            )
-        self.optimiser = make_optimiser(self.model, config.train)
-        self.step = 0
-        self.progress = config.schedule.start
-        self.best = -math.inf
-        self.stopping = False
-        self.compute = torch.compile(self.losses) if config.train.compile else self.losses
+        self.model = build_model(config).to(self.device)
+        if train.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if train.initial:
+            self.take_weights(Path(train.initial))
+        self.average = make_average(self.model, train.ema_decay)
+        self.optimiser = make_optimiser(self.model, train)
+        self.network: nn.Module = self.model
+        if self.processes.count > 1:
+            devices = [self.device.index] if self.device.type == "cuda" else None
+            self.network = DistributedDataParallel(self.model, device_ids=devices)
+        self.compute = torch.compile(self.losses) if train.compile else self.losses
         self.batches = BatchSource(config, self.device)
+        steps_per_epoch = math.ceil(len(self.batches.sampler) / train.batch_size)
+        self.schedule = Schedule(config.schedule, steps_per_epoch)
+        self.position = self.schedule.begin(0)
+        self.step = 0
+        self.best: dict[str, Any] = {"score": -math.inf, "stage": 0, "step": 0}
+        self.stage_best = dict(self.best)
+        self.stages: list[dict[str, Any]] = []
+        self.stopping = False
+        self.run_log: RunLog | None = None
         self.validation: CropSet | None = None
-        if config.data.validation_shards:
+        if config.data.validation_shards and self.processes.rank == 0:
             shards = find_shards(config.data.validation_shards)
             self.validation = load_crops(shards, workers=config.data.workers).to(self.device)
+
+    def take_weights(self, path: Path) -> None:
+        """Put a checkpoint's averaged weights into the model."""
+        self.model.load_state_dict(averaged_weights(load_checkpoint(path, self.device)))
+
+    # --- one step ----------------------------------------------------------------------------
 
     def losses(
         self, views: Tensor, targets: Tensor, weights: Tensor, taught: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The label and teacher losses of one batch."""
-        enabled = self.config.train.bf16
+        enabled, options = self.config.train.bf16, self.config.loss
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            heatmaps = self.model(views)
-        heatmaps = heatmaps.float()
+            heatmaps = self.network(views)
+        heatmaps = heatmaps.to(targets.dtype)
         labels = label_loss(heatmaps, targets, weights)
-        distilled = labels.new_zeros(()) if taught is None else teacher_loss(heatmaps, taught)
-        return labels, distilled
+        if taught is None:
+            return labels, labels.new_zeros(())
+        asked = weights >= 0 if options.teacher_labelled else weights == 0
+        mask = asked.to(weights.dtype)
+        if options.teacher_joints:
+            joints = torch.zeros_like(mask[:1])
+            joints[:, list(options.teacher_joints)] = 1
+            mask = mask * joints
+        return labels, teacher_loss(heatmaps, taught, mask)
 
     def train_step(self) -> Tensor:
         """One update; returns the two losses and the gradient norm as one tensor on the device."""
-        factor = learning_rate_factor(self.config.schedule, self.progress)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.train.learning_rate * factor
-        labels, distilled = self.compute(*self.batches.draw(self.step))
-        loss_config = self.config.loss
-        loss = loss_config.label_weight * labels + loss_config.teacher_weight * distilled
+            group["lr"] = self.learning_rate
+        labels, distilled = self.compute(
+            *self.batches.draw(self.step, self.processes.rank, self.processes.count)
+        )
+        options = self.config.loss
+        loss = options.label_weight * labels + options.teacher_weight * distilled
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         limit = self.config.train.clip_norm or math.inf
@@ -117,14 +148,84 @@ class Trainer:
         self.step += 1
         return torch.stack((labels.detach(), distilled.detach(), norm))
 
-    def validate(self) -> float:
-        """Mean OKS of the averaged model on the validation crops."""
-        assert self.validation is not None
-        network = self.model if self.average is None else self.average.module
-        network.eval()
-        score = validation_oks(network, self.validation, self.config.model)
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self.config.train.learning_rate * self.schedule.factor(self.position)
+
+    def training_mode(self) -> None:
+        """Networks learn; BatchNorm does not where it is frozen."""
         self.model.train()
-        return score
+        if self.config.train.freeze_norm:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    # --- validation, stages ------------------------------------------------------------------
+
+    def validate(self) -> None:
+        """Score the averaged model; keep it where it is the best of its stage or of all."""
+        score = math.nan
+        if self.validation is not None:
+            network = self.model if self.average is None else self.average.module
+            network.eval()
+            found = score_persons(network, self.validation, self.config.model)
+            self.training_mode()
+            score = found.ap
+            self.log(ap=score, oks=float(found.oks.mean()))
+        self.keep(self.processes.agree(-math.inf if math.isnan(score) else score)[0])
+
+    def keep(self, score: float) -> None:
+        """Write ``stage-S.pt`` and ``best.pt`` where ``score`` is higher than any before."""
+        now = {"score": score, "stage": self.position.stage, "step": self.step}
+        better, best = score > self.stage_best["score"], score > self.best["score"]
+        self.stage_best = now if better else self.stage_best
+        self.best = now if best else self.best
+        if better:
+            self.save(f"stage-{self.position.stage}.pt")
+        if best:
+            self.save("best.pt")
+
+    def end_stage(self) -> None:
+        """Record the stage; begin the next one from the best weights of all stages."""
+        stage = self.position.stage
+        if not self.config.data.validation_shards:
+            # Nothing tells weights apart: the last ones count as better than all before.
+            self.keep(float(stage))
+        elif not self.validation_due():
+            self.validate()
+        self.stages.append(
+            {
+                "stage": stage,
+                "steps": self.step,
+                "samples": self.step * self.config.train.batch_size,
+                "ap": self.stage_best["score"] if self.config.data.validation_shards else None,
+                "best_step": self.stage_best["step"],
+                "improved": self.best["stage"] == stage,
+            }
+        )
+        if self.processes.rank == 0:
+            write_text(self.output / STAGES, json.dumps(self.stages, indent=1) + "\n")
+        self.position = self.schedule.begin(stage + 1)
+        self.stage_best = {"score": -math.inf, "stage": stage + 1, "step": self.step}
+        if stage + 1 < self.config.schedule.stages:
+            # Of all files of the best weights only this one is never written again.
+            self.processes.wait()
+            self.take_weights(self.output / f"stage-{self.best['stage']}.pt")
+            self.average = make_average(self.model, self.config.train.ema_decay)
+            self.optimiser = make_optimiser(self.model, self.config.train)
+        self.save("last.pt")
+
+    def validation_due(self) -> bool:
+        """Whether the step just made is one to validate after."""
+        train = self.config.train
+        if not self.config.data.validation_shards:
+            return False
+        if train.validate_epochs > 0:
+            return self.position.step % (train.validate_epochs * self.schedule.steps_per_epoch) == 0
+        return self.step % train.validate_every == 0
+
+    # --- state -------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -132,8 +233,14 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
-            "progress": self.progress,
+            "position": asdict(self.position),
+            "progress": self.schedule.progress(self.position),
             "best": self.best,
+            "stage_best": self.stage_best,
+            "stages": self.stages,
+            # The sampler and the augmentation are functions of these two.
+            "sampler": {"seed": self.config.train.seed, "step": self.step},
+            "rng": generator_state(self.device),
             "config": self.config.to_dict(),
         }
         if self.average is not None:
@@ -142,59 +249,95 @@ class Trainer:
         return content
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint of the same model."""
-        content = load_checkpoint(path, self.device)
+        """Continue from a checkpoint of the same run, or one with other settings but the model's.
+
+        Raises:
+            ValueError: A checkpoint of another network or of an earlier version.
+        """
+        content = load_resumable(path, self.device)
+        stored = stored_config(content)
+        if stored.model != self.config.model:
+            raise ValueError(
+                f"{path} is of {stored.model}; the configuration says {self.config.model}"
+            )
+        if stored != self.config:
+            logger.warning("%s has another configuration: the run will not repeat itself", path)
         self.model.load_state_dict(content["model"])
         self.optimiser.load_state_dict(content["optimiser"])
-        self.step, self.progress = content["step"], content["progress"]
-        self.best = content["best"]
+        self.step, self.position = content["step"], Position(**content["position"])
+        self.best, self.stage_best = content["best"], content["stage_best"]
+        self.stages = content["stages"]
         if self.average is not None:
             self.average.module.load_state_dict(content["ema"])
             self.average.n_averaged.copy_(content["ema_updates"])
-        logger.info("resumed %s at step %d, progress %.4f", path, self.step, self.progress)
+        restore_generators(content["rng"], self.device)
+        logger.info("resumed %s at step %d, %s", path, self.step, self.position)
 
     def log(self, **values: float) -> None:
-        """Append one line to the run's JSONL log."""
-        with (self.output / "log.jsonl").open("a") as stream:
-            stream.write(json.dumps({"step": self.step, "progress": self.progress, **values}))
-            stream.write("\n")
+        """Append one entry to the run's logs."""
+        if self.run_log is not None:
+            place = {
+                "step": self.step,
+                "stage": self.position.stage,
+                "epoch": self.position.step / self.schedule.steps_per_epoch,
+                "progress": self.schedule.progress(self.position),
+            }
+            self.run_log.write({**place, **values})
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the output folder."""
-        write_whole(self.output / name, self.state())
+        if self.processes.rank == 0:
+            write_whole(self.output / name, self.state())
+
+    # --- the loop ----------------------------------------------------------------------------
 
     def finish_step_and_stop(self, signum: int, frame: FrameType | None) -> None:
         """Signal handler: the loop ends after the step in flight and saves."""
         self.stopping = True
 
     def run(self, max_seconds: float = 0.0) -> None:
-        """Train until the schedule ends, the time is used up, or SIGTERM arrives; then save."""
+        """Train until the last stage ends, the time is used up, or SIGTERM arrives; then save."""
         self.output.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
+        if self.processes.rank == 0:
+            board = self.config.train.tensorboard
+            self.run_log = RunLog(self.output, self.step, tensorboard=board)
         previous = signal.signal(signal.SIGTERM, self.finish_step_and_stop)
         try:
-            self._loop(started, max_seconds)
+            self._loop(max_seconds)
+            self.save("last.pt")
         finally:
             signal.signal(signal.SIGTERM, previous)
-        self.save("last.pt")
+            if self.run_log is not None:
+                self.run_log.close()
+        self.processes.wait()
 
-    def _loop(self, started: float, max_seconds: float) -> None:
+    def _loop(self, max_seconds: float) -> None:
         train = self.config.train
-        self.model.train()
-        bar = tqdm(total=1.0, initial=self.progress, unit="run", mininterval=5)
-        clock, clock_step, first = time.monotonic(), self.step, self.step
-        while self.progress < 1 - 1e-9 and not self.stopping:
+        started = clock = tick = time.monotonic()
+        clock_step = first = self.step
+        bar = tqdm(
+            total=self.config.schedule.stages, unit="stage", mininterval=5, leave=False,
+            bar_format="{l_bar}{bar}| {n:.3f}/{total} [{elapsed}<{remaining}{postfix}]",
+            disable=True if self.processes.rank else None,
+        )  # fmt: skip
+        self.training_mode()
+        while self.position.stage < self.config.schedule.stages:
+            if self.schedule.finished(self.position):
+                self.end_stage()
+                continue
+            rate = self.learning_rate
             result = self.train_step()
-            now = time.monotonic()
-            if self.step - first <= 3:
-                # Compilation is no part of a time budget.
+            if self.step - first <= WARM_STEPS:
                 if self.device.type == "cuda":
                     torch.cuda.synchronize()
-                clock, clock_step, tick = time.monotonic(), self.step, time.monotonic()
+                clock, clock_step = time.monotonic(), self.step
                 elapsed = 0.0
             else:
-                elapsed, tick = now - tick, now
-            self.progress = min(1.0, self.progress + advance(self.config.schedule, elapsed))
+                elapsed = time.monotonic() - tick
+            tick = time.monotonic()
+            over = 0 < max_seconds < tick - started
+            stop, elapsed = self.processes.agree(float(self.stopping or over), elapsed)
+            self.position = self.schedule.advance(self.position, elapsed)
             if self.step % train.log_every == 0:
                 labels, distilled, norm = result.tolist()
                 if not math.isfinite(labels + distilled):
@@ -203,39 +346,43 @@ class Trainer:
                         "resume from the last checkpoint with a lower train.learning_rate"
                     )
                 images = (self.step - clock_step) * train.batch_size
-                seconds = max(time.monotonic() - clock, 1e-9)
+                speed = images / max(time.monotonic() - clock, 1e-9)
                 clock, clock_step = time.monotonic(), self.step
-                self.log(label=labels, teacher=distilled, norm=norm, per_second=images / seconds)
+                self.log(lr=rate, label=labels, teacher=distilled, norm=norm, per_second=speed)
                 bar.set_postfix(label=f"{labels:.2e}", teacher=f"{distilled:.2e}", refresh=False)
-                bar.update(self.progress - bar.n)
-            if self.validation is not None and self.step % train.validate_every == 0:
-                score = self.validate()
-                self.log(oks=score)
-                if score > self.best:
-                    self.best = score
-                    self.save("best.pt")
+                done = self.position.stage + self.schedule.progress(self.position)
+                bar.update(done - bar.n)
+            if self.validation_due():
+                self.validate()
             if self.step % train.save_every == 0:
                 self.save("last.pt")
-            if max_seconds > 0 and time.monotonic() - started > max_seconds:
+            if stop:
                 break
-        if self.validation is not None:
-            self.log(oks=self.validate())
         bar.close()
 
 
 def fit(
     config: Config, output: Path, *, resume: Path | None = None, max_seconds: float = 0.0
 ) -> Trainer:
-    """Train as configured.
+    """Train as configured; under torchrun, as one of its processes.
 
     Args:
         config: What ``load_config`` returned.
-        output: Folder for ``last.pt``, ``best.pt`` and ``log.jsonl``.
+        output: Folder for ``last.pt``, ``best.pt``, ``stage-S.pt``, ``stages.json`` and the logs.
         resume: Checkpoint to continue from, bit for bit on the CPU.
         max_seconds: Stop and save after this long (0: never); the schedule goes on at the resume.
+
+    Raises:
+        ValueError: A contradiction in the configuration, or a run that is there already.
     """
-    trainer = Trainer(config, output)
-    if resume is not None:
-        trainer.resume(resume)
-    trainer.run(max_seconds)
+    if resume is None and (output / "last.pt").exists():
+        raise ValueError(f"{output} holds a run: --resume {output / 'last.pt'}, or another folder")
+    processes = join_processes(config.train.device)
+    try:
+        trainer = Trainer(config, output, processes)
+        if resume is not None:
+            trainer.resume(resume)
+        trainer.run(max_seconds)
+    finally:
+        leave_processes()
     return trainer

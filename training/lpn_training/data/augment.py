@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lpn_training.data.keypoints import COCO_MIRROR
+from lpn_training.data.keypoints import COCO17, JointSet
 
 PADDING = 1.25
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -64,19 +64,20 @@ def compose_maps(
     mirrored: Tensor,
 ) -> ViewMaps:
     """Build maps from boxes (N, 4) xywh, radians, scales, shifts (N, 1 or 2) and mirror flags."""
+    boxes, angle, scale, shift = boxes.double(), angle.double(), scale.double(), shift.double()
     centre = boxes[:, :2] + boxes[:, 2:] / 2
     padded = torch.maximum(boxes[:, 2], boxes[:, 3] * (width / height)) * PADDING
     centre = centre + shift * padded[:, None]
     step = padded * scale / width  # crop pixels per view pixel
     cos, sin = step * angle.cos(), step * angle.sin()
     linear = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), -2)
-    middle = torch.tensor((width / 2, height / 2), device=boxes.device)
+    middle = boxes.new_tensor((width / 2, height / 2))
     offset = centre - (linear @ middle)
     # The mirror acts on view columns, x' -> W - 1 - x', as flipping the array would.
     sign = torch.where(mirrored, -1.0, 1.0)
     offset = offset + linear[:, :, 0] * torch.where(mirrored, width - 1.0, 0.0)[:, None]
     linear = torch.stack((linear[:, :, 0] * sign[:, None], linear[:, :, 1]), -1)
-    return ViewMaps(torch.cat((linear, offset[:, :, None]), -1), mirrored)
+    return ViewMaps(torch.cat((linear, offset[:, :, None]), -1).float(), mirrored)
 
 
 def random_maps(
@@ -119,27 +120,25 @@ def sample_views(images: Tensor, maps: ViewMaps, height: int, width: int) -> Ten
     return views / 255
 
 
-def swap_sides(values: Tensor, mirrored: Tensor) -> Tensor:
-    """Exchange left and right joints (N, 17, ...) of the mirrored samples (N,)."""
-    order = torch.tensor(COCO_MIRROR, device=values.device)
+def swap_sides(values: Tensor, mirrored: Tensor, joints: JointSet = COCO17) -> Tensor:
+    """Exchange left and right joints (N, K, ...) of the mirrored samples (N,)."""
+    order = torch.tensor(joints.mirror, device=values.device)
     where = mirrored.view(-1, *(1,) * (values.ndim - 1))
     return torch.where(where, values[:, order], values)
 
 
-def map_keypoints(
-    keypoints: Tensor, labelled: Tensor, maps: ViewMaps, height: int, width: int
-) -> tuple[Tensor, Tensor]:
-    """Carry keypoints (N, 17, 2) and flags (N, 17) into the view, sides swapped where mirrored.
+def map_keypoints(keypoints: Tensor, maps: ViewMaps, joints: JointSet = COCO17) -> Tensor:
+    """Carry keypoints (N, K, 2) into the view as float64, sides swapped where mirrored."""
+    matrix = maps.matrix.double()
+    inverse = torch.linalg.inv_ex(matrix[:, :, :2]).inverse
+    moved = (keypoints - matrix[:, None, :, 2]) @ inverse.transpose(1, 2)
+    return swap_sides(moved, maps.mirrored, joints)
 
-    A joint outside the view counts as unlabelled.
-    """
-    inverse = torch.linalg.inv_ex(maps.matrix[:, :, :2]).inverse
-    moved = (keypoints - maps.matrix[:, None, :, 2]) @ inverse.transpose(1, 2)
-    moved = swap_sides(moved, maps.mirrored)
-    labelled = swap_sides(labelled, maps.mirrored)
+
+def inside_view(keypoints: Tensor, height: int, width: int) -> Tensor:
+    """(N, K) bool: which keypoints (N, K, 2) lie on a pixel of the view."""
     limit = torch.tensor((width, height), device=keypoints.device)
-    inside = ((moved > -0.5) & (moved < limit - 0.5)).all(dim=-1)
-    return moved, labelled & inside
+    return ((keypoints > -0.5) & (keypoints < limit - 0.5)).all(dim=-1)
 
 
 def disturb(views: Tensor, options: Augmentation, generator: torch.Generator) -> Tensor:

@@ -1,16 +1,14 @@
-"""Person crops from tar shards, decoded once into one uint8 tensor."""
+"""Person crops from tar shards: all in one uint8 tensor where that fits, else decoded on demand."""
 
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
-import tarfile
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
-from multiprocessing import get_context
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,152 +18,265 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lpn_training.data.keypoints import NUM_COCO_JOINTS
-from lpn_training.data.pack import CROP_HEIGHT, CROP_WIDTH
+from lpn_training.data.keypoints import COCO17, JOINT_SETS, JointSet
+from lpn_training.data.shards import REPAIR, Sample, open_shard
+from lpn_training.data.workers import make_pool, worker_count
 
 logger = logging.getLogger(__name__)
 
 # Decoding is handed to worker processes in pieces of this many samples.
-CHUNK = 128
+CHUNK = 64
+# Held crops may take this part of the device's memory; the rest is the training's.
+HELD_PART = 0.5
+STORAGES = ("auto", "held", "streamed")
+
+
+class StreamedImages:
+    """Crops that stay in their shards and are decoded when asked for.
+
+    Indexing by a slice or an index tensor gives (n, H, W, 3) uint8 on the device, as it would for
+    the tensor of all crops.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], height: int, width: int, device: torch.device, workers: int
+    ) -> None:
+        # The JSON need not travel to the workers.
+        self._samples = [replace(sample, meta={}) for sample in samples]
+        self._height, self._width = height, width
+        self._device = device
+        self._pool: ProcessPoolExecutor | None = make_pool(workers) if workers else None
+        self._piece = CHUNK
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, 3)."""
+        return len(self._samples), self._height, self._width, 3
+
+    def to(self, device: torch.device) -> StreamedImages:
+        """Give further crops on another device."""
+        self._device = device
+        return self
+
+    def __getitem__(self, chosen: slice | Tensor) -> Tensor:
+        if isinstance(chosen, slice):
+            chosen = torch.arange(*chosen.indices(len(self._samples)))
+        return self.begin(chosen)()
+
+    def begin(self, chosen: Tensor) -> Callable[[], Tensor]:
+        """Have the workers decode crops; what is returned waits for them and gives the tensor."""
+        samples = [self._samples[index] for index in chosen.tolist()]
+        pieces = [samples[at : at + self._piece] for at in range(0, len(samples), self._piece)]
+        height, width, device = self._height, self._width, self._device
+        if self._pool is None:
+
+            def collect() -> list[npt.NDArray[np.uint8]]:
+                return [decode_samples(piece, height, width) for piece in pieces]
+        else:
+            futures = [self._pool.submit(decode_samples, piece, height, width) for piece in pieces]
+
+            def collect() -> list[npt.NDArray[np.uint8]]:
+                return [future.result() for future in futures]
+
+        return lambda: torch.from_numpy(np.concatenate(collect())).to(device)
 
 
 @dataclass
 class CropSet:
-    """N person crops, all tensors on one device.
+    """N person crops of K joints, all tensors on one device.
 
     Attributes:
-        images: (N, 334, 250, 3) uint8 RGB, the crop at the top left, black elsewhere.
+        images: (N, H, W, 3) uint8 RGB, the crop at the top left, black elsewhere: a tensor, or
+            what gives parts of it on demand.
         sizes: (N, 2) int32 true height and width.
         boxes: (N, 4) float32 xywh in crop pixels.
-        keypoints: (N, 17, 2) float32 x, y in crop pixels.
-        labelled: (N, 17) bool, True where the keypoint is an annotation.
+        keypoints: (N, K, 2) float32 x, y in crop pixels.
+        labelled: (N, K) bool, True where the keypoint is an annotation.
         sources: (N,) int64 index into ``source_names``.
         source_names: Names of the data sources.
+        joints: Which K joints.
     """
 
-    images: Tensor
+    images: Tensor | StreamedImages
     sizes: Tensor
     boxes: Tensor
     keypoints: Tensor
     labelled: Tensor
     sources: Tensor
     source_names: tuple[str, ...]
+    joints: JointSet = COCO17
 
     def __len__(self) -> int:
-        return self.images.shape[0]
+        return self.boxes.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.boxes.device
 
     def to(self, device: torch.device) -> CropSet:
         """Copy every tensor to a device."""
         moved = {
             field.name: getattr(self, field.name).to(device)
             for field in fields(self)
-            if field.name != "source_names"
+            if field.name not in ("source_names", "joints")
         }
-        return CropSet(**moved, source_names=self.source_names)
+        return CropSet(**moved, source_names=self.source_names, joints=self.joints)
 
 
 def parse_keypoints(
-    meta: dict[str, Any], name: str
+    meta: dict[str, Any], joints: JointSet, name: str
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Keypoints (17, 2) and which of them are labelled, of one sample's JSON."""
+    """Keypoints (K, 2) and which of them are labelled, of one sample's JSON."""
     if "keypoints" not in meta:
-        return np.zeros((NUM_COCO_JOINTS, 2), np.float32), np.zeros(NUM_COCO_JOINTS, np.bool_)
+        return np.zeros((joints.size, 2), np.float32), np.zeros(joints.size, np.bool_)
     values = np.asarray(meta["keypoints"], np.float32)
-    if values.shape != (3 * NUM_COCO_JOINTS,):
+    if values.shape != (3 * joints.size,):
         raise ValueError(
-            f"{name}: keypoints hold {values.size} values; {3 * NUM_COCO_JOINTS} are wanted, "
-            "x, y, v of each COCO joint"
+            f"{name}: keypoints hold {values.size} values; {3 * joints.size} are wanted, "
+            f"x, y, v of each joint of {joints.name}"
         )
-    values = values.reshape(NUM_COCO_JOINTS, 3)
+    values = values.reshape(joints.size, 3)
     labelled = values[:, 2] > 0
     if "labelled_joints" in meta:
-        allowed = np.zeros(NUM_COCO_JOINTS, np.bool_)
+        allowed = np.zeros(joints.size, np.bool_)
         allowed[meta["labelled_joints"]] = True
         labelled &= allowed
     return values[:, :2].copy(), labelled
 
 
-def decode_images(encoded: list[bytes]) -> list[npt.NDArray[np.uint8]]:
-    """Decode images to (H, W, 3) uint8 RGB."""
-    decoded = []
-    for data in encoded:
-        with Image.open(io.BytesIO(data)) as image:
-            decoded.append(np.asarray(image.convert("RGB"), np.uint8))
-    return decoded
+def joint_set(samples: Sequence[Sample]) -> JointSet:
+    """The one keypoint set of all samples; COCO's where a sample names none.
+
+    Raises:
+        ValueError: An unknown set, or several.
+    """
+    names = {sample.meta.get("keypoint_set", COCO17.name): sample for sample in samples}
+    for name, sample in names.items():
+        if name not in JOINT_SETS:
+            raise ValueError(
+                f"{sample.shard}: {sample.member} has keypoints of {name!r}; known are "
+                f"{', '.join(JOINT_SETS)}"
+            )
+    if len(names) > 1:
+        raise ValueError(
+            f"the shards hold keypoints of {' and '.join(sorted(names))}; train on one set"
+        )
+    return JOINT_SETS[next(iter(names))]
 
 
-def read_shard(path: Path) -> list[tuple[str, bytes, dict[str, Any]]]:
-    """Read the (key, image bytes, metadata) samples of one tar shard, in the tar's order."""
-    images: dict[str, bytes] = {}
-    metas: dict[str, dict[str, Any]] = {}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            handle = archive.extractfile(member)
-            if handle is None:
-                continue
-            key, _, suffix = member.name.partition(".")
-            data = handle.read()
-            if suffix == "json":
-                metas[key] = json.loads(data)
-            else:
-                images[key] = data
-    odd = sorted(set(images) ^ set(metas))
-    if odd:
-        raise ValueError(f"{path}: {len(odd)} samples lack an image or a json, first {odd[0]!r}")
-    return [(key, images[key], metas[key]) for key in images]
+def _open(sample: Sample) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(sample.read()))
+    except OSError as error:
+        raise _undecodable(sample, error) from error
 
 
-def load_crops(shards: Sequence[Path], *, workers: int = -1, limit: int | None = None) -> CropSet:
-    """Read and decode shards.
+def _undecodable(sample: Sample, error: Exception) -> ValueError:
+    return ValueError(
+        f"{sample.shard}: member {sample.member} cannot be decoded: {error}; {REPAIR}"
+    )
+
+
+def image_size(sample: Sample) -> tuple[int, int]:
+    """Height and width by the image's header."""
+    with _open(sample) as image:
+        return image.height, image.width
+
+
+def decode_samples(samples: Sequence[Sample], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Decode crops into the top left of (n, height, width, 3) uint8 RGB.
+
+    Raises:
+        ValueError: An image cannot be decoded; the message names shard and member.
+    """
+    result = np.zeros((len(samples), height, width, 3), np.uint8)
+    for row, sample in zip(result, samples, strict=True):
+        with _open(sample) as image:
+            try:
+                pixels = np.asarray(image.convert("RGB"), np.uint8)
+            except (OSError, SyntaxError, ValueError) as error:
+                raise _undecodable(sample, error) from error
+        row[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return result
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of the device's memory that may be had."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def load_crops(
+    shards: Sequence[Path],
+    *,
+    workers: int = -1,
+    limit: int | None = None,
+    device: torch.device | None = None,
+    storage: str = "held",
+) -> CropSet:
+    """Read shards, checked against their manifests.
 
     Args:
         shards: Tar files as ``lpn-train pack`` writes them; order matters for reproducibility.
         workers: Decoding processes; -1 means one per available core, 0 decodes in this process.
         limit: Keep only the first so many samples of each shard.
+        device: Where the tensors go; the CPU if None.
+        storage: "held" decodes everything now, into the device's memory; "streamed" decodes what
+            is asked for; "auto" holds what fits into half of the device's memory.
 
     Raises:
-        ValueError: No shard, an incomplete sample, or an image larger than 250 x 334.
+        ValueError: No shard, a damaged or incomplete one, or several keypoint sets.
     """
     if not shards:
         raise ValueError("no shards were given; make them with `lpn-train pack`")
-    samples = [sample for shard in shards for sample in read_shard(shard)[:limit]]
-    count = len(samples)
-    images = np.zeros((count, CROP_HEIGHT, CROP_WIDTH, 3), np.uint8)
-    sizes = np.zeros((count, 2), np.int32)
-    chunks = [
-        [data for _, data, _ in samples[start : start + CHUNK]] for start in range(0, count, CHUNK)
-    ]
-
-    def store(start: int, decoded: list[npt.NDArray[np.uint8]]) -> None:
-        for index, image in enumerate(decoded, start):
-            height, width = image.shape[:2]
-            if height > CROP_HEIGHT or width > CROP_WIDTH:
-                raise ValueError(
-                    f"{samples[index][0]}: the crop is {width} x {height} px; "
-                    f"at most {CROP_WIDTH} x {CROP_HEIGHT} fit"
-                )
-            images[index, :height, :width] = image
-            sizes[index] = height, width
-
-    workers = len(os.sched_getaffinity(0)) if workers < 0 else workers
-    if workers > 0:
-        # A forked child of a process with CUDA or OpenMP threads can hang; spawn cannot.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for index, decoded in enumerate(pool.map(decode_images, chunks)):
-                store(index * CHUNK, decoded)
+    if storage not in STORAGES:
+        raise ValueError(f"storage is {storage!r}; wanted one of {', '.join(STORAGES)}")
+    device = device or torch.device("cpu")
+    samples = [sample for shard in shards for sample in open_shard(shard)[:limit]]
+    if not samples:
+        raise ValueError(f"{', '.join(map(str, shards))} hold no sample")
+    joints = joint_set(samples)
+    sizes = np.array([image_size(sample) for sample in samples], np.int32)
+    height, width = sizes.max(axis=0).tolist()
+    workers = worker_count(workers)
+    if storage == "auto":
+        needed = len(samples) * height * width * 3
+        storage = "held" if needed <= HELD_PART * _memory(device) else "streamed"
+    images: Tensor | StreamedImages
+    if storage == "held":
+        images = _decode_all(samples, height, width, device, workers)
     else:
-        for index, chunk in enumerate(chunks):
-            store(index * CHUNK, decode_images(chunk))
-
-    names = tuple(sorted({meta["source"] for _, _, meta in samples}))
-    points = [parse_keypoints(meta, key) for key, _, meta in samples]
-    logger.info("loaded %d crops of %s", count, ", ".join(names))
+        images = StreamedImages(samples, height, width, device, workers)
+    names = tuple(sorted({sample.meta["source"] for sample in samples}))
+    points = [parse_keypoints(s.meta, joints, f"{s.shard}: {s.member}") for s in samples]
+    logger.info("%s %d crops of %s", storage, len(samples), ", ".join(names))
     return CropSet(
-        images=torch.from_numpy(images),
-        sizes=torch.from_numpy(sizes),
-        boxes=torch.tensor([meta["box"] for _, _, meta in samples], dtype=torch.float32),
-        keypoints=torch.from_numpy(np.stack([p for p, _ in points])),
-        labelled=torch.from_numpy(np.stack([v for _, v in points])),
-        sources=torch.tensor([names.index(meta["source"]) for _, _, meta in samples]),
+        images=images,
+        sizes=torch.from_numpy(sizes).to(device),
+        boxes=torch.tensor([s.meta["box"] for s in samples], dtype=torch.float32, device=device),
+        keypoints=torch.from_numpy(np.stack([p for p, _ in points])).to(device),
+        labelled=torch.from_numpy(np.stack([v for _, v in points])).to(device),
+        sources=torch.tensor([names.index(s.meta["source"]) for s in samples], device=device),
         source_names=names,
+        joints=joints,
     )
+
+
+def _decode_all(
+    samples: Sequence[Sample], height: int, width: int, device: torch.device, workers: int
+) -> Tensor:
+    images = torch.empty((len(samples), height, width, 3), dtype=torch.uint8, device=device)
+    starts = range(0, len(samples), CHUNK)
+    pieces = [[replace(s, meta={}) for s in samples[at : at + CHUNK]] for at in starts]
+    if workers == 0:
+        for at, piece in zip(starts, pieces, strict=True):
+            images[at : at + CHUNK] = torch.from_numpy(decode_samples(piece, height, width))
+        return images
+    with make_pool(workers) as pool:
+        futures = deque(pool.submit(decode_samples, piece, height, width) for piece in pieces)
+        for at in starts:
+            # Let go once it is stored: the host holds no second copy of everything.
+            images[at : at + CHUNK] = torch.from_numpy(futures.popleft().result())
+    return images

@@ -1,14 +1,35 @@
-"""COCO-17 facts that training needs on machines without ``lpn_core``.
+"""Keypoint facts that training needs on machines without ``lpn_core``.
 
 A test holds these equal to ``lpn_core.keypoints``.
 """
 
 from __future__ import annotations
 
-NUM_COCO_JOINTS = 17
+from typing import NamedTuple
 
-# Index of the joint that a left-right mirror turns joint k into (nose, eyes, ears, shoulders, ...).
+
+class JointSet(NamedTuple):
+    """The joints of a data set.
+
+    Attributes:
+        name: As in ``lpn_core.keypoints``.
+        mirror: For each joint, the one that a left-right mirror turns it into.
+    """
+
+    name: str
+    mirror: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many joints."""
+        return len(self.mirror)
+
+
 COCO_MIRROR = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+
+COCO17 = JointSet("coco17", COCO_MIRROR)
+MPII16 = JointSet("mpii16", (5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10))
+JOINT_SETS = {entry.name: entry for entry in (COCO17, MPII16)}
 
 # COCO's object keypoint similarity constants.
 COCO_SIGMAS = (

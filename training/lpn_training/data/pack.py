@@ -1,164 +1,261 @@
-"""Pack COCO keypoint annotations into WebDataset tar shards of person crops."""
+"""Pack the persons of an annotation file into tar shards of crops, once and for all.
+
+Shard k holds the persons k * n to (k + 1) * n - 1 of the file, so every shard can be made alone:
+by any number of workers, and again after an interruption, with the same bytes.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import logging
 import math
-import tarfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from lpn_core.evaluation.images import find_image
+from lpn_core.image import load_image
 from PIL import Image
 from tqdm import tqdm
 
-CROP_WIDTH = 250
-CROP_HEIGHT = 334
-# The model sees 1.25 x the box; 1.3 x that leaves room for the scale augmentation.
-CROP_PADDING = 1.625
-ASPECT = 3 / 4
+from lpn_training.data.annotations import FORMS, Person, split_of
+from lpn_training.data.shards import (
+    Encoded,
+    Manifest,
+    ShardRecord,
+    check_shard,
+    file_hash,
+    write_shard,
+)
+from lpn_training.data.workers import make_pool, worker_count
+
+logger = logging.getLogger(__name__)
+
+# The network sees 1.25 x the box.
+VIEW_PADDING = 1.25
+# 1.3 x that leaves room for the scale augmentation; rotation by 40 degrees as well reaches 2.6.
+DEFAULT_MARGIN = 1.625
+ENCODINGS = ("webp", "jpeg")
 
 
-def clip_box(box: Iterable[float], width: int, height: int) -> tuple[float, float, float, float]:
-    """Clip an xywh box to the image as the official evaluation does (last pixel inclusive)."""
-    x, y, w, h = (float(v) for v in box)
-    left, top = max(0.0, x), max(0.0, y)
-    right = min(width - 1.0, left + max(0.0, w - 1.0))
-    bottom = min(height - 1.0, top + max(0.0, h - 1.0))
-    return left, top, right - left, bottom - top
+@dataclass(frozen=True)
+class PackOptions:
+    """How crops are cut.
 
+    Attributes:
+        source: Name of the data source; the shards' prefix.
+        margin: A crop is this many times the box, grown to the network's aspect ratio.
+        height: Of the network's input; with ``margin`` it bounds a crop's size, so that a view
+            is never stretched by more than the photo itself asks for.
+        width: Of the network's input.
+        encoding: "webp" or "jpeg".
+        quality: 1 to 100.
+        shard_persons: Persons per shard.
+    """
 
-def grow_to_aspect(width: float, height: float) -> tuple[float, float]:
-    """Grow the shorter side of a box so that width : height is 3 : 4."""
-    return max(width, height * ASPECT), max(height, width / ASPECT)
+    source: str
+    margin: float = DEFAULT_MARGIN
+    height: int = 256
+    width: int = 192
+    encoding: str = "webp"
+    quality: int = 80
+    shard_persons: int = 1024
+
+    def __post_init__(self) -> None:
+        if not self.margin >= VIEW_PADDING:
+            raise ValueError(
+                f"margin is {self.margin}; at least {VIEW_PADDING} is wanted, what the network sees"
+            )
+        if self.encoding not in ENCODINGS:
+            raise ValueError(f"encoding is {self.encoding!r}; wanted one of {ENCODINGS}")
+        if not 1 <= self.quality <= 100 or self.shard_persons < 1:
+            raise ValueError(
+                f"quality is {self.quality} and shard_persons {self.shard_persons}; "
+                "wanted 1 to 100, and 1 or more"
+            )
+        if not self.source or "." in self.source or "/" in self.source:
+            raise ValueError(f"source is {self.source!r}; wanted a name without dots and slashes")
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Width and height in pixels that no crop exceeds."""
+        # The small term keeps 192 * 1.625 / 1.25 = 249.60000000000002 from rounding errors.
+        width = math.ceil(self.width * self.margin / VIEW_PADDING - 1e-9)
+        return width, math.ceil(width * self.height / self.width - 1e-9)
 
 
 def crop_person(
-    image: Image.Image,
-    box: tuple[float, float, float, float],
-    keypoints: npt.NDArray[np.float64],
+    image: Image.Image, person: Person, options: PackOptions
 ) -> tuple[Image.Image, list[float], npt.NDArray[np.float64]]:
-    """Cut the surroundings of one person, at most 250 x 334 px, black outside the image.
-
-    Args:
-        image: RGB image.
-        box: xywh in image pixels.
-        keypoints: (K, 3) x, y, v in image pixels.
+    """Cut the surroundings of one person, black outside the image.
 
     Returns:
-        The crop, the box and the keypoints in crop pixels (x, y rounded to 0.01).
+        The RGB crop, the box and the keypoints in crop pixels (rounded to 0.01).
     """
-    x, y, w, h = box
-    grown_w, grown_h = (CROP_PADDING * side for side in grow_to_aspect(w, h))
+    x, y, w, h = person.box
+    aspect = options.width / options.height
+    grown_w = options.margin * max(w, h * aspect)
+    grown_h = options.margin * max(h, w / aspect)
     left, top = math.floor(x + (w - grown_w) / 2), math.floor(y + (h - grown_h) / 2)
     right = max(left + 1, math.ceil(x + (w + grown_w) / 2))
     bottom = max(top + 1, math.ceil(y + (h + grown_h) / 2))
     crop = image.crop((left, top, right, bottom))
-    shrink = min(1.0, CROP_WIDTH / crop.width, CROP_HEIGHT / crop.height)
+    limit_w, limit_h = options.largest
+    shrink = min(1.0, limit_w / crop.width, limit_h / crop.height)
     size = (max(1, round(crop.width * shrink)), max(1, round(crop.height * shrink)))
     sx, sy = size[0] / crop.width, size[1] / crop.height
     if size != crop.size:
         crop = crop.resize(size, Image.Resampling.BICUBIC)
-    moved = keypoints.copy()
+    moved = person.keypoints.copy()
     # Pixel i covers [i, i + 1): a resize keeps i + 0.5 in proportion.
-    moved[:, 0] = np.round((keypoints[:, 0] + 0.5 - left) * sx - 0.5, 2)
-    moved[:, 1] = np.round((keypoints[:, 1] + 0.5 - top) * sy - 0.5, 2)
-    moved[keypoints[:, 2] == 0] = 0.0
+    moved[:, 0] = np.round((moved[:, 0] + 0.5 - left) * sx - 0.5, 2)
+    moved[:, 1] = np.round((moved[:, 1] + 0.5 - top) * sy - 0.5, 2)
+    moved[moved[:, 2] == 0] = 0.0
     crop_box = [(x + 0.5 - left) * sx - 0.5, (y + 0.5 - top) * sy - 0.5, w * sx, h * sy]
     return crop, [round(v, 2) for v in crop_box], moved
 
 
-def coco_crops(
-    annotations: Path, images: Path, source: str, quality: int
-) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield (key, webp bytes, json bytes) of every person of a COCO keypoint file."""
-    content = json.loads(annotations.read_text())
-    by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        if not annotation.get("iscrowd", 0):
-            by_image[annotation["image_id"]].append(annotation)
-    for record in tqdm(content["images"], desc=f"pack {source}", unit="image"):
-        if not by_image[record["id"]]:
-            continue
-        with Image.open(images / record["file_name"]) as opened:
-            image = opened.convert("RGB")
-        for annotation in by_image[record["id"]]:
-            box = clip_box(annotation["bbox"], image.width, image.height)
-            if box[2] <= 0 or box[3] <= 0:
-                continue
-            points = np.array(annotation["keypoints"], np.float64).reshape(-1, 3)
-            crop, crop_box, moved = crop_person(image, box, points)
+@dataclass(frozen=True)
+class Cutter:
+    """Makes shards of persons; goes to the worker processes.
+
+    Attributes:
+        images: Folder of the images, in any layout that ``find_image`` knows.
+        split: Its subfolder, such as "val2017".
+        keypoint_set: Name of the joints.
+        options: How crops are cut.
+    """
+
+    images: Path
+    split: str
+    keypoint_set: str
+    options: PackOptions
+
+    def make_shard(self, path: Path, persons: list[Person]) -> ShardRecord:
+        """Write the persons' shard, whole or not at all."""
+        return write_shard(path, self.encode(persons))
+
+    def encode(self, persons: list[Person]) -> Iterator[Encoded]:
+        """Cut and encode persons; neighbours of one image share its decoding."""
+        options = self.options
+        name, image = None, Image.new("RGB", (1, 1))
+        for person in persons:
+            if person.image != name:
+                name = person.image
+                place = find_image(self.images, name, split=self.split)
+                # Annotations are about the pixels as they are stored.
+                image = Image.fromarray(load_image(place, exif=False)[0])
+            crop, box, points = crop_person(image, person, options)
             encoded = io.BytesIO()
-            crop.save(encoded, "WEBP", quality=quality)
+            crop.save(encoded, options.encoding, quality=options.quality)
             meta = {
-                "source": source,
-                "image": record["file_name"],
-                "box": crop_box,
-                "keypoints": moved.reshape(-1).tolist(),
+                "source": options.source,
+                "image": person.image,
+                "box": box,
+                "keypoint_set": self.keypoint_set,
+                "keypoints": points.reshape(-1).tolist(),
             }
-            key = f"{source}_{annotation['id']:012d}"
-            yield key, encoded.getvalue(), json.dumps(meta).encode()
+            suffix = "jpg" if options.encoding == "jpeg" else options.encoding
+            yield Encoded(person.key, suffix, encoded.getvalue(), meta)
 
 
-def write_shards(
-    samples: Iterable[tuple[str, bytes, bytes]], output: Path, prefix: str, shard_bytes: int
-) -> list[Path]:
-    """Write (key, webp, json) samples as ``PREFIX-000.tar``...; each shard appears whole or not."""
-    output.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    archive: tarfile.TarFile | None = None
-    temporary = output / f".{prefix}.tar.tmp"
-    size = 0
-
-    def finish() -> None:
-        if archive is not None:
-            archive.close()
-            target = output / f"{prefix}-{len(written):03d}.tar"
-            temporary.replace(target)
-            written.append(target)
-
-    try:
-        for key, webp, meta in samples:
-            if archive is None or size >= shard_bytes:
-                finish()
-                # Closed by finish(), before the rename.
-                archive, size = tarfile.open(temporary, "w"), 0  # noqa: SIM115
-            for suffix, data in (("webp", webp), ("json", meta)):
-                info = tarfile.TarInfo(f"{key}.{suffix}")
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
-                size += 512 + (len(data) + 511) // 512 * 512
-        finish()
-    finally:
-        temporary.unlink(missing_ok=True)
-    return written
-
-
-def pack_coco(
+def pack(
     annotations: Path,
     images: Path,
     output: Path,
+    options: PackOptions,
     *,
-    source: str = "coco",
-    quality: int = 80,
-    shard_bytes: int = 16 << 20,
+    form: str = "coco",
+    workers: int = -1,
 ) -> list[Path]:
-    """Pack every labelled or unlabelled, non-crowd person of a COCO keypoint file.
+    """Pack every person of an annotation file; finished shards of an earlier call are kept.
 
     Args:
-        annotations: ``person_keypoints_*.json``.
-        images: Folder that holds each image's ``file_name`` (any encoding Pillow reads).
-        output: Folder for ``SOURCE-000.tar``, ``SOURCE-001.tar``, ...
-        source: Name written into each sample and used as the shards' prefix.
-        quality: WebP quality, 0..100.
-        shard_bytes: A shard is closed once it holds this much.
+        annotations: ``person_keypoints_*.json``, or MPII's ``annot/*.json``.
+        images: Folder of the images, in any layout that ``find_image`` knows.
+        output: Folder for ``SOURCE-000.tar``, ... and ``SOURCE.manifest.json``.
+        options: How crops are cut.
+        form: "coco" or "mpii".
+        workers: Processes; -1 means one per available core, 0 works in this process.
 
     Returns:
         The shards, in order.
+
+    Raises:
+        ValueError: Nobody to pack, or the folder holds shards of other settings.
+        FileNotFoundError: An image is missing.
     """
-    samples = coco_crops(annotations, images, source, quality)
-    return write_shards(samples, output, source, shard_bytes)
+    if form not in FORMS:
+        raise ValueError(f"form is {form!r}; wanted one of {', '.join(FORMS)}")
+    persons = FORMS[form].read(annotations, options.source)
+    if not persons:
+        raise ValueError(f"{annotations} holds no person")
+    output.mkdir(parents=True, exist_ok=True)
+    place = output / f"{options.source}.manifest.json"
+    settings = {**asdict(options), "form": form, "annotations_sha256": file_hash(annotations)}
+    manifest = _resume(place, settings)
+    step = options.shard_persons
+    parts = {
+        f"{options.source}-{index:03d}.tar": persons[begin : begin + step]
+        for index, begin in enumerate(range(0, len(persons), step))
+    }
+    split = split_of(annotations) if form == "coco" else ""
+    cutter = Cutter(images, split, FORMS[form].joints.name, options)
+    waiting = {name: part for name, part in parts.items() if name not in manifest.shards}
+    kept = len(persons) - sum(map(len, waiting.values()))
+    with tqdm(
+        total=len(persons), initial=kept, desc=f"pack {options.source}", unit="person"
+    ) as bar:
+
+        def finish(name: str, record: ShardRecord) -> None:
+            manifest.shards[name] = record
+            manifest.write(place)
+            bar.update(len(parts[name]))
+
+        count = min(worker_count(workers), len(waiting))
+        if count == 0:
+            for name, part in waiting.items():
+                finish(name, cutter.make_shard(output / name, part))
+        else:
+            with make_pool(count) as pool:
+                running: dict[Future[ShardRecord], str] = {
+                    pool.submit(cutter.make_shard, output / name, part): name
+                    for name, part in waiting.items()
+                }
+                try:
+                    for future in as_completed(running):
+                        finish(running[future], future.result())
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+    return [output / name for name in parts]
+
+
+def _resume(place: Path, settings: dict[str, Any]) -> Manifest:
+    """The manifest of an interrupted call, less the shards that are not what it says."""
+    for stray in place.parent.glob(f".{settings['source']}*.tmp"):
+        stray.unlink()
+    if not place.exists():
+        return Manifest(settings, {})
+    manifest = Manifest.read(place)
+    # Through JSON, as the file has been.
+    wanted = json.loads(json.dumps(settings))
+    other = sorted(key for key in wanted if manifest.settings.get(key) != wanted[key])
+    if other:
+        key = other[0]
+        raise ValueError(
+            f"{place.parent} holds shards with {key} = {manifest.settings.get(key)!r}; now it is "
+            f"{wanted[key]!r}: name another folder, or empty this one"
+        )
+    for name, record in list(manifest.shards.items()):
+        try:
+            check_shard(place.parent / name, record)
+        except (OSError, ValueError) as error:
+            logger.warning("packed again: %s", error)
+            del manifest.shards[name]
+    return manifest

@@ -1,0 +1,154 @@
+"""Configurations, their files, and the schedule they describe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lpn_training.config import (  # noqa: E402
+    Config,
+    ScheduleConfig,
+    config_from_dict,
+    load_config,
+    stored_config,
+)
+from lpn_training.schedule import Position, Schedule  # noqa: E402
+from lpn_training.train import build_model  # noqa: E402
+from training_runs import CONFIGS  # noqa: E402
+
+# The paper's iterative training strategy, written out: stage, first and last epoch, rate.
+SEVEN_STAGES = (
+    (0, 0, 89, 1e-3), (0, 90, 119, 1e-4), (0, 120, 149, 1e-5),
+    (1, 60, 89, 1e-3), (1, 90, 119, 1e-4), (1, 120, 149, 1e-5),
+    (2, 60, 89, 1e-3), (2, 90, 119, 1e-4), (2, 120, 149, 1e-5),
+    (3, 60, 89, 1e-3), (3, 90, 119, 1e-4), (3, 120, 149, 1e-5),
+    (4, 60, 89, 1e-3), (4, 90, 119, 1e-4), (4, 120, 149, 1e-5),
+    (5, 60, 89, 1e-3), (5, 90, 119, 1e-4), (5, 120, 149, 1e-5),
+    (6, 60, 89, 1e-3), (6, 90, 119, 1e-4), (6, 120, 149, 1e-5),
+)  # fmt: skip
+EXPERIMENTS = [
+    (depth, attention, dataset)
+    for depth in (50, 101, 152)
+    for attention in ("gc", "se", "none")
+    for dataset in ("coco", "mpii")
+]
+
+
+def walk(schedule: Schedule) -> list[Position]:
+    """Every moment of a run that a step is taken at."""
+    moments = []
+    for stage in range(schedule.config.stages):
+        position = schedule.begin(stage)
+        while not schedule.finished(position):
+            moments.append(position)
+            position = schedule.advance(position, 0.1)
+    return moments
+
+
+@pytest.mark.parametrize("steps_per_epoch", [1, 7])
+def test_seven_stages_equal_the_table_written_by_hand(steps_per_epoch: int) -> None:
+    config = load_config(CONFIGS / "lpn50-gc-coco.toml")
+    schedule = Schedule(config.schedule, steps_per_epoch)
+    rate = config.train.learning_rate
+    found = [(m.stage, schedule.epoch(m), rate * schedule.factor(m)) for m in walk(schedule)]
+    expected = [
+        (stage, epoch, value)
+        for stage, first, last, value in SEVEN_STAGES
+        for epoch in range(first, last + 1)
+        for _ in range(steps_per_epoch)
+    ]
+    assert len(expected) == (150 + 6 * 90) * steps_per_epoch
+    assert [row[:2] for row in found] == [row[:2] for row in expected]
+    assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], rel=1e-12)
+
+
+def test_cosine_by_steps_and_by_seconds() -> None:
+    steps = Schedule(ScheduleConfig(warmup=0.1, final=0.0, total_steps=100), 7)
+    for step, factor in ((5, 0.5), (10, 1.0), (55, 0.5), (100, 0.0)):
+        assert steps.factor(Position(0, step, 1e9)) == pytest.approx(factor)
+    timed = Schedule(ScheduleConfig(warmup=0.1, final=0.0, total_seconds=50.0, stages=2), 7)
+    for seconds, factor in ((2.5, 0.5), (5.0, 1.0), (27.5, 0.5), (60.0, 0.0)):
+        assert timed.factor(Position(1, 10**6, seconds)) == pytest.approx(factor)
+    assert timed.finished(Position(0, 1, 50.0))
+    assert not timed.finished(Position(0, 10**6, 49.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kind": "linear"}, "it must be 'cosine' or 'milestones'"),
+        ({"kind": "milestones"}, r"schedule\.epochs is 0"),
+        ({"stages": 0}, r"schedule\.stages is 0"),
+        ({"restart_epoch": 60}, r"below schedule\.epochs, which is 0"),
+        ({"epochs": 60, "restart_epoch": 60}, r"below schedule\.epochs, which is 60"),
+    ],
+)
+def test_contradictory_schedule_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Schedule(ScheduleConfig(**changes), 1)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_configurations_load(path: Path) -> None:
+    config = load_config(path)
+    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    Schedule(config.schedule, 10)
+
+
+@pytest.mark.parametrize(("depth", "attention", "dataset"), EXPERIMENTS)
+def test_every_experiment_has_a_file(depth: int, attention: str, dataset: str) -> None:
+    config = load_config(CONFIGS / f"lpn{depth}-{attention}-{dataset}.toml")
+    joints, width = (17, 192) if dataset == "coco" else (16, 256)
+    model = config.model
+    assert (model.depth, model.attention, model.num_joints) == (depth, attention, joints)
+    assert (model.height, model.width, model.initialisation) == (256, width, "paper")
+    train, augment = config.train, config.augment
+    assert (train.optimiser, train.batch_size, train.weight_decay) == ("adam", 32, 0.0)
+    assert (augment.rotation_sigma, augment.rotation_probability) == (40.0, 0.6)
+    assert (augment.scale_sigma, augment.mirror_probability) == (0.3, 0.5)
+    assert build_model(config).final_layer.out_channels == joints
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.learnig_rate=0.1", "unknown configuration key train.learnig_rate"),
+        ("trian.seed=1", "unknown configuration key trian"),
+        ("train.seed=1.5", "train.seed is 1.5; a int is wanted"),
+        ("train.seed=one", "train.seed is 'one'; a int is wanted"),
+        ("train.bf16=1", "train.bf16 is 1; a bool is wanted"),
+        ("seed=1", "table.key=value"),
+    ],
+)
+def test_wrong_configuration_is_refused(override: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        load_config(CONFIGS / "tiny.toml", (override,))
+
+
+def test_overrides_are_toml_or_bare_strings() -> None:
+    words = ("train.seed=7", "model.attention=se", 'train.device="meta"', "schedule.warmup=1")
+    config = load_config(CONFIGS / "tiny.toml", words)
+    assert (config.train.seed, config.model.attention) == (7, "se")
+    assert (config.train.device, config.schedule.warmup) == ("meta", 1.0)
+
+
+def test_a_file_extends_another(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text("[train]\nseed = 1\nbatch_size = 8\n[model]\ndepth = 101\n")
+    (tmp_path / "one.toml").write_text('extends = "base.toml"\n[train]\nseed = 2\n')
+    config = load_config(tmp_path / "one.toml")
+    assert (config.train.seed, config.train.batch_size, config.model.depth) == (2, 8, 101)
+    (tmp_path / "two.toml").write_text("extends = 3\n")
+    with pytest.raises(ValueError, match="extends is 3"):
+        load_config(tmp_path / "two.toml")
+
+
+def test_retired_keys_only_pass_in_checkpoints() -> None:
+    content = {"config": Config().to_dict()}
+    content["config"]["schedule"]["start"] = 0.0
+    assert stored_config(content) == Config()
+    with pytest.raises(ValueError, match=r"schedule\.start"):
+        config_from_dict(content["config"])

@@ -1,0 +1,100 @@
+"""Exports of every attention, size and keypoint set; what is wrong is not written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("PIL")
+
+from click.testing import CliRunner  # noqa: E402
+from lpn_core import Model, model_file  # noqa: E402
+from lpn_training import export  # noqa: E402
+from lpn_training.checkpoint import write_whole  # noqa: E402
+from lpn_training.cli import main  # noqa: E402
+from lpn_training.config import Config, load_config  # noqa: E402
+from lpn_training.train import build_model  # noqa: E402
+from training_runs import CONFIGS  # noqa: E402
+
+
+def lively_network(config: Config) -> torch.nn.Module:
+    """Random weights whose every layer counts, in evaluation mode."""
+    torch.manual_seed(0)
+    network = build_model(config).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    torch.nn.init.normal_(network.final_layer.weight, std=0.1)
+    return network
+
+
+def checkpoint(path: Path, *overrides: str) -> tuple[torch.nn.Module, Config]:
+    size = ("model.height=64", "model.width=48")
+    config = load_config(CONFIGS / "tiny.toml", (*size, *overrides))
+    network = lively_network(config)
+    content: dict[str, Any] = {"model": network.state_dict(), "config": config.to_dict()}
+    write_whole(path, {**content, "step": 100})
+    return network, config
+
+
+@pytest.mark.parametrize(
+    ("attention", "joints", "keypoints"),
+    [("gc", 17, "coco17"), ("se", 16, "mpii16"), ("none", 14, "crowdpose14")],
+)
+def test_export_equals_the_network(
+    tmp_path: Path, attention: str, joints: int, keypoints: str
+) -> None:
+    network, _ = checkpoint(
+        tmp_path / "c.pt", f"model.attention={attention}", f"model.num_joints={joints}"
+    )
+    path, card = tmp_path / "new" / "m.safetensors", tmp_path / "new" / "card.md"
+    export.export_checkpoint(
+        tmp_path / "c.pt", path, name="small", ap=0.25, notes="For tests.", card=card
+    )
+    assert {item.name for item in path.parent.iterdir()} == {"m.safetensors", "card.md"}
+    crops = np.random.default_rng(0).normal(size=(2, 64, 48, 3)).astype(np.float32)
+    with Model(model_file.read(path), threads=1) as model:
+        found = model(crops)
+        assert model.keypoints.name == keypoints
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(crops).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
+    text = card.read_text()
+    assert text.startswith("# Model card: `small`\n\nFor tests.\n")
+    assert f"| architecture | lpn50, attention {attention} |" in text
+    assert "| AP without flip test | 0.250 |" in text
+    assert "| AP with flip test | not stated |" in text
+    assert "| samples seen in the last run | 400 |" in text
+
+
+def test_wrong_heatmaps_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A builder that mixed up two layers would be noticed before the file is there."""
+    checkpoint(tmp_path / "c.pt")
+    real = export.make_model_file
+
+    def wrong(name: str, architecture: str, state: dict[str, Any], **options: Any) -> Any:
+        state = dict(state)
+        state["layer1.1.conv1.weight"] = state["layer1.1.conv3.weight"]
+        return real(name, architecture, state, **options)
+
+    monkeypatch.setattr(export, "make_model_file", wrong)
+    path = tmp_path / "m.safetensors"
+    path.write_text("what was there")
+    with pytest.raises(ValueError, match="heatmaps differ from PyTorch's"):
+        export.export_checkpoint(tmp_path / "c.pt", path, name="small")
+    assert path.read_text() == "what was there"
+    assert {item.name for item in tmp_path.iterdir()} == {"c.pt", "m.safetensors"}
+
+
+def test_command_says_what_is_wrong(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "c.pt", "model.num_joints=5")
+    arguments = ["export", str(tmp_path / "c.pt"), "-o", str(tmp_path / "m"), "--name", "small"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "predicts 5 joints; keypoint sets have [14, 16, 17]" in result.output

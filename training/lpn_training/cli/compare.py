@@ -1,0 +1,64 @@
+"""``lpn-train compare``: checkpoints against each other on the same persons."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from lpn_training.cli.paths import ANY_PATH, EXISTING
+
+
+@click.command()
+@click.argument("base", type=EXISTING)
+@click.argument("others", type=EXISTING, nargs=-1, required=True)
+@click.option("--shards", multiple=True, type=EXISTING,
+              help="Packed validation crops (default: those BASE was validated on).")  # fmt: skip
+@click.option("--flip", is_flag=True, help="Average with the mirrored crop.")
+@click.option("--bootstrap", default=2000, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--plot", type=ANY_PATH, help="Picture to write as well: .png, .svg or .pdf.")
+def compare(
+    base: Path,
+    others: tuple[Path, ...],
+    shards: tuple[Path, ...],
+    flip: bool,
+    bootstrap: int,
+    seed: int,
+    device: str,
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """AP of the checkpoints OTHERS above BASE's, with a 95% interval.
+
+    The interval is of a paired bootstrap over persons: each resample of them is the same for
+    all checkpoints.
+    """
+    import torch
+
+    from lpn_training import compare as comparing
+    from lpn_training.checkpoint import load_checkpoint
+    from lpn_training.config import stored_config
+    from lpn_training.plot import plot_comparison
+    from lpn_training.tables import comparison_table
+
+    try:
+        names = tuple(str(path) for path in shards)
+        names = names or stored_config(load_checkpoint(base)).data.validation_shards
+        if not names:
+            raise click.UsageError(f"{base} was trained without validation shards: give --shards")
+        place = torch.device(device)
+        found = {
+            str(path): comparing.score_checkpoint(path, names, flip=flip, device=place)
+            for path in (base, *others)
+        }
+        rows = comparing.compare(found, bootstrap, seed)
+        if plot is not None:
+            plot_comparison(rows, plot)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(json.dumps([asdict(row) for row in rows]) if as_json else comparison_table(rows))

@@ -1,0 +1,24 @@
+"""``lpn-train plot``: loss, learning rate and AP of runs as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lpn_training.cli.paths import ANY_PATH, EXISTING
+
+
+@click.command()
+@click.argument("runs", type=EXISTING, nargs=-1, required=True)
+@click.option("-o", "--output", type=ANY_PATH, required=True, help="Picture: .png, .svg or .pdf.")
+def plot(runs: tuple[Path, ...], output: Path) -> None:
+    """Draw loss, learning rate and AP over the stages of RUNS, folders that fit wrote."""
+    from lpn_training.plot import plot_runs
+    from lpn_training.runlog import read_log
+
+    try:
+        plot_runs({str(run): read_log(run) for run in runs}, output)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"wrote {output}")

@@ -1,0 +1,24 @@
+"""``lpn-train stages``: the stage table of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from lpn_training.cli.paths import EXISTING
+
+
+@click.command()
+@click.argument("run", type=EXISTING)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def stages(run: Path, as_json: bool) -> None:
+    """Print what each finished stage of RUN, a folder that fit wrote, reached."""
+    from lpn_training.tables import read_stages, stage_table
+
+    try:
+        records = read_stages(run)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(json.dumps(records) if as_json else stage_table(records))

@@ -1,0 +1,235 @@
+"""Tar shards of person crops (WebDataset layout) and the manifest with their hashes.
+
+A sample is two members with one key: ``KEY.webp`` (or another encoding) and ``KEY.json``.
+``SOURCE.manifest.json`` beside the shards holds what they were made with and each one's SHA-256;
+``pack.py`` writes it, ``open_shard`` here checks against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MANIFEST_FORMAT = 1
+BLOCK = 512
+REPAIR = "make it again with `lpn-train pack` (whole shards are kept)"
+
+
+class Encoded(NamedTuple):
+    """A sample to write: the image's bytes and suffix, and its JSON."""
+
+    key: str
+    suffix: str
+    image: bytes
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where a sample's image lies, and its JSON.
+
+    Attributes:
+        shard: The tar file.
+        member: Name of the image inside it.
+        offset: First byte of the image in the file.
+        size: Bytes of the image.
+        meta: The JSON.
+    """
+
+    shard: Path
+    member: str
+    offset: int
+    size: int
+    meta: dict[str, Any]
+
+    def read(self) -> bytes:
+        """The encoded image.
+
+        Raises:
+            ValueError: The file ends before the image does.
+        """
+        with self.shard.open("rb") as stream:
+            stream.seek(self.offset)
+            data = stream.read(self.size)
+        if len(data) != self.size:
+            raise ValueError(
+                f"{self.shard}: member {self.member} ends after {len(data)} of {self.size} bytes; "
+                + REPAIR
+            )
+        return data
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What the manifest says of a shard."""
+
+    sha256: str
+    bytes: int
+    samples: int
+
+
+@dataclass
+class Manifest:
+    """Settings of a packed source and its finished shards by name."""
+
+    settings: dict[str, Any]
+    shards: dict[str, ShardRecord]
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, whole or not at all."""
+        shards = {name: vars(record) for name, record in sorted(self.shards.items())}
+        content = {"format": MANIFEST_FORMAT, "settings": self.settings, "shards": shards}
+        write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read what ``write`` wrote.
+
+        Raises:
+            ValueError: Not a manifest, or one of another format.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found = content["format"]
+            if found == MANIFEST_FORMAT:
+                shards = {name: ShardRecord(**row) for name, row in content["shards"].items()}
+                return cls(content["settings"], shards)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a manifest of shards: {error!r}") from error
+        raise ValueError(f"{path} is a manifest of format {found}; {MANIFEST_FORMAT} is wanted")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_shard(path: Path, samples: Iterable[Encoded]) -> ShardRecord:
+    """Write samples as one tar file, whole or not at all; equal samples give equal bytes."""
+    buffer = BytesIO()
+    count = 0
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for sample in samples:
+            meta = json.dumps(sample.meta).encode()
+            for suffix, data in ((sample.suffix, sample.image), ("json", meta)):
+                info = tarfile.TarInfo(f"{sample.key}.{suffix}")
+                info.size = len(data)
+                archive.addfile(info, BytesIO(data))
+            count += 1
+    data = buffer.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data)
+    return ShardRecord(hashlib.sha256(data).hexdigest(), len(data), count)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_shard(path: Path, record: ShardRecord) -> None:
+    """Hold a shard to its manifest.
+
+    Raises:
+        ValueError: Another size or hash.
+    """
+    size = path.stat().st_size
+    if size != record.bytes:
+        raise ValueError(f"{path} has {size} bytes; its manifest says {record.bytes}: {REPAIR}")
+    found = file_hash(path)
+    if found != record.sha256:
+        raise ValueError(f"{path} has SHA-256 {found}; its manifest says {record.sha256}: {REPAIR}")
+
+
+def recorded(path: Path) -> ShardRecord | None:
+    """What a manifest in the shard's folder says of it; None where no manifest names it."""
+    for place in sorted(path.parent.glob("*.manifest.json")):
+        record = Manifest.read(place).shards.get(path.name)
+        if record is not None:
+            return record
+    return None
+
+
+def open_shard(path: Path) -> list[Sample]:
+    """Check a shard against its manifest, where there is one, and list its samples in order.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Another hash than the manifest's, a file cut short, a member that cannot be
+            read, or a sample without its image or JSON; the message names file and member.
+    """
+    record = recorded(path)
+    if record is not None and path.is_file():
+        check_shard(path, record)
+    images: dict[str, tarfile.TarInfo] = {}
+    metas: dict[str, dict[str, Any]] = {}
+    last: tarfile.TarInfo | None = None
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                last = member
+                if not member.isfile():
+                    continue
+                key, _, suffix = member.name.partition(".")
+                if suffix == "json":
+                    metas[key] = _read_meta(archive, member, path)
+                else:
+                    images[key] = member
+    except (tarfile.TarError, EOFError) as error:
+        where = f"after member {last.name}" if last else "at its start"
+        raise ValueError(f"{path} is damaged {where}: {error}; {REPAIR}") from error
+    _check_end(path, last)
+    odd = sorted(set(images) ^ set(metas))
+    if odd:
+        raise ValueError(
+            f"{path}: {len(odd)} samples lack an image or a json, first {odd[0]!r}; {REPAIR}"
+        )
+    return [
+        Sample(path, member.name, member.offset_data, member.size, metas[key])
+        for key, member in images.items()
+    ]
+
+
+def _read_meta(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> dict[str, Any]:
+    handle = archive.extractfile(member)
+    assert handle is not None
+    try:
+        meta = json.loads(handle.read())
+    except ValueError as error:
+        raise ValueError(f"{path}: member {member.name} is not JSON: {error}; {REPAIR}") from error
+    missing = [name for name in ("source", "box") if name not in meta]
+    if missing:
+        raise ValueError(f"{path}: member {member.name} lacks {' and '.join(missing)}")
+    result: dict[str, Any] = meta
+    return result
+
+
+def _check_end(path: Path, last: tarfile.TarInfo | None) -> None:
+    # tarfile takes any end of file, and any block that is no header, for the archive's end.
+    end = 0 if last is None else last.offset_data + -(-last.size // BLOCK) * BLOCK
+    with path.open("rb") as stream:
+        stream.seek(end)
+        marker = stream.read(BLOCK)
+    if marker != bytes(BLOCK):
+        where = f"after member {last.name}" if last else "at its start"
+        found = "ends" if len(marker) < BLOCK else "is damaged"
+        raise ValueError(f"{path} {found} {where}, without the mark of a whole tar file; {REPAIR}")

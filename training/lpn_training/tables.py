@@ -1,0 +1,53 @@
+"""Markdown tables of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lpn_training.compare import Comparison
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def read_stages(run: Path) -> list[dict[str, Any]]:
+    """The records of a run's finished stages.
+
+    Raises:
+        ValueError: No stage is finished.
+    """
+    path = run / "stages.json"
+    if not path.exists():
+        raise ValueError(f"{run} has no stages.json: it is no run, or its first stage is not over")
+    records: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return records
+
+
+def stage_table(records: Sequence[dict[str, Any]]) -> str:
+    """One row per stage: samples seen by its end, its best AP and whether that was kept."""
+    rows = [
+        [
+            str(record["stage"]),
+            f"{record['samples']:,}",
+            "-" if record["ap"] is None else f"{record['ap']:.4f}",
+            f"{record['best_step']:,}",
+            "yes" if record["improved"] else "no, the best before it stays",
+        ]
+        for record in records
+    ]
+    return markdown(("stage", "samples", "best AP", "at step", "improved"), rows)
+
+
+def comparison_table(found: Sequence[Comparison]) -> str:
+    """One row per network: AP, and its difference to the first with the 95% interval."""
+    rows = [[found[0].name, f"{found[0].ap:.4f}", "base", ""]]
+    for entry in found[1:]:
+        interval = f"{entry.low:+.4f} .. {entry.high:+.4f}"
+        rows.append([entry.name, f"{entry.ap:.4f}", f"{entry.difference:+.4f}", interval])
+    return markdown(("checkpoint", "AP", "difference", "95% interval"), rows)
