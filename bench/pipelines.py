@@ -40,43 +40,51 @@ class OurPipeline:
 def stages(
     photo: Photo, boxes: Boxes, flip: bool, threads: int, isa: str | None = None, runs: int = 30
 ) -> dict[str, list[float]]:
-    """Seconds of our pipeline's parts, run by run: "crop", "network" (with flip test), "decode"."""
-    import lpn_core
-    from lpn_core import flip as flip_test
-    from lpn_core import preprocess
-    from lpn_core.decode import decode
+    """Seconds of our pipeline's parts, run by run.
 
-    model = lpn_core.load("lpn50", threads=threads, isa=isa).model
-    clock = time.perf_counter
-    times: dict[str, list[float]] = {"crop": [], "network": [], "decode": []}
-    for _ in range(runs + 3):
-        begin = clock()
-        checked, _ = preprocess.check_boxes(boxes)
-        regions = preprocess.regions(checked, model.input)
-        crops = preprocess.crop(
-            photo, "rgb", regions, model.input, threads=model.threads, isa=model.isa
+    "crop + network" and "decode" are the two calls that the estimator makes, "network" is the
+    model on crops that are there already, "total" the estimator as its users call it.
+    """
+    import lpn_core
+    from lpn_core import _core, preprocess
+
+    estimator = lpn_core.load("lpn50", threads=threads, isa=isa)
+    model, spec, how = estimator.model, estimator.model.input, estimator.model.decode
+    where = preprocess.regions(preprocess.check_boxes(boxes)[0], spec)
+    mirror_index = model.keypoints.mirror_index if flip else None
+    crops = np.zeros(((2 if flip else 1) * len(boxes), spec.height, spec.width, 3), np.float32)
+    crop_options = (spec.height, spec.width, spec.channel_map("rgb"), spec.scale, spec.shift, flip)
+    heatmaps: NDArray[np.float32] = _core.run_regions(
+        model.compiled, photo, where.centers, where.sizes, *crop_options
+    )
+
+    def crop_and_run() -> Any:
+        return _core.run_regions(model.compiled, photo, where.centers, where.sizes, *crop_options)
+
+    def decode() -> Any:
+        return _core.find_joints(
+            model.compiled,
+            heatmaps,
+            where.centers,
+            where.sizes,
+            how.beta,
+            how.quarter_step,
+            mirror_index,
+            how.flip_shift,
         )
-        cropped = clock()
-        if flip:
-            both = model(np.concatenate([crops, flip_test.mirror_crops(crops)]))
-            heatmaps = flip_test.average_flipped(
-                both[: len(crops)],
-                both[len(crops) :],
-                model.keypoints,
-                shift=model.decode.flip_shift,
-            )
-        else:
-            heatmaps = model(crops)
-        ran = clock()
-        coordinates, _ = decode(heatmaps, model.decode, layout="nhwc", isa=model.isa)
-        regions.to_image(coordinates, *heatmaps.shape[1:3])
-        ended = clock()
-        for name, seconds in (
-            ("crop", cropped - begin),
-            ("network", ran - cropped),
-            ("decode", ended - ran),
-        ):
-            times[name].append(seconds)
+
+    parts = {
+        "total": lambda: estimator(photo, boxes, flip=flip, order="rgb"),
+        "network": lambda: model.compiled.run(crops),
+        "crop + network": crop_and_run,
+        "decode": decode,
+    }
+    times: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(runs + 3):
+        for name, part in parts.items():
+            begin = time.perf_counter()
+            part()
+            times[name].append(time.perf_counter() - begin)
     return {name: seconds[3:] for name, seconds in times.items()}
 
 

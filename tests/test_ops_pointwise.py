@@ -77,3 +77,10 @@ def test_bias_scale_and_residual_are_optional(tier: str) -> None:
     exact = _reference(x, w, np.zeros(7, np.float32))
     bound = 9 * _reference(np.abs(x), np.abs(w), np.zeros(7, np.float32)) * 2.0**-24
     assert (np.abs(ops.pointwise_conv2d(x, w, isa=tier) - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("outputs", [1, 5, 17])
+def test_no_images(outputs: int, tier: str) -> None:
+    x, w = np.empty((0, 4, 3, 5), np.float32), _draw((outputs, 5), 11)
+    assert ops.pointwise_conv2d(x, w, isa=tier).shape == (0, 4, 3, outputs)

@@ -95,6 +95,14 @@ def test_what_a_caller_can_write_is_copied() -> None:
     np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3)
 
 
+def test_bfloat16_that_a_caller_can_write_is_copied() -> None:
+    ones, sevens = 0x3F80, 0x40E0
+    weight = np.full((2, 3, 1, 1), ones, np.uint16)
+    model = _convolution(weight, np.zeros(2, np.float32))
+    weight[:] = sevens
+    np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3)
+
+
 def test_read_only_arrays_outlive_their_names() -> None:
     weight, bias = np.ones((2, 3, 1, 1), np.float32), np.full(2, 0.5, np.float32)
     weight.flags.writeable = bias.flags.writeable = False

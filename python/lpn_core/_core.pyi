@@ -30,9 +30,13 @@ class Graph:
         name: str,
         inputs: Sequence[str],
         attributes: Mapping[str, int | float | str],
-        weights: Mapping[str, NDArray[np.float32]],
+        weights: Mapping[str, NDArray[np.float32] | NDArray[np.uint16]],
     ) -> None:
-        """Adds a node; kinds, attributes and weights are those of docs/model-file.md."""
+        """Adds a node; kinds, attributes and weights are those of docs/model-file.md.
+
+        A weight of two or more axes may be uint16: the bits of bfloat16 numbers. The graph and its
+        models share the memory of read-only arrays, and copy the others.
+        """
     def set_output(self, name: str) -> None: ...
 
 class CompiledModel:
@@ -179,4 +183,46 @@ def crop_affine(
 
     image (H, W, 3) uint8, rows may be padded (strides[0] >= 3 W, inner axes contiguous); matrices
     (N, 2, 3) destination pixel -> source pixel; c is v[channel_map[c]] * scale[c] + shift[c].
+    """
+
+def check_boxes(
+    boxes: NDArray[np.float64], box_format: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """boxes (N, 4 or 5), "xywh" or "xyxy" -> x, y, width, height (N, 4) and scores (N,)."""
+
+def grow_boxes(
+    boxes: NDArray[np.float64], aspect: float, padding: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """xywh boxes (N, 4) grown to width / height = aspect, then padded -> centers, sizes (N, 2)."""
+
+def run_regions(
+    model: CompiledModel,
+    image: NDArray[np.uint8],
+    centers: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    height: int,
+    width: int,
+    channel_map: Sequence[int],
+    scale: Sequence[float],
+    shift: Sequence[float],
+    mirrored_too: bool,
+) -> NDArray[np.float32]:
+    """Crops N regions of an image as crop_affine does and runs the model on them: (N, h, w, K).
+
+    With ``mirrored_too`` (2 N, h, w, K): the crops' heatmaps, then those of the mirrored crops.
+    """
+
+def find_joints(
+    model: CompiledModel,
+    heatmaps: NDArray[np.float32],
+    centers: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    beta: float | None,
+    quarter_step: bool,
+    mirror_index: Sequence[int] | None,
+    flip_shift: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Decodes what run_regions gave -> x, y (N, K, 2) in image pixels and scores (N, K).
+
+    beta None is argmax. mirror_index: the heatmaps are 2 N, averaged as the flip test does.
     """

@@ -8,9 +8,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import flip as flip_test
-from lpn_core import model_file, preprocess
-from lpn_core.decode import Decoded, decode
+from lpn_core import _core, model_file, preprocess
+from lpn_core.decode import Decoded
 from lpn_core.image import load_image
 from lpn_core.model import Model
 from lpn_core.poses import Poses
@@ -79,41 +78,43 @@ class PoseEstimator:
         checked, box_scores = preprocess.check_boxes(boxes, box_format)
         model = self.model
         regions = preprocess.regions(checked, model.input)
-        parts = []
-        for start in range(0, len(checked), _BATCH):
-            part = regions[start : start + _BATCH]
-            crops = preprocess.crop(
-                pixels, found_order, part, model.input, threads=model.threads, isa=model.isa
-            )
-            parts.append(self._find_joints(crops, part, flip))
-        joints = len(model.keypoints)
-        empty = (np.zeros((0, joints, 2), np.float32), np.zeros((0, joints), np.float32))
-        coordinates, scores = zip(empty, *parts, strict=True)
-        return Poses(
-            np.concatenate(coordinates),
-            np.concatenate(scores),
-            checked,
-            box_scores,
-            model.keypoints,
-        )
+        # Of nobody too: that gives empty arrays of the right shapes.
+        parts = [
+            self._find_joints(pixels, found_order, regions[start : start + _BATCH], flip)
+            for start in range(0, max(1, len(regions)), _BATCH)
+        ]
+        coordinates, scores = parts[0]
+        if len(parts) > 1:
+            coordinates, scores = map(np.concatenate, zip(*parts, strict=True))
+        return Poses(coordinates, scores, checked, box_scores, model.keypoints)
 
     def _find_joints(
-        self, crops: NDArray[np.float32], regions: preprocess.Regions, flip: bool
+        self, pixels: NDArray[np.uint8], order: str, where: preprocess.Regions, flip: bool
     ) -> Decoded:
-        model = self.model
-        if flip:
-            both = model(np.concatenate([crops, flip_test.mirror_crops(crops)]))
-            heatmaps = flip_test.average_flipped(
-                both[: len(crops)],
-                both[len(crops) :],
-                model.keypoints,
-                shift=model.decode.flip_shift,
-            )
-        else:
-            heatmaps = model(crops)
-        coordinates, scores = decode(heatmaps, model.decode, layout="nhwc", isa=model.isa)
-        height, width = heatmaps.shape[1:3]
-        return regions.to_image(coordinates, height, width).astype(np.float32), scores
+        # Two calls, in which crops never become arrays and every loop runs on the model's threads.
+        model, spec, how = self.model, self.model.input, self.model.decode
+        heatmaps = _core.run_regions(
+            model.compiled,
+            pixels,
+            where.centers,
+            where.sizes,
+            spec.height,
+            spec.width,
+            spec.channel_map(order),
+            spec.scale,
+            spec.shift,
+            flip,
+        )
+        return _core.find_joints(
+            model.compiled,
+            heatmaps,
+            where.centers,
+            where.sizes,
+            how.beta,
+            how.quarter_step,
+            model.keypoints.mirror_index if flip else None,
+            how.flip_shift,
+        )
 
     def close(self) -> None:
         """Frees the model."""

@@ -52,14 +52,17 @@ def load_image(
         TypeError: none of these kinds, or an array of another dtype.
         ImportError: a path, and PIL is not installed.
     """
-    if isinstance(image, bytes):
-        raise TypeError("image is bytes; wanted a path, a PIL image or an array (H, W, 3) uint8")
-    if isinstance(image, str | os.PathLike):
-        _refuse_order(order, "a path")
-        return _read_file(image, exif), "rgb"
-    if _is_pil(image):
-        _refuse_order(order, "a PIL image")
-        return _from_pil(image, "the PIL image"), "rgb"
+    if not isinstance(image, np.ndarray):
+        if isinstance(image, bytes):
+            raise TypeError(
+                "image is bytes; wanted a path, a PIL image or an array (H, W, 3) uint8"
+            )
+        if isinstance(image, str | os.PathLike):
+            _refuse_order(order, "a path")
+            return _read_file(image, exif), "rgb"
+        if _is_pil(image):
+            _refuse_order(order, "a PIL image")
+            return _from_pil(image, "the PIL image"), "rgb"
     if order is None:
         raise ValueError(
             'an array does not say the order of its channels: pass order="rgb", or order="bgr" '

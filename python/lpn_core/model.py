@@ -173,6 +173,7 @@ class Model:
 
         Raises:
             ValueError: fewer than 1 round, or the model is closed.
+            TypeError: ``rounds`` is not an integer.
         """
         # Imported when asked for: who only predicts does not wait for it.
         from lpn_core.profile import profile_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 
 import numpy as np
@@ -57,12 +58,12 @@ class InputSpec:
         if self.affine != "center":
             raise ValueError(f"input affine is {self.affine!r}; wanted 'center'")
 
-    @property
+    @cached_property
     def scale(self) -> tuple[float, ...]:
         """A uint8 value v becomes v * scale + shift, per network channel."""
         return tuple(1.0 / (255.0 * std) for std in self.std)
 
-    @property
+    @cached_property
     def shift(self) -> tuple[float, ...]:
         """See :attr:`scale`."""
         return tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))

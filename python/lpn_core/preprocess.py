@@ -16,10 +16,6 @@ from lpn_core import _core
 from lpn_core._isa import isa_name
 from lpn_core.model_spec import InputSpec
 
-# Sources beyond this lose the fractions of a pixel in float64 and mean nothing in an image.
-_MAX_COORDINATE = 1e9
-BOX_FORMATS = ("xywh", "xyxy")
-
 
 @dataclass(frozen=True)
 class Regions:
@@ -74,27 +70,7 @@ def check_boxes(
             negative score: the message names its row.
         TypeError: not numbers.
     """
-    if box_format not in BOX_FORMATS:
-        raise ValueError(f"box_format is {box_format!r}; wanted 'xywh' or 'xyxy'")
-    array = _box_array(boxes)
-    result = array[:, :4].copy()
-    scores = array[:, 4].copy() if array.shape[1] == 5 else np.ones(len(array))
-    if box_format == "xyxy":
-        result[:, 2:] -= result[:, :2]
-    with np.errstate(invalid="ignore"):
-        finite = (np.abs(array) < _MAX_COORDINATE).all(axis=1)
-        positive = (result[:, 2:] > 0).all(axis=1)
-    for ok, wanted in (
-        (finite, f"finite numbers within {_MAX_COORDINATE:.0e}"),
-        (positive, "a positive width and height"),
-        (scores >= 0, "a score, the fifth number, of 0 or more"),
-    ):
-        if not ok.all():
-            row = int(np.argmin(ok))
-            raise ValueError(
-                f"boxes[{row}] is {array[row].tolist()} ({box_format}); wanted {wanted}"
-            )
-    return result, scores
+    return _core.check_boxes(_box_array(boxes), box_format)
 
 
 def _box_array(boxes: object) -> NDArray[np.float64]:
@@ -131,15 +107,7 @@ def clip_box(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.
 
 def regions(boxes: NDArray[np.float64], spec: InputSpec) -> Regions:
     """The region shown for each (N, 4) xywh box: grown to the input's aspect ratio, then padded."""
-    sizes = boxes[:, 2:].astype(np.float64)
-    aspect = spec.width / spec.height
-    wide = sizes[:, 0] > aspect * sizes[:, 1]
-    grown = np.where(
-        wide[:, None],
-        np.stack([sizes[:, 0], sizes[:, 0] / aspect], axis=1),
-        np.stack([sizes[:, 1] * aspect, sizes[:, 1]], axis=1),
-    )
-    return Regions(boxes[:, :2] + boxes[:, 2:] / 2, grown * spec.padding)
+    return Regions(*_core.grow_boxes(boxes, spec.width / spec.height, spec.padding))
 
 
 def crop(

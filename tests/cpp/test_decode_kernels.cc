@@ -217,7 +217,7 @@ double sample(const Image& image, double x, double y, int channel) {
 }
 
 Floats run_crop(Isa isa, const Image& image, const double (&matrix)[6], std::int64_t out_h,
-                std::int64_t out_w, std::int64_t rows_at_once) {
+                std::int64_t out_w, std::int64_t rows_at_once, bool mirrored = false) {
   Floats out(static_cast<std::size_t>(out_h * out_w * 3), kNan);
   for (std::int64_t row = 0; row < out_h; row += rows_at_once) {
     CropAffineArgs args = {image.bytes.data(),
@@ -231,7 +231,8 @@ Floats run_crop(Isa isa, const Image& image, const double (&matrix)[6], std::int
                            out.data() + row * out_w * 3,
                            out_w,
                            row,
-                           std::min(row + rows_at_once, out_h)};
+                           std::min(row + rows_at_once, out_h),
+                           mirrored};
     std::copy(std::begin(matrix), std::end(matrix), args.matrix);
     select_crop_affine(isa).run(args);
   }
@@ -262,6 +263,12 @@ void expect_crop(Isa isa, const Image& image, const double (&matrix)[6], std::in
   }
   EXPECT(out == run_crop(isa, image, matrix, out_h, out_w, 3), isa_name(isa),
          ": the rows of a call must not change the bits");
+  Floats mirrored = run_crop(isa, image, matrix, out_h, out_w, out_h, true);
+  for (auto row = mirrored.begin(); row != mirrored.end(); row += 3 * out_w) {
+    std::reverse(row, row + 3 * out_w);
+    for (auto pixel = row; pixel != row + 3 * out_w; pixel += 3) std::swap(pixel[0], pixel[2]);
+  }
+  EXPECT(out == mirrored, isa_name(isa), ": a mirrored crop must hold the same bits");
 }
 
 LPN_TEST(crop_affine_matches_double) {

@@ -8,6 +8,7 @@
 #include "engine/compiled_model.h"
 #include "engine/fusion.h"
 #include "graph_builder.h"
+#include "model_runs.h"
 #include "reference_graph.h"
 #include "test.h"
 
@@ -16,7 +17,10 @@ namespace {
 
 using test::ConvOptions;
 using test::GraphBuilder;
+using test::random_images;
 using test::ReferenceMap;
+using test::run_model;
+using test::same_bits;
 
 struct Case {
   const char* name;
@@ -117,6 +121,53 @@ Graph residual_is_the_input() {
   return b.finish(b.conv(b.add(b.conv(x, 70, 70, {}), x, "relu"), 70, 8, {}));
 }
 
+ConvOptions deconv(std::int64_t groups) { return grouped(spatial(4, 2, 1), groups, false); }
+
+// A map that somebody else reads cannot disappear between an upsampling's rows: the transposed
+// convolution's own, and that of the 1x1 convolution behind it.
+Graph upsampled_map_is_shared() {
+  GraphBuilder b(8);
+  const std::string x = b.conv_transpose("image", 8, 8, deconv(8));
+  return b.finish(b.add(b.conv(x, 8, 8, activated("relu")), x, "none"));
+}
+
+Graph upsampled_chain_is_shared() {
+  GraphBuilder b(8);
+  const std::string x = b.conv_transpose("image", 8, 16, deconv(4));
+  const std::string y = b.conv(x, 16, 12, activated("relu"));
+  return b.finish(b.add(b.conv(y, 12, 12, activated("relu6")), y, "none"));
+}
+
+// What follows the output is not run: neither joined nor counted as its reader.
+Graph upsampled_map_is_the_output(std::int64_t convolutions) {
+  GraphBuilder b(8);
+  std::string x = b.conv_transpose("image", 8, 8, deconv(8));
+  for (std::int64_t i = 0; i < convolutions; ++i) x = b.conv(x, 8, 8, activated("relu"));
+  b.conv(x, 8, 8, {});
+  return b.finish(x);
+}
+
+// 1x1 convolutions that need more than the rows at hand: other rows, another map, the whole map.
+Graph upsampling_before_a_stride() {
+  GraphBuilder b(8);
+  ConvOptions strided;
+  strided.stride = 2;
+  return b.finish(b.conv(b.conv_transpose("image", 8, 8, deconv(8)), 8, 17, strided));
+}
+
+Graph upsampling_before_an_addition() {
+  GraphBuilder b(8);
+  const std::string x = b.conv_transpose("image", 8, 12, deconv(4));
+  const std::string y = b.conv_transpose("image", 8, 12, deconv(2));
+  return b.finish(b.add(b.conv(y, 12, 12, {}), x, "relu"));
+}
+
+Graph upsampling_before_attention() {
+  GraphBuilder b(8);
+  const std::string x = b.conv(b.conv_transpose("image", 8, 12, deconv(4)), 12, 17, {});
+  return b.finish(b.gc_block(x, 17, 5));
+}
+
 std::vector<Case> cases() {
   std::vector<Case> all;
   all.push_back({"bottlenecks_gc", 4 + 5, bottlenecks("gc")});
@@ -132,31 +183,15 @@ std::vector<Case> cases() {
   all.push_back({"plain_additions", 5, plain_additions()});
   all.push_back({"branches", 3, branches()});
   all.push_back({"residual_is_the_input", 3, residual_is_the_input()});
+  all.push_back({"upsampled_map_is_shared", 3, upsampled_map_is_shared()});
+  all.push_back({"upsampled_chain_is_shared", 3, upsampled_chain_is_shared()});
+  for (const std::int64_t convolutions : {0, 1, 2, 3}) {
+    all.push_back({"upsampled_map_is_the_output", 1, upsampled_map_is_the_output(convolutions)});
+  }
+  all.push_back({"upsampling_before_a_stride", 2, upsampling_before_a_stride()});
+  all.push_back({"upsampling_before_an_addition", 3, upsampling_before_an_addition()});
+  all.push_back({"upsampling_before_attention", 4, upsampling_before_attention()});
   return all;
-}
-
-std::vector<float> random_images(std::int64_t n, const Shape& shape) {
-  std::mt19937 random(5);
-  std::normal_distribution<float> normal;
-  std::vector<float> images(static_cast<std::size_t>(n * shape.size()));
-  for (float& value : images) value = normal(random);
-  return images;
-}
-
-std::vector<float> run_model(CompiledModel& model, const std::vector<float>& images, std::int64_t n,
-                             const Shape& shape) {
-  const std::shared_ptr<PreparedPlan> prepared = model.prepare(shape.h, shape.w);
-  std::vector<float> out(static_cast<std::size_t>(n * prepared->plan().output().size()));
-  Batch batch;
-  batch.n = n;
-  batch.pixels = images.data();
-  model.run(*prepared, batch, out.data());
-  return out;
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
 // Terms of all the sums on a path through the test graphs: 147 of the stem, and below 1500 of what
@@ -231,6 +266,28 @@ LPN_TEST(engine_matches_reference) {
 LPN_TEST(engine_strides_over_narrow_maps) {
   for (const std::int64_t width : {1, 2, 3})
     check_case({"bottlenecks_none", 3 + 4, bottlenecks("none")}, Shape{9, width, 8});
+}
+
+// Many columns over few positions: both are cut, the columns at panels. All but the first end with
+// a lone column; of 257 it is all there is in the last chunks.
+LPN_TEST(engine_cuts_columns) {
+  for (const std::int64_t columns : {16, 17, 33, 65, 257, 321}) {
+    for (const char* attention : {"gc", "se", "none"}) {
+      GraphBuilder b(columns);
+      const std::string out = b.bottleneck("image", columns, columns, 1, attention);
+      check_case({attention, std::string(attention) == "none" ? 3U : 4U, b.finish(out)},
+                 Shape{7, 8, columns});
+    }
+    const Shape deep{13, 15, 260};
+    ConvOptions strided;
+    strided.stride = 2;
+    GraphBuilder b(deep.c);
+    const Graph graph = b.finish(b.conv("image", deep.c, columns, strided));
+    check_case({"strided", 1, graph}, deep);
+    CompiledModel model(graph, 1, Isa::kScalar);
+    const std::int64_t chunks = model.prepare(deep.h, deep.w)->plan().steps()[0]->info().chunks;
+    EXPECT(columns < 257 || chunks > 2, columns, " columns: chunks of 48 of the 56 positions only");
+  }
 }
 
 LPN_TEST(engine_places_do_not_overlap) {

@@ -165,6 +165,58 @@ LPN_TEST(pointwise_at_odd_shapes) {
   }
 }
 
+// The lone column's lanes are terms: sixteen chains, whose last terms are ragged.
+LPN_TEST(pointwise_with_a_lone_column) {
+  for (const int64_t n : {1, 17, 65, 81}) {
+    for (const int64_t k : {15, 16, 24, 31, 32, 33, 47}) {
+      for (const int64_t m : {1, 4, 5, 12, 13}) {
+        check({m, k, n, m % 2, k % 3, k % 2 == 0, m == 5, m != 4, Activation::kRelu});
+      }
+    }
+  }
+}
+
+LPN_TEST(pointwise_without_rows) {
+  const Floats w = random_floats(17 * 3, 2);
+  float untouched = kUntouched;
+  for (const Isa isa : supported_isas()) {
+    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, 3, 17)));
+    pack_pointwise(isa, w.data(), 3, 17, packed.data());
+    PointwiseArgs args{};
+    args.packed_b = packed.data();
+    args.out = &untouched;
+    args.lda = args.k = 3;
+    args.ld_out = args.n = 17;
+    select_pointwise(isa).run(args);
+    EXPECT(untouched == kUntouched, isa_name(isa));
+  }
+}
+
+// Only asked for, never read: neither what is fetched nor how many rows share it changes a bit.
+LPN_TEST(pointwise_fetches_what_the_caller_names) {
+  const Problem problem(Shape{14, 9, 33});
+  const Floats next = random_floats(1000, 7);
+  for (const Isa isa : supported_isas()) {
+    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, 9, 33)));
+    pack_pointwise(isa, problem.w.data(), 9, 33, packed.data());
+    for (const int64_t size : {0, 1, 15, 16, 17, 1000}) {
+      Floats out(problem.residual.size(), kUntouched);
+      PointwiseArgs args{};
+      args.a = problem.a.data();
+      args.packed_b = packed.data();
+      args.bias = problem.bias.data();
+      args.out = out.data();
+      args.m = 14;
+      args.lda = args.k = 9;
+      args.ld_out = args.n = 33;
+      args.next_packed_b = next.data();
+      args.next_size = size;
+      select_pointwise(isa).run(args);
+      EXPECT(same_bits(out, problem.run(isa, 14)), size, " on ", isa_name(isa));
+    }
+  }
+}
+
 LPN_TEST(pointwise_result_may_replace_the_residual) {
   const Shape shape{13, 33, 65, 0, 0, true, true, true, Activation::kRelu};
   const Problem problem(shape);

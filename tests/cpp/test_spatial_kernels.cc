@@ -257,6 +257,29 @@ LPN_TEST(depthwise_at_odd_shapes) {
   check_depthwise({6, 9, 20}, {5, 3, 2, 3}, Activation::kNone);
 }
 
+// Tiles at a row's ends skip the padding, where one fits: every width around the tile's, with the
+// padding that keeps the size and with others.
+LPN_TEST(depthwise_at_the_edges) {
+  for (const int64_t k : {3, 5, 7}) {
+    for (const int64_t stride : {1, 2}) {
+      for (int64_t padding = 0; padding <= 3; ++padding) {
+        for (int64_t width = std::max<int64_t>(1, k - 2 * padding); width <= 17; ++width) {
+          check_depthwise({7, width, 5}, {k, k, stride, padding}, Activation::kNone);
+          check_depthwise({2 + k - std::min<int64_t>(k, padding), width, 40},
+                          {k, k, stride, padding}, Activation::kRelu);
+        }
+      }
+    }
+  }
+  for (int64_t width = 1; width <= 12; ++width) {
+    for (const int64_t stride : {1, 2}) {
+      check_depthwise({6, width, 19}, {2, 3, stride, 1}, Activation::kNone);
+      check_depthwise({6, width, 19}, {5, 3, stride, 2}, Activation::kNone);
+      if (width >= 3) check_depthwise({6, width, 19}, {3, 5, stride, 1}, Activation::kNone);
+    }
+  }
+}
+
 LPN_TEST(group_deconv_at_network_shapes) {
   check_group_deconv({16, 12, 512}, 256, 256, {4, 4, 2, 1}, Activation::kRelu);
   check_group_deconv({16, 24, 256}, 256, 256, {4, 4, 2, 1}, Activation::kRelu);
@@ -319,6 +342,18 @@ LPN_TEST(max_pool_keeps_nan) {
       float y = 0.0f;
       select_max_pool(isa).run({x.data(), 0, 2, 2, 1, &y, 1, 0, 1, 2, 2, 0});
       EXPECT(std::isnan(y), "a NaN at ", at, " gave ", y, " on ", isa_name(isa));
+    }
+    constexpr int64_t kChannels = 19;
+    const Floats ones(9 * kChannels, 1.0f);
+    for (int64_t at = 0; at < 9 * kChannels; ++at) {
+      Floats x = ones;
+      Floats y(kChannels);
+      x[static_cast<std::size_t>(at)] = nan;
+      select_max_pool(isa).run({x.data(), 0, 3, 3, kChannels, y.data(), 1, 0, 1, 3, 1, 0});
+      for (int64_t c = 0; c < kChannels; ++c) {
+        EXPECT(std::isnan(y[static_cast<std::size_t>(c)]) == (c == at % kChannels), "channel ", c,
+               " of 3 x 3 with a NaN at ", at, " on ", isa_name(isa));
+      }
     }
   }
 }

@@ -38,6 +38,16 @@ std::shared_ptr<const T> hold(const py::array& array) {
           }};
 }
 
+// What the caller may still write is copied.
+template <class T>
+std::shared_ptr<const WeightValues> take(const py::array& array) {
+  const auto size = static_cast<std::size_t>(array.size());
+  if (!array.writeable()) return std::make_shared<const WeightValues>(hold<T>(array), size);
+  const auto copy = std::make_shared<Buffer<T>>(size);
+  if (size > 0) std::memcpy(copy->data(), array.data(), size * sizeof(T));
+  return std::make_shared<const WeightValues>(std::shared_ptr<const T>(copy, copy->data()), size);
+}
+
 // A float32 array, or the bits of bfloat16 numbers as uint16. Steps keep pointers to vectors, such
 // as biases, which therefore must be float32.
 Weight read_weight(const std::string& node, const std::string& name, const py::handle& value) {
@@ -45,18 +55,10 @@ Weight read_weight(const std::string& node, const std::string& name, const py::h
   if (!py::isinstance<py::array>(value)) throw py::type_error(what + " must be a numpy array");
   const auto array = py::reinterpret_borrow<py::array>(value);
   const auto rank = static_cast<std::size_t>(array.ndim());
-  const auto size = static_cast<std::size_t>(array.size());
   if (rank >= 2 && array.dtype().equal(py::dtype::of<std::uint16_t>())) {
-    const Input<std::uint16_t> input = read<std::uint16_t>(array, what.c_str(), rank, "");
-    return {input.shape, std::make_shared<const WeightValues>(hold<Bfloat16>(array), size)};
+    return {read<std::uint16_t>(array, what.c_str(), rank, "").shape, take<Bfloat16>(array)};
   }
-  const Input<float> input = read<float>(array, what.c_str(), rank, "");
-  if (!array.writeable()) {
-    return {input.shape, std::make_shared<const WeightValues>(hold<float>(array), size)};
-  }
-  Buffer<float> values(size);
-  if (size > 0) std::memcpy(values.data(), input.data, size * sizeof(float));
-  return {input.shape, std::make_shared<const Buffer<float>>(std::move(values))};
+  return {read<float>(array, what.c_str(), rank, "").shape, take<float>(array)};
 }
 
 void add_node(Graph& graph, const std::string& kind, const std::string& name,

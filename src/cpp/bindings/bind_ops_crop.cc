@@ -2,7 +2,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/crop_input.h"
 #include "kernels/crop_affine/crop_affine.h"
 
 namespace lpn::bindings {
@@ -31,31 +31,7 @@ ThreadPool& shared_pool(int threads) {
   return *pools->try_emplace(count, std::move(made)).first->second;
 }
 
-// An image (H, W, 3) whose rows may be padded, pixels being contiguous.
-Input<std::uint8_t> read_image(const py::array& array) {
-  check_dtype<std::uint8_t>(array, "image");
-  Input<std::uint8_t> image{static_cast<const std::uint8_t*>(array.data()), shape_of(array)};
-  LPN_CHECK(image.shape.size() == 3 && image[2] == 3 && image[0] >= 1 && image[1] >= 1,
-            "image has shape ", format_shape(image.shape),
-            "; it must be (H, W, 3) with H and W at least 1");
-  LPN_CHECK(array.strides(2) == 1 && (array.strides(1) == 3 || image[1] == 1) &&
-                (array.strides(0) >= 3 * image[1] || image[0] == 1),
-            "image of shape ", format_shape(image.shape), " has strides (", array.strides(0), ", ",
-            array.strides(1), ", ", array.strides(2),
-            "); pixels must be contiguous, (at least 3 W, 3, 1): pass numpy.ascontiguousarray(...) "
-            "of it");
-  return image;
-}
-
-template <class T, std::size_t kCount>
-std::array<T, kCount> read_values(const char* name, const std::vector<T>& values) {
-  LPN_CHECK(values.size() == kCount, name, " has ", values.size(), " values; it needs ", kCount);
-  std::array<T, kCount> result{};
-  std::copy(values.begin(), values.end(), result.begin());
-  return result;
-}
-
-py::array_t<float> crop_affine(const py::array& image_array, const py::array& matrices_array,
+py::array_t<float> crop_affine(const py::array& image, const py::array& matrices_array,
                                std::int64_t height, std::int64_t width,
                                const std::vector<int>& channel_map, const std::vector<float>& scale,
                                const std::vector<float>& shift, const std::string& isa_name,
@@ -63,7 +39,7 @@ py::array_t<float> crop_affine(const py::array& image_array, const py::array& ma
   constexpr std::int64_t kMaxSide = 1 << 20;
   constexpr std::int64_t kRowsPerChunk = 32;
   const CropAffineFn run = select_crop_affine(parse_isa(isa_name)).run;
-  const Input<std::uint8_t> image = read_image(image_array);
+  CropAffineArgs shared = read_crop_input(image, channel_map, scale, shift);
   const Input<double> matrices = read<double>(matrices_array, "matrices", 3, "(N, 2, 3)");
   LPN_CHECK(matrices[1] == 2 && matrices[2] == 3, "matrices has shape ",
             format_shape(matrices.shape), "; it must be (N, 2, 3)");
@@ -77,23 +53,7 @@ py::array_t<float> crop_affine(const py::array& image_array, const py::array& ma
     LPN_CHECK(std::isfinite(matrices.data[i]), "matrices[", i / 6, "] holds ", matrices.data[i],
               "; every element must be finite");
   }
-  CropAffineArgs shared{};
-  shared.image = image.data;
-  shared.image_h = image[0];
-  shared.image_w = image[1];
-  shared.row_stride = image[0] == 1 ? 3 * image[1] : image_array.strides(0);
   shared.out_w = width;
-  const auto channels = read_values<int, 3>("channel_map", channel_map);
-  const auto scales = read_values<float, 3>("scale", scale);
-  const auto shifts = read_values<float, 3>("shift", shift);
-  for (const int channel : channels)
-    LPN_CHECK(channel >= 0 && channel < 3, "channel_map holds ", channel, "; it takes 0, 1 and 2");
-  for (std::size_t c = 0; c < 3; ++c)
-    LPN_CHECK(std::isfinite(scales[c]) && std::isfinite(shifts[c]), "scale and shift of channel ",
-              c, " are ", scales[c], " and ", shifts[c], "; both must be finite");
-  std::copy(channels.begin(), channels.end(), shared.channel_map);
-  std::copy(scales.begin(), scales.end(), shared.scale);
-  std::copy(shifts.begin(), shifts.end(), shared.shift);
   py::array_t<float> out = make_array<float>("the result", {n, height, width, 3});
   float* out_data = out.mutable_data();
 

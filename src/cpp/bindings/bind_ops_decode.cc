@@ -3,21 +3,16 @@
 
 #include <cmath>
 
-#include "base/buffer.h"
 #include "base/cpu_features.h"
+#include "base/thread_pool.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "engine/heatmaps.h"
 #include "kernels/argmax/argmax.h"
 #include "kernels/soft_argmax/soft_argmax.h"
 
 namespace lpn::bindings {
 namespace {
-
-struct Heatmaps {
-  const float* data;
-  bool channels_last;
-  std::int64_t n, k, h, w;
-};
 
 Heatmaps read_heatmaps(const py::array& array, const std::string& layout) {
   LPN_CHECK(layout == "nchw" || layout == "nhwc", "layout is \"", layout,
@@ -32,36 +27,16 @@ Heatmaps read_heatmaps(const py::array& array, const std::string& layout) {
   return heatmaps;
 }
 
-// One image's (h * w, k) as (k, h * w).
-void split_channels(const float* in, std::int64_t positions, std::int64_t k, float* out) {
-  for (std::int64_t position = 0; position < positions; ++position) {
-    for (std::int64_t channel = 0; channel < k; ++channel)
-      out[channel * positions + position] = *in++;
-  }
-}
-
 // Calls decode(heatmap, coordinates, score) for every map.
-template <class Decode>
-py::tuple decode_all(const Heatmaps& maps, const Decode& decode) {
+py::tuple decode_all(const Heatmaps& maps, const HeatmapDecoder& decode) {
   py::array_t<float> coordinates = make_array<float>("the result", {maps.n, maps.k, 2});
   py::array_t<float> scores = make_array<float>("the result", {maps.n, maps.k});
   float* coordinates_data = coordinates.mutable_data();
   float* scores_data = scores.mutable_data();
   {
     const py::gil_scoped_release release;
-    const std::int64_t positions = maps.h * maps.w;
-    Buffer<float> planes(maps.channels_last ? static_cast<std::size_t>(positions * maps.k) : 0);
-    for (std::int64_t image = 0; image < maps.n; ++image) {
-      const float* heatmap = maps.data + image * maps.k * positions;
-      if (maps.channels_last) {
-        split_channels(heatmap, positions, maps.k, planes.data());
-        heatmap = planes.data();
-      }
-      for (std::int64_t joint = 0; joint < maps.k; ++joint) {
-        const std::int64_t index = image * maps.k + joint;
-        decode(heatmap + joint * positions, coordinates_data + 2 * index, scores_data + index);
-      }
-    }
+    ThreadPool alone(1);
+    decode_heatmaps(maps, nullptr, alone, decode, coordinates_data, scores_data);
   }
   return py::make_tuple(coordinates, scores);
 }

@@ -21,6 +21,8 @@ class CompiledModel {
   int threads() const { return pool_.threads(); }
   Isa isa() const { return isa_; }
   const Graph& graph() const { return graph_; }
+  // For loops before and after a run.
+  ThreadPool& pool() { return pool_; }
 
   // The plan for an input of h x w: made on first use, the most recently used kept.
   std::shared_ptr<PreparedPlan> prepare(std::int64_t h, std::int64_t w);

@@ -23,25 +23,36 @@ void convert_rows(const Batch& batch, const Shape& shape, const std::uint8_t* by
   }
 }
 
+// The input of an image that is not ready for the network, made in the workspace.
+template <class Threads>
+const float* make_input(const Plan& plan, Workspace& workspace, Threads& threads,
+                        const Batch& batch, std::int64_t image) {
+  constexpr double kRelativeCost = 32;  // of one table look-up, or one value of a crop
+  const Shape& shape = plan.input();
+  const std::uint8_t* bytes =
+      batch.bytes == nullptr ? nullptr : batch.bytes + image * shape.positions() * 3;
+  float* input = workspace.input(plan);
+  const RowChunks rows = cut_rows(shape.h, kRelativeCost * static_cast<double>(shape.size()));
+  threads.parallel_for(rows.count(), [&](std::int64_t chunk, int) {
+    const std::int64_t begin = rows.begin(chunk);
+    const std::int64_t end = rows.end(chunk);
+    if (bytes != nullptr) {
+      convert_rows(batch, shape, bytes, begin, end, input);
+    } else {
+      batch.fill(image, begin, end, input + begin * shape.w * shape.c);
+    }
+  });
+  return input;
+}
+
 template <class Threads>
 void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image,
                float* out, StepClock* clock) {
   const Plan& plan = prepared.plan();
   PreparedPlan::Lease lease(prepared);
-  const float* input = nullptr;
-  if (batch.bytes == nullptr) {
-    input = batch.pixels + image * plan.input().size();
-  } else {
-    constexpr double kRelativeCost = 32;  // of one table look-up
-    const Shape& shape = plan.input();
-    const std::uint8_t* bytes = batch.bytes + image * shape.positions() * 3;
-    float* converted = lease.workspace().input(plan);
-    const RowChunks rows = cut_rows(shape.h, kRelativeCost * static_cast<double>(shape.size()));
-    threads.parallel_for(rows.count(), [&](std::int64_t chunk, int) {
-      convert_rows(batch, shape, bytes, rows.begin(chunk), rows.end(chunk), converted);
-    });
-    input = converted;
-  }
+  const float* input = batch.pixels != nullptr
+                           ? batch.pixels + image * plan.input().size()
+                           : make_input(plan, lease.workspace(), threads, batch, image);
   const RunContext context =
       lease.workspace().bind(plan, input, out + image * plan.output().size(), threads.threads());
   if (clock != nullptr) clock->mark();

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -11,8 +12,8 @@
 
 namespace lpn {
 
-// A batch of n images, each of the plan's input size and one after the other. One of the two pixel
-// pointers is set.
+// A batch of n images, each of the plan's input size and one after the other. One of `pixels`,
+// `bytes` and `fill` is set.
 struct Batch {
   std::int64_t n = 0;
   const float* pixels = nullptr;        // ready for the network
@@ -20,6 +21,9 @@ struct Batch {
   // Input channel c of a byte image at p is table[c][p[channel_map[c]]].
   std::vector<int> channel_map;
   std::vector<std::array<float, 256>> table;
+  // Writes rows [begin, end) of an image's input to `rows`; called by any thread of the pool, when
+  // that image is about to run.
+  std::function<void(std::int64_t image, std::int64_t begin, std::int64_t end, float* rows)> fill;
 };
 
 // A batch of at least as many images as threads is run image by image, one thread each; the images

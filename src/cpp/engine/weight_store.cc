@@ -11,16 +11,16 @@ float* WeightStore::allocate(std::int64_t size) {
   constexpr std::size_t kLine = kAlignment / sizeof(float);
   // Address space; memory comes with first use. LPN-50 fits into one.
   constexpr std::size_t kSlab = 8 * kHugePage / sizeof(float);
-  const std::size_t lines = (static_cast<std::size_t>(size) + kLine - 1) / kLine * kLine;
-  auto slab = std::find_if(slabs_.begin(), slabs_.end(), [lines](const Slab& candidate) {
-    return lines <= candidate.memory.size() - candidate.used;
+  const std::size_t rounded = (static_cast<std::size_t>(size) + kLine - 1) / kLine * kLine;
+  auto slab = std::find_if(slabs_.begin(), slabs_.end(), [rounded](const Slab& candidate) {
+    return rounded <= candidate.memory.size() - candidate.used;
   });
   if (slab == slabs_.end()) {
-    slabs_.push_back({Buffer<float>(std::max(lines, kSlab)), 0});
+    slabs_.push_back({Buffer<float>(std::max(rounded, kSlab)), 0});
     slab = slabs_.end() - 1;
   }
-  slab->used += lines;
-  return slab->memory.data() + slab->used - lines;
+  slab->used += rounded;
+  return slab->memory.data() + slab->used - rounded;
 }
 
 const float* WeightStore::get(const std::string& key, std::int64_t size,

@@ -10,7 +10,8 @@ namespace lpn {
 // For output pixel (x, y): the source point is matrix * (x, y, 1); v[c] is the bilinear sample of
 // image channel channel_map[c] there, with 0 outside the image (OpenCV warpAffine, INTER_LINEAR,
 // BORDER_CONSTANT); out[y, x, c] = v[c] * scale[c] + shift[c]. Source coordinates are computed in
-// double. Lanes are output pixels, so every tier with fma gives the same bits, whatever the rows.
+// double. Lanes are output pixels, so every tier with fma gives the same bits, whatever the rows. A
+// mirrored crop holds the same pixels, the other way round along x.
 struct CropAffineArgs {
   // (image_h, image_w, 3), at least one pixel; rows `row_stride` bytes apart. Never read outside.
   const std::uint8_t* image;
@@ -21,6 +22,7 @@ struct CropAffineArgs {
   float* out;  // output row `row_begin` of an (out_h, out_w, 3) map
   std::int64_t out_w;
   std::int64_t row_begin, row_end;
+  bool mirrored = false;
 };
 
 using CropAffineFn = void (*)(const CropAffineArgs& args);

@@ -24,7 +24,7 @@ struct TapRows {
 // Which ends of the map a tile's taps reach beyond, by the whole padding.
 enum class Beyond { kNothing, kLeft, kRight };
 
-// kTile neighbouring outputs from x on. Of the columns of input under them, `kSkip` on the side
+// kTile neighbouring outputs from x on. Of the columns of input under them, kWidth / 2 on the side
 // that `kBeyond` names are padding; the others are inside the map. Channels inside, so that input,
 // weights and output are each read or written in order. kTapRows is taps.count, or 0 for any: with
 // the rows of a 3x3 unrolled the address arithmetic leaves the loop.

@@ -19,14 +19,16 @@ struct PanelAhead {
   }
 };
 
-// After a panel comes the next one of this product, after the last one what the caller names.
+// After a panel comes the next one of this product or its lone column, after the last one what the
+// caller names. There must be rows.
 inline PanelAhead panel_ahead(const PointwiseArgs& args, int64_t column, int64_t tile_rows) {
-  const int64_t panel_lines = args.k * kPanel * static_cast<int64_t>(sizeof(float)) / kCacheLine;
-  const bool last = column + kPanel >= args.n;
+  const int64_t left = args.n - column - kPanel;
+  const bool last = left <= 0;
   const float* next = last ? args.next_packed_b : args.packed_b + (column + kPanel) * args.k;
+  const int64_t next_columns = left == 1 && has_lone_column(args.n) ? 1 : kPanel;
+  const int64_t floats = last ? args.next_size : next_columns * args.k;
+  const int64_t lines = floats * static_cast<int64_t>(sizeof(float)) / kCacheLine;
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows;
-  const int64_t lines =
-      last ? args.next_size * static_cast<int64_t>(sizeof(float)) / kCacheLine : panel_lines;
   return {{reinterpret_cast<const char*>(next), lines}, (lines + tiles - 1) / tiles};
 }
 
@@ -106,6 +108,7 @@ inline void lone_column(const PointwiseArgs& args, const float* weights) {
 // not stay in L2 from one image to the next, and the first tile would wait for L3: hence each panel
 // is fetched while the one before it is in use.
 inline void pointwise(const PointwiseArgs& args) {
+  if (args.m == 0) return;
   const int64_t panel_columns = has_lone_column(args.n) ? args.n - 1 : args.n;
   const float* panel = args.packed_b;
   for (int64_t column = 0; column < panel_columns; column += kPanel, panel += kPanel * args.k) {

@@ -1,0 +1,120 @@
+// Buffers, weights in bfloat16 and the store of packed arrays.
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/buffer.h"
+#include "engine/weight.h"
+#include "engine/weight_store.h"
+#include "test.h"
+
+namespace lpn {
+namespace {
+
+bool is_aligned(const void* data, std::size_t alignment) {
+  return reinterpret_cast<std::uintptr_t>(data) % alignment == 0;
+}
+
+// 1, 2, 3, ... as bfloat16, exact up to 256.
+std::shared_ptr<const WeightValues> halves(std::size_t size) {
+  auto buffer = std::make_shared<Buffer<Bfloat16>>(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto value = static_cast<float>(i + 1);
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(bits));
+    (*buffer)[i] = static_cast<Bfloat16>(bits >> 16);
+  }
+  return std::make_shared<const WeightValues>(
+      std::shared_ptr<const Bfloat16>(buffer, buffer->data()), size);
+}
+
+template <class Body>
+bool throws_logic_error(const Body& body) {
+  try {
+    body();
+  } catch (const std::logic_error&) {
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+LPN_TEST(buffer_alignment_and_ends) {
+  constexpr std::size_t kPage = kHugePage / sizeof(float);
+  for (const std::size_t size : {std::size_t{1}, kPage - 1, kPage, kPage + 1, 3 * kPage - 7}) {
+    Buffer<float> buffer(size);
+    EXPECT(is_aligned(buffer.data(), size < kPage ? kAlignment : kHugePage), size);
+    buffer[0] = 1.0f;
+    buffer[size - 1] = 2.0f;
+    // Each keeps its own way of being freed.
+    Buffer<float> small(3);
+    std::swap(buffer, small);
+    EXPECT(buffer.size() == 3 && small.size() == size && small[size - 1] == 2.0f, size);
+  }
+  EXPECT(Buffer<float>(0).data() == nullptr);
+}
+
+LPN_TEST(bfloat16_weights_are_widened_within_a_scope) {
+  const std::shared_ptr<const WeightValues> values = halves(200);
+  const std::shared_ptr<const WeightValues> others = halves(7);
+  EXPECT(throws_logic_error([&] { values->data(); }), "without a scope");
+  {
+    const WideningScope outer;
+    const float* data = values->data();
+    for (std::size_t i = 0; i < values->size(); ++i)
+      EXPECT(data[i] == static_cast<float>(i + 1), i);
+    EXPECT(others->data() != data && others->data()[6] == 7.0f);
+    try {
+      const WideningScope inner;
+      EXPECT(values->data()[199] == 200.0f);
+      throw std::runtime_error("in a fill");
+    } catch (const std::runtime_error&) {
+    }
+    EXPECT(values->data() == data && data[199] == 200.0f, "the outer scope's copy was dropped");
+    bool refused = false;
+    std::thread other([&] { refused = throws_logic_error([&] { values->data(); }); });
+    other.join();
+    EXPECT(refused, "another thread's scope was used");
+  }
+  EXPECT(throws_logic_error([&] { values->data(); }), "after the scope");
+}
+
+LPN_TEST(weight_store_keeps_arrays_apart) {
+  WeightStore store;
+  const std::shared_ptr<const WeightValues> values = halves(2);
+  constexpr std::int64_t kLarge = 5 << 20;  // floats: more than what is put aside at a time
+  const std::vector<std::int64_t> sizes = {1, 17, kLarge, 16, 3 << 20, 1000, 3 << 20, 2};
+  std::vector<const float*> arrays;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    arrays.push_back(store.get(std::to_string(i), sizes[i], [&](float* packed) {
+      packed[0] = packed[sizes[i] - 1] = static_cast<float>(i) * values->data()[1];
+    }));
+  }
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const auto wanted = static_cast<float>(2 * i);
+    EXPECT(is_aligned(arrays[i], kAlignment), i);
+    EXPECT(arrays[i][0] == wanted && arrays[i][sizes[i] - 1] == wanted, i);
+    EXPECT(store.get(std::to_string(i), sizes[i], [](float*) {}) == arrays[i], i, " made again");
+  }
+}
+
+LPN_TEST(weight_store_tries_again_after_a_failure) {
+  WeightStore store;
+  bool failed = false;
+  try {
+    store.get("w", 4, [](float*) { throw std::runtime_error("no memory"); });
+  } catch (const std::runtime_error&) {
+    failed = true;
+  }
+  EXPECT(failed);
+  EXPECT(store.get("w", 4, [](float* packed) { packed[3] = 5.0f; })[3] == 5.0f);
+  EXPECT(throws_logic_error([] { halves(1)->data(); }), "the failed fill left its scope");
+}
+
+}  // namespace lpn
