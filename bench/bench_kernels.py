@@ -212,7 +212,11 @@ def tabulate(result: Measured, isas: list[str], report: Report) -> None:
 def test_kernel(benchmark: Any, measured: Measured, options: Options, engine: str) -> None:
     samples = measured.samples.get(engine)
     if samples is None or not samples.seconds:
-        reason = samples.note if samples else "has no such operation"
+        if samples:
+            reason = samples.note
+        else:
+            suitable = engine in BASELINES and suits(measured.case, engine)
+            reason = "smoke: not timed" if suitable else "has no such operation"
         if engine in tiers(options):
             pytest.fail(reason)
         pytest.skip(f"{engine}: {reason}")

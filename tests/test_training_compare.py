@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,15 @@ from lpn_training.validation import (  # noqa: E402
     flip_average,
     score_persons,
 )
-from training_runs import synthetic_shard, tiny_config  # noqa: E402
+from training_runs import one_thread, synthetic_shard, tiny_config  # noqa: E402
 
 HEIGHT, WIDTH = 64, 48
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 def made_up_crops(persons: int, seed: int) -> CropSet:

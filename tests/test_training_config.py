@@ -82,6 +82,7 @@ def test_cosine_by_steps_and_by_seconds() -> None:
     [
         ({"kind": "linear"}, "it must be 'cosine' or 'milestones'"),
         ({"kind": "milestones"}, r"schedule\.epochs is 0"),
+        ({"total_steps": 0}, "a stage has no length"),
         ({"stages": 0}, r"schedule\.stages is 0"),
         ({"restart_epoch": 60}, r"below schedule\.epochs, which is 0"),
         ({"epochs": 60, "restart_epoch": 60}, r"below schedule\.epochs, which is 60"),
@@ -121,6 +122,8 @@ def test_every_experiment_has_a_file(depth: int, attention: str, dataset: str) -
         ("train.seed=1.5", "train.seed is 1.5; a int is wanted"),
         ("train.seed=one", "train.seed is 'one'; a int is wanted"),
         ("train.bf16=1", "train.bf16 is 1; a bool is wanted"),
+        ("train.log_every=0", "train.log_every is 0; it must be at least 1"),
+        ("train.batch_size=0", "train.batch_size is 0; it must be at least 1"),
         ("seed=1", "table.key=value"),
     ],
 )

@@ -17,7 +17,7 @@ from lpn_training.checkpoint import load_checkpoint  # noqa: E402
 from lpn_training.distributed import Processes  # noqa: E402
 from lpn_training.train import Trainer  # noqa: E402
 from training_process import double_steps  # noqa: E402
-from training_runs import ONE_THREAD, synthetic_shard, tiny_config  # noqa: E402
+from training_runs import ONE_THREAD, one_thread, synthetic_shard, tiny_config  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def two_processes(shard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_two_processes_equal_one(shard: Path, two_processes: Path, tmp_path: Path) -> None:
-    expected = double_steps(shard, tmp_path, Processes())
+    with one_thread():
+        expected = double_steps(shard, tmp_path, Processes())
     for rank in (0, 1):
         found = torch.load(two_processes / f"double-{rank}.pt", weights_only=True)
         assert found.keys() == expected.keys()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coco_files import write_dataset
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
@@ -210,3 +211,19 @@ def test_command_line(tmp_path: Path) -> None:
     result = run(main, arguments)
     assert result.exit_code == 0, result.output
     assert output.stat().st_size < 7_000_000
+
+
+def test_several_betas_are_a_table(tmp_path: Path, tiny_path: Path) -> None:
+    click_testing = pytest.importorskip("click.testing")
+    from lpn_training.cli import main
+
+    usual = ["eval", str(tiny_path), "--engine", "core", "--annotations",
+             str(write_dataset(tmp_path)), "--images", str(tmp_path), "--json"]  # fmt: skip
+    run = click_testing.CliRunner().invoke
+    result = run(main, [*usual, "--decode", "beta", "--beta", "40,160"])
+    assert result.exit_code == 0, result.output
+    assert list(json.loads(result.stdout)) == ["beta 40", "beta 160"]
+    for bad, words in (("40,x", "wanted numbers"), ("0", "beta is 0")):
+        result = run(main, [*usual, "--beta", bad])
+        assert result.exit_code == 2
+        assert words in result.output

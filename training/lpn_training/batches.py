@@ -85,6 +85,12 @@ class BatchSource:
                 f"the model's input is {size} and the teacher's {own}; "
                 "loss.teacher_form = 'points' works for any size"
             )
+        odd = [joint for joint in loss.teacher_joints if not 0 <= joint < model.num_joints]
+        if odd:
+            raise ValueError(
+                f"loss.teacher_joints names joint {odd[0]}; the model has 0 to "
+                f"{model.num_joints - 1}"
+            )
         shards = find_shards(data.shards)
         crops = load_crops(
             shards,

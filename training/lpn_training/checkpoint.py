@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -39,8 +40,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint of tensors and plain values; nothing in it is executed."""
-    content = torch.load(path, map_location=device, weights_only=True)
+    """Read a checkpoint of tensors and plain values; nothing in it is executed.
+
+    Raises:
+        ValueError: Another kind of file, or one that was cut short.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is not a training checkpoint: {reason}") from error
     if not isinstance(content, dict) or "model" not in content or "config" not in content:
         raise ValueError(f"{path} is not a training checkpoint: it lacks 'model' or 'config'")
     return content

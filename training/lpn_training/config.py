@@ -106,6 +106,12 @@ class TrainConfig:
     tensorboard: bool = False  # needs the extra [tensorboard]
     initial: str = ""  # checkpoint whose weights the first stage starts from
 
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "log_every", "save_every", "validate_every"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"train.{name} is {value}; it must be at least 1")
+
 
 @dataclass(frozen=True)
 class Config:

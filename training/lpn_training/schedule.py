@@ -47,6 +47,11 @@ class Schedule:
             raise ValueError(
                 f"schedule.epochs is {config.epochs}; milestones are epochs and need at least 1"
             )
+        if config.epochs < 1 and config.total_seconds <= 0 and config.total_steps < 1:
+            raise ValueError(
+                "a stage has no length: one of schedule.epochs, total_seconds and total_steps "
+                "must be positive"
+            )
         if config.stages < 1:
             raise ValueError(f"schedule.stages is {config.stages}; it must be at least 1")
         if not 0 <= config.restart_epoch < max(config.epochs, 1):

@@ -73,6 +73,11 @@ class Trainer:
             )
         local = f":{self.processes.local_rank}" if self.processes.count > 1 else ""
         self.device = torch.device(train.device + (local if train.device == "cuda" else ""))
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                f"train.device is {train.device!r}, but PyTorch sees no GPU here; "
+                "train on the CPU with --set train.device=cpu"
+            )
         torch.manual_seed(train.seed)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -268,8 +273,9 @@ class Trainer:
         self.best, self.stage_best = content["best"], content["stage_best"]
         self.stages = content["stages"]
         if self.average is not None:
-            self.average.module.load_state_dict(content["ema"])
-            self.average.n_averaged.copy_(content["ema_updates"])
+            # A run without an average begins one here, from the weights just loaded.
+            self.average.module.load_state_dict(averaged_weights(content))
+            self.average.n_averaged.fill_(content.get("ema_updates", 0))
         restore_generators(content["rng"], self.device)
         logger.info("resumed %s at step %d, %s", path, self.step, self.position)
 

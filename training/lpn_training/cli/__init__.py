@@ -15,7 +15,7 @@ from lpn_training.cli.plot import plot
 from lpn_training.cli.stages import stages
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Log what is going on.")
 def main(verbose: bool) -> None:
     """Train, evaluate and export pose networks for lpn_core."""

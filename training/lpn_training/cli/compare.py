@@ -33,10 +33,10 @@ def compare(
     as_json: bool,
     plot: Path | None,
 ) -> None:
-    """AP of the checkpoints OTHERS above BASE's, with a 95% interval.
+    """AP of checkpoints above another one's, with a 95% interval.
 
-    The interval is of a paired bootstrap over persons: each resample of them is the same for
-    all checkpoints.
+    BASE is the one that OTHERS are compared with. The interval is of a paired bootstrap over
+    persons: each resample of them is the same for all checkpoints.
     """
     import torch
 
@@ -59,6 +59,6 @@ def compare(
         rows = comparing.compare(found, bootstrap, seed)
         if plot is not None:
             plot_comparison(rows, plot)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     click.echo(json.dumps([asdict(row) for row in rows]) if as_json else comparison_table(rows))

@@ -19,6 +19,13 @@ Item = TypeVar("Item")
 KINDS = ("argmax", "argmax-quarter", "beta", "beta-quarter")
 
 
+def _parse_betas(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}; wanted numbers, such as 40,160") from None
+
+
 @click.command("eval")
 @click.argument("checkpoint", type=EXISTING)
 @click.option("--annotations", type=EXISTING, required=True, help="COCO's or MPII's JSON file.")
@@ -30,8 +37,9 @@ KINDS = ("argmax", "argmax-quarter", "beta", "beta-quarter")
 @click.option("--flip", is_flag=True, help="Average with the mirrored image.")
 @click.option("--decode", "kinds", multiple=True, type=click.Choice(KINDS),
               help="Which decodes (default: all).")  # fmt: skip
-@click.option("--beta", "betas", multiple=True, type=float, default=[160.0], show_default=True,
-              help="Of the beta decodes; again for several.")  # fmt: skip
+@click.option("--beta", "betas", callback=_parse_betas, metavar="B,...", default="160",
+              show_default=True,
+              help="Of the beta decodes; several are the paper's ablation.")  # fmt: skip
 @click.option("--official", is_flag=True, help="Clip boxes and apply OKS-NMS as the LPN code does.")
 @click.option("--limit", default=0, help="Only so many images (0: all).")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)

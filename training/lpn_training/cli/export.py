@@ -21,9 +21,10 @@ from lpn_training.cli.paths import ANY_PATH, EXISTING
 @click.option("--notes", help="What a user should know.")
 @click.option("--card", type=ANY_PATH, help="Markdown file to write the model's card to.")
 def export(checkpoint: Path, output: Path, bf16: bool, **options: Any) -> None:
-    """Write the averaged weights of CHECKPOINT as a model file for lpn_core.
+    """Write a checkpoint as a model file for lpn_core.
 
-    The file is run first: it must pass its self-test and give PyTorch's heatmaps.
+    Its averaged weights count where it has them. The file is run first: it must pass its
+    self-test and give PyTorch's heatmaps.
     """
     from lpn_training.export import export_checkpoint
 

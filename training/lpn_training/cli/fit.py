@@ -36,6 +36,8 @@ def fit(
         trainer = run(settings, output, resume=resume, max_seconds=max_seconds)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    except (OSError, ImportError, FloatingPointError) as error:
+        raise click.ClickException(str(error)) from error
     stage, progress = trainer.position.stage, trainer.schedule.progress(trainer.position)
     if trainer.processes.rank == 0:
         click.echo(f"step {trainer.step}, stage {stage} at {progress:.3f}: {output / 'last.pt'}")

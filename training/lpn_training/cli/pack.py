@@ -40,7 +40,10 @@ def pack(
     workers: int,
     output: Path,
 ) -> None:
-    """Cut the persons of a data set into tar shards; a second call goes on where one ended."""
+    """Cut the persons of a data set into tar shards.
+
+    A call that was interrupted goes on where it ended when it is given again.
+    """
     from lpn_training.data.pack import PackOptions
     from lpn_training.data.pack import pack as run
 

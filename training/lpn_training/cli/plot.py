@@ -13,7 +13,10 @@ from lpn_training.cli.paths import ANY_PATH, EXISTING
 @click.argument("runs", type=EXISTING, nargs=-1, required=True)
 @click.option("-o", "--output", type=ANY_PATH, required=True, help="Picture: .png, .svg or .pdf.")
 def plot(runs: tuple[Path, ...], output: Path) -> None:
-    """Draw loss, learning rate and AP over the stages of RUNS, folders that fit wrote."""
+    """Draw loss, learning rate and AP over the stages.
+
+    RUNS are folders that fit wrote.
+    """
     from lpn_training.plot import plot_runs
     from lpn_training.runlog import read_log
 

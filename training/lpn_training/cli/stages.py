@@ -14,7 +14,10 @@ from lpn_training.cli.paths import EXISTING
 @click.argument("run", type=EXISTING)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def stages(run: Path, as_json: bool) -> None:
-    """Print what each finished stage of RUN, a folder that fit wrote, reached."""
+    """Print what each finished stage of a run reached.
+
+    RUN is a folder that fit wrote.
+    """
     from lpn_training.tables import read_stages, stage_table
 
     try:

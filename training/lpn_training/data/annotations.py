@@ -11,13 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from lpn_core.evaluation.images import read_json
+from lpn_core.evaluation.mpii import person_box
 from lpn_core.preprocess import clip_box
 
 from lpn_training.data.keypoints import COCO17, MPII16, JointSet
-
-# MPII's scale 1 is 200 px; the official code lowers the centre by 15 px at scale 1.
-MPII_UNIT = 200.0
-MPII_LOWERED = 15.0
 
 
 @dataclass(frozen=True)
@@ -107,10 +104,8 @@ def mpii_persons(annotations: Path, source: str) -> list[Person]:
         joints: npt.NDArray[np.float64] = np.zeros((MPII16.size, 3))
         joints[labelled, :2] = points[labelled] - 1
         joints[labelled, 2] = 1
-        (x, y), scale = entry["center"], entry["scale"]
-        side = MPII_UNIT * scale
-        box = (x - 1 - side / 2, y + MPII_LOWERED * scale - 1 - side / 2, side, side)
-        persons.append(Person(f"{source}_{index:06d}", entry["image"], box, joints))
+        x, y, w, h = person_box(entry)
+        persons.append(Person(f"{source}_{index:06d}", entry["image"], (x, y, w, h), joints))
     return persons
 
 

@@ -238,8 +238,10 @@ def pack(
 
 def _resume(place: Path, settings: dict[str, Any]) -> Manifest:
     """The manifest of an interrupted call, less the shards that are not what it says."""
-    for stray in place.parent.glob(f".{settings['source']}*.tmp"):
-        stray.unlink()
+    # Digits only: another source, whose name begins as this one's, may be packed right now.
+    for stray in place.parent.glob(f".{settings['source']}-[0-9]*.tar.tmp"):
+        stray.unlink(missing_ok=True)
+    place.with_name(f".{place.name}.tmp").unlink(missing_ok=True)
     if not place.exists():
         return Manifest(settings, {})
     manifest = Manifest.read(place)
