@@ -1,5 +1,6 @@
 // The thread pool: every chunk once, busy pools, exceptions, forks, and the default number of
 // threads.
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 
 #include "base/cpu_quota.h"
 #include "base/fork.h"
+#include "base/thread_placement.h"
 #include "base/thread_pool.h"
 #include "test.h"
 
@@ -247,5 +249,24 @@ LPN_TEST(default_threads_follows_the_environment) {
   EXPECT(default_threads() >= 1 && default_threads() <= affinity_cpus());
   EXPECT(cgroup_cpus() >= 0);
 }
+
+#if defined(__linux__)
+LPN_TEST(thread_leaves_a_cpu_and_keeps_its_mask) {
+  cpu_set_t before;
+  EXPECT(sched_getaffinity(0, sizeof before, &before) == 0);
+  int moves = 0;  // on a busy machine some may be undone at once
+  for (int round = 0; round < 20; ++round) {
+    const int cpu = current_cpu();
+    leave_cpu(cpu);
+    moves += current_cpu() != cpu ? 1 : 0;
+    cpu_set_t after;
+    EXPECT(sched_getaffinity(0, sizeof after, &after) == 0);
+    EXPECT(CPU_EQUAL(&before, &after) != 0, "the affinity mask is another one");
+  }
+  EXPECT(moves > 0 || CPU_COUNT(&before) == 1);
+  leave_cpu(-1);
+  leave_cpu(1 << 20);
+}
+#endif
 
 }  // namespace lpn

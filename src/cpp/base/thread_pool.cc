@@ -14,6 +14,7 @@
 #include "base/cpu_quota.h"
 #include "base/float_environment.h"
 #include "base/fork.h"
+#include "base/thread_placement.h"
 
 namespace lpn {
 namespace {
@@ -26,6 +27,11 @@ constexpr int kMaxThreads = 1024;
 // A sleeping worker takes tens of microseconds to wake; steps of a network follow each other faster
 // than that, so workers look out for the next one this long before they sleep.
 constexpr std::chrono::microseconds kSpin{40};
+
+// A worker that wakes on its caller's CPU would share it until the scheduler's next look, for
+// milliseconds or many runs. It moves away itself, but seldom: where others have taken the rest of
+// the machine, moving does not help.
+constexpr std::chrono::milliseconds kMoveInterval{5};
 
 inline void pause_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -55,7 +61,8 @@ bool spin_until(const Done& done) {
 // and the caller never waits for a sleeper.
 class Crew {
  public:
-  explicit Crew(int threads) : generation_of_fork_(fork_generation()) {
+  explicit Crew(int threads)
+      : generation_of_fork_(fork_generation()), has_cpu_each_(threads <= affinity_cpus()) {
     workers_.reserve(static_cast<std::size_t>(threads - 1));
     for (int worker = 1; worker < threads; ++worker) {
       try {
@@ -89,6 +96,7 @@ class Crew {
     next_.store(0, std::memory_order_relaxed);
     failed_.store(false, std::memory_order_relaxed);
     error_ = nullptr;
+    caller_cpu_.store(current_cpu(), std::memory_order_relaxed);
     const std::uint64_t generation =
         (state_.load(std::memory_order_relaxed) & ~kLowBits) + kGeneration;
     state_.store(generation | kOpen);
@@ -168,18 +176,32 @@ class Crew {
     sleepers_.fetch_sub(1);
   }
 
+  // Called by a worker in a loop: leaves the caller's CPU to the caller.
+  void part_from_caller(Clock::time_point& last_move) const {
+    const int cpu = current_cpu();
+    if (!has_cpu_each_ || cpu < 0 || cpu != caller_cpu_.load(std::memory_order_relaxed)) return;
+    const Clock::time_point now = Clock::now();
+    if (now - last_move < kMoveInterval) return;
+    last_move = now;
+    leave_cpu(cpu);
+  }
+
   void work(int worker) {
     std::uint64_t last = 0;
+    Clock::time_point last_move{};
     while (true) {
       if (!spin_until([&] { return something_new(last); })) sleep(last);
       if (stop_.load(std::memory_order_relaxed)) return;
       if (!join(last)) continue;
+      part_from_caller(last_move);
       drain(worker);
       leave();
     }
   }
 
   const std::uint64_t generation_of_fork_;
+  const bool has_cpu_each_;
+  std::atomic<int> caller_cpu_{-1};
   std::atomic<bool> busy_{false};
   alignas(64) std::atomic<std::uint64_t> state_{0};
   alignas(64) std::atomic<std::int64_t> next_{0};
