@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import timing
+from lpn_core._text import align
 
 if TYPE_CHECKING:
     from lpn_core.model import Model
@@ -326,15 +327,3 @@ def _row(entry: StepProfile, total_s: float) -> tuple[str, ...]:
         f"{entry.bytes / 1e6:.2f}",
         f"{entry.gbytes_per_s:.1f}",
     )
-
-
-def align(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Lines of a table: the first ``left`` columns flush left, the others flush right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from lpn_core import __version__, default_threads, supported_isas, timing
 from lpn_core._files import write_atomically
+from lpn_core._text import align
 from lpn_core.cli.bar_chart import Bar, bar_chart
 from lpn_core.cli.models import open_model
 from lpn_core.estimator import PoseEstimator
 from lpn_core.model import Model
-from lpn_core.profile import align
 
 # The pipeline's photograph.
 _WIDTH, _HEIGHT = 1920, 1080
