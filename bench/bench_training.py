@@ -22,6 +22,7 @@ cv2 = pytest.importorskip("cv2")
 torch = pytest.importorskip("torch")
 pytest.importorskip("lpn_training")
 
+# Only now: without the packages above, these imports would fail where a skip is wanted.
 from lpn_training.config import Config, config_from_dict  # noqa: E402
 from lpn_training.data.pack import PackOptions, pack  # noqa: E402
 from lpn_training.losses import label_loss  # noqa: E402

@@ -46,6 +46,7 @@ class Worker:
 
     def __init__(self, name: str, threads: int) -> None:
         self.name = name
+        # Open as long as the worker: close() closes it.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         ours, theirs = socket.socketpair()
         environment = dict(os.environ)

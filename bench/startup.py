@@ -41,7 +41,8 @@ if __name__ == "__main__":
     import json
     import re
 
-    # Not getrusage: its maximum counts what the parent had when it forked.
+    # Not getrusage: its maximum counts what the parent had when it forked. Not pathlib: importing
+    # it would add to what is measured.
     with open("/proc/self/status") as status:  # noqa: PTH123
         found = re.search(r"VmHWM:\s*(\d+) kB", status.read())
     assert found is not None

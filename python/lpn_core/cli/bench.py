@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lpn_core import __version__, default_threads, supported_isas, timing
+from lpn_core import __version__, default_threads, timing
 from lpn_core._files import write_atomically
 from lpn_core._text import align
 from lpn_core.cli.bar_chart import Bar, bar_chart
-from lpn_core.cli.models import open_model
+from lpn_core.cli.models import isa_option, open_model
 from lpn_core.estimator import PoseEstimator
 from lpn_core.model import Model
 
@@ -90,11 +90,7 @@ class Result:
     show_default=True,
     help="People per call; may be repeated.",
 )
-@click.option(
-    "--isa",
-    type=click.Choice(supported_isas()),
-    help="Instruction set.  [default: the best one, or LPN_ISA]",
-)
+@isa_option
 @click.option(
     "--rounds",
     type=click.IntRange(1, 10_000),

@@ -1,11 +1,18 @@
-"""Loading the model that a command names."""
+"""Loading the model that a command names, on the instruction set that it asks for."""
 
 from __future__ import annotations
 
 import click
 
+from lpn_core import supported_isas
 from lpn_core.estimator import read_model
 from lpn_core.model import Model
+
+isa_option = click.option(
+    "--isa",
+    type=click.Choice(supported_isas()),
+    help="Instruction set.  [default: the best one, or LPN_ISA]",
+)
 
 
 def open_model(name: str, *, threads: int | None = None, isa: str | None = None) -> Model:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from lpn_core import supported_isas
 from lpn_core._files import write_atomically
-from lpn_core.cli.models import open_model
+from lpn_core.cli.models import isa_option, open_model
 from lpn_core.profile import GROUPS, SORTS
 
 
@@ -18,11 +17,7 @@ from lpn_core.profile import GROUPS, SORTS
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Default: all that this process may use."
 )
-@click.option(
-    "--isa",
-    type=click.Choice(supported_isas()),
-    help="Instruction set.  [default: the best one, or LPN_ISA]",
-)
+@isa_option
 @click.option(
     "--rounds",
     type=click.IntRange(1, 10_000),
