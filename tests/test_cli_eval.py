@@ -114,6 +114,12 @@ def test_results_file_scores_the_same(
     assert "--results holds the poses of one decode, but there are 6" in several.output
 
 
+def test_official_without_its_suppression_is_refused(usual: list[object]) -> None:
+    result = _run(*usual, "--official", "--no-nms")
+    assert result.exit_code == 2
+    assert "--official asks for the OKS-NMS that --no-nms forbids" in result.output
+
+
 def test_official_clips_and_suppresses(usual: list[object], tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     _document(*usual, "--results", results)

@@ -122,14 +122,10 @@ def unfolded_checkpoint(name: str, path: Path) -> None:
     write_whole(path, {"model": state, "config": Config().to_dict(), "step": 0})
 
 
-# All 88 images with flip test take PyTorch a minute.
+# With flip test PyTorch takes a minute.
 @needs_shared
-@pytest.mark.parametrize(
-    ("limit", "flip"),
-    [(20, False), pytest.param(0, False, marks=pytest.mark.full),
-     pytest.param(0, True, marks=pytest.mark.full)],
-)  # fmt: skip
-def test_ap_by_the_engine_is_pytorchs(tmp_path: Path, limit: int, flip: bool) -> None:
+@pytest.mark.parametrize("flip", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_ap_by_the_engine_is_pytorchs(tmp_path: Path, flip: bool) -> None:
     """The bundled model, as a checkpoint, through both engines of ``lpn-train eval``."""
     click_testing = pytest.importorskip("click.testing")
     from lpn_training.cli import main
@@ -137,7 +133,7 @@ def test_ap_by_the_engine_is_pytorchs(tmp_path: Path, limit: int, flip: bool) ->
     checkpoint = tmp_path / "lpn50.pt"
     unfolded_checkpoint("lpn50", checkpoint)
     usual = ["eval", str(checkpoint), "--annotations", str(ANNOTATIONS), "--images", str(COCO),
-             "--limit", str(limit), "--json", *(["--flip"] if flip else [])]  # fmt: skip
+             "--json", *(["--flip"] if flip else [])]  # fmt: skip
     found = {}
     for engine in ("torch", "core"):
         result = click_testing.CliRunner().invoke(main, [*usual, "--engine", engine])
@@ -147,6 +143,29 @@ def test_ap_by_the_engine_is_pytorchs(tmp_path: Path, limit: int, flip: bool) ->
     for name, values in found["core"].items():
         assert values == pytest.approx(found["torch"][name], abs=1e-3)
         assert values["AP"] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [("cuda:7", "PyTorch sees 2 GPUs here"), ("gpu", "wanted cpu, cuda or cuda:N")],
+)
+@pytest.mark.parametrize("verb", ["eval", "compare"])
+def test_a_device_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, device: str, words: str
+) -> None:
+    click_testing = pytest.importorskip("click.testing")
+    from lpn_training.cli import main
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    checkpoint = str(tmp_path / "a.pt")
+    write_whole(Path(checkpoint), {"model": {}, "config": Config().to_dict(), "step": 0})
+    more = {
+        "eval": ["--annotations", checkpoint, "--images", str(tmp_path)],
+        "compare": [checkpoint, "--shards", str(tmp_path)],
+    }[verb]
+    result = click_testing.CliRunner().invoke(main, [verb, checkpoint, *more, "--device", device])
+    assert result.exit_code == 2, result.output
+    assert words in " ".join(result.output.split())
 
 
 def test_names_of_decodes_are_lpn_cores() -> None:

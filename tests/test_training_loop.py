@@ -165,6 +165,27 @@ def test_stages_without_validation_hand_the_last_weights_over(shard: Path, tmp_p
     assert_same_run(tmp_path / "best.pt", tmp_path / "stage-1.pt")
 
 
+def test_stages_added_to_a_finished_run_begin_from_its_best(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores are made up: the first of two validations of the only stage is the best."""
+    finished = Trainer(tiny_config(shard, *ONE_STAGE, "schedule.epochs=2"), tmp_path)
+    scores = iter([0.5, 0.2])
+    monkeypatch.setattr(finished, "validate", lambda: finished.keep(next(scores)))
+    finished.run()
+    longer = Trainer(tiny_config(shard, "schedule.epochs=2"), tmp_path)
+    longer.resume(tmp_path / "last.pt")
+    assert (longer.position.stage, longer.step) == (1, 4)
+    assert not longer.optimiser.state
+    best = averaged_weights(load_checkpoint(tmp_path / "best.pt"))
+    last = averaged_weights(load_checkpoint(tmp_path / "last.pt"))
+    assert longer.average is not None
+    assert int(longer.average.n_averaged) == 0
+    for state in (longer.model.state_dict(), longer.average.module.state_dict()):
+        assert all(torch.equal(state[key], value) for key, value in best.items())
+    assert not torch.equal(best["final_layer.weight"], last["final_layer.weight"])
+
+
 def test_new_run_starts_from_averaged_weights(shard: Path, tmp_path: Path) -> None:
     fit(tiny_config(shard, *ONE_STAGE, "schedule.epochs=1", validate=False), tmp_path)
     last = tmp_path / "last.pt"
@@ -304,7 +325,7 @@ def test_fit_says_what_is_wrong(
     from click.testing import CliRunner
     from lpn_training.cli import main
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     options = [w for o in tiny_overrides(shard, override) for w in ("--set", o)]
     arguments = ["fit", str(CONFIGS / "tiny.toml"), "-o", str(tmp_path / "run"), *options]
     result = CliRunner().invoke(main, arguments)

@@ -20,6 +20,7 @@ from torch import nn
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint
 from lpn_training.config import stored_config
+from lpn_training.devices import open_device
 from lpn_training.export import KEYPOINT_SETS, export_checkpoint
 from lpn_training.teacher import OnnxRuntimeTeacher
 from lpn_training.train import build_model
@@ -82,7 +83,8 @@ def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") ->
         device: Of PyTorch.
 
     Raises:
-        ValueError: An unknown engine, one that cannot run the file, or not a checkpoint.
+        ValueError: An unknown engine, one that cannot run the file, no such device, or not a
+            checkpoint.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; wanted one of {', '.join(ENGINES)}")
@@ -101,7 +103,7 @@ def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") ->
             exported = Path(folder) / "model.safetensors"
             export_checkpoint(path, exported, name=path.stem)
             return _core_candidate(exported)
-    return _torch_candidate(path, torch.device(device))
+    return _torch_candidate(path, open_device(device))
 
 
 def _core_candidate(path: Path) -> Candidate:

@@ -29,6 +29,7 @@ from lpn_training.checkpoint import (
 )
 from lpn_training.config import Config, stored_config
 from lpn_training.data.crops import CropSet, load_crops
+from lpn_training.devices import open_device
 from lpn_training.distributed import Processes, join_processes, leave_processes
 from lpn_training.losses import label_loss, teacher_loss
 from lpn_training.models.lpn import LPN
@@ -72,12 +73,10 @@ class Trainer:
                 f"{self.processes.count} processes that share it"
             )
         local = f":{self.processes.local_rank}" if self.processes.count > 1 else ""
-        self.device = torch.device(train.device + (local if train.device == "cuda" else ""))
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(
-                f"train.device is {train.device!r}, but PyTorch sees no GPU here; "
-                "train on the CPU with --set train.device=cpu"
-            )
+        try:
+            self.device = open_device(train.device + (local if train.device == "cuda" else ""))
+        except ValueError as error:
+            raise ValueError(f"train.{error}: --set train.device=cpu") from None
         torch.manual_seed(train.seed)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -214,12 +213,16 @@ class Trainer:
         self.position = self.schedule.begin(stage + 1)
         self.stage_best = {"score": -math.inf, "stage": stage + 1, "step": self.step}
         if stage + 1 < self.config.schedule.stages:
-            # Of all files of the best weights only this one is never written again.
-            self.processes.wait()
-            self.take_weights(self.output / f"stage-{self.best['stage']}.pt")
-            self.average = make_average(self.model, self.config.train.ema_decay)
-            self.optimiser = make_optimiser(self.model, self.config.train)
+            self.hand_over(self.output)
         self.save("last.pt")
+
+    def hand_over(self, folder: Path) -> None:
+        """Take the best weights so far, a fresh average and a fresh optimiser into a stage."""
+        self.processes.wait()
+        # Of all files of the best weights only this one is never written again.
+        self.take_weights(folder / f"stage-{self.best['stage']}.pt")
+        self.average = make_average(self.model, self.config.train.ema_decay)
+        self.optimiser = make_optimiser(self.model, self.config.train)
 
     def validation_due(self) -> bool:
         """Whether the step just made is one to validate after."""
@@ -277,6 +280,9 @@ class Trainer:
             self.average.module.load_state_dict(averaged_weights(content))
             self.average.n_averaged.fill_(content.get("ema_updates", 0))
         restore_generators(content["rng"], self.device)
+        if stored.schedule.stages <= self.position.stage < self.config.schedule.stages:
+            # A finished run, to which the configuration adds stages.
+            self.hand_over(path.parent)
         logger.info("resumed %s at step %d, %s", path, self.step, self.position)
 
     def log(self, **values: float) -> None:

@@ -109,6 +109,8 @@ def evaluate(
     lpn eval lpn50 --annotations person_keypoints_val2017.json --images val2017 --flip
     lpn eval lpn50 ... --beta 40,80,120,160,200        the paper's ablation of beta
     """  # noqa: D301
+    if official and no_nms:
+        raise click.UsageError("--official asks for the OKS-NMS that --no-nms forbids; choose one")
     with open_model(model, threads=threads) as opened:
         try:
             people = open_people(

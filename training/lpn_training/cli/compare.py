@@ -38,11 +38,10 @@ def compare(
     BASE is the one that OTHERS are compared with. The interval is of a paired bootstrap over
     persons: each resample of them is the same for all checkpoints.
     """
-    import torch
-
     from lpn_training import compare as comparing
     from lpn_training.checkpoint import load_checkpoint
     from lpn_training.config import stored_config
+    from lpn_training.devices import open_device
     from lpn_training.plot import plot_comparison
     from lpn_training.tables import comparison_table
 
@@ -51,7 +50,7 @@ def compare(
         names = names or stored_config(load_checkpoint(base)).data.validation_shards
         if not names:
             raise click.UsageError(f"{base} was trained without validation shards: give --shards")
-        place = torch.device(device)
+        place = open_device(device)
         found = {
             str(path): comparing.score_checkpoint(path, names, flip=flip, device=place)
             for path in (base, *others)
