@@ -180,15 +180,18 @@ def test_bootstrap_is_paired_and_covers_the_truth() -> None:
     other = PersonScores(rng.permutation(base.oks), base.scores)
     rows = compare({"a": base, "same": base, "better": better, "other": other}, 300, 0)
     assert [row.name for row in rows] == ["a", "same", "better", "other"]
-    assert (rows[1].difference, rows[1].low, rows[1].high) == (0.0, 0.0, 0.0)
-    assert 0 < rows[2].low < rows[2].difference < rows[2].high
-    assert rows[3].low < 0 < rows[3].high
+    same = rows[1]
+    assert (same.ap.difference, same.ap.low, same.ap.high) == (0.0, 0.0, 0.0)
+    assert (same.oks.difference, same.oks.low, same.oks.high) == (0.0, 0.0, 0.0)
+    for figure in (rows[2].ap, rows[2].oks):
+        assert 0 < figure.low < figure.difference < figure.high
+    assert rows[3].ap.low < 0 < rows[3].ap.high
     # The spread of a single network's AP, by brute force, is far wider than the paired interval.
     spread = []
     for _ in range(300):
         drawn = rng.integers(0, 200, 200)
         spread.append(average_precision(base.oks[drawn], base.scores[drawn]))
-    assert rows[2].high - rows[2].low < 0.5 * np.ptp(np.quantile(spread, (0.025, 0.975)))
+    assert rows[2].ap.high - rows[2].ap.low < 0.5 * np.ptp(np.quantile(spread, (0.025, 0.975)))
     with pytest.raises(ValueError, match=r"\[199, 200\] persons"):
         compare({"a": base, "b": PersonScores(base.oks[1:], base.scores[1:])}, 10, 0)
 
@@ -199,11 +202,16 @@ def test_bootstrap_interval_equals_brute_force() -> None:
     two = PersonScores(rng.uniform(0.4, 1, 80), rng.uniform(0, 1, 80))
     row = compare({"one": one, "two": two}, 200, 7)[1]
     counts = np.random.default_rng(7).multinomial(80, np.full(80, 1 / 80), size=200)
-    differences = []
+    aps, similarities = [], []
     for drawn in (np.repeat(np.arange(80), line) for line in counts):
         first = average_precision(one.oks[drawn], one.scores[drawn])
-        differences.append(average_precision(two.oks[drawn], two.scores[drawn]) - first)
-    assert (row.low, row.high) == pytest.approx(np.quantile(differences, (0.025, 0.975)))
+        aps.append(average_precision(two.oks[drawn], two.scores[drawn]) - first)
+        similarities.append(two.oks[drawn].mean() - one.oks[drawn].mean())
+    for figure, differences in ((row.ap, aps), (row.oks, similarities)):
+        expected = np.quantile(differences, (0.025, 0.975))
+        assert (figure.low, figure.high) == pytest.approx(expected)
+    assert row.oks.value == pytest.approx(two.oks.mean())
+    assert row.oks.difference == pytest.approx(two.oks.mean() - one.oks.mean())
 
 
 def test_compare_command(tmp_path: Path) -> None:
@@ -220,18 +228,22 @@ def test_compare_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["compare", one, two, one, *options])
     assert result.exit_code == 0, result.output
     lines = result.output.strip().splitlines()
-    assert lines[0] == "| checkpoint | AP | difference | 95% interval |"
+    assert lines[0] == (
+        "| checkpoint | AP | above the first (95%) | mean OKS | above the first (95%) |"
+    )
     assert lines[2].startswith(f"| {one} | ")
     assert lines[3].startswith(f"| {two} | ")
     assert picture.read_bytes().startswith(b"\x89PNG")
     result = CliRunner().invoke(main, ["compare", one, two, "--bootstrap", "20", "--json"])
     rows = json.loads(result.output)
     assert [row["name"] for row in rows] == [one, two]
-    assert rows[0]["difference"] == 0
+    assert rows[0]["ap"]["difference"] == rows[0]["oks"]["difference"] == 0
     crops = load_crops([shard], workers=0)
     model = build_model(config)
     model.load_state_dict(torch.load(two, weights_only=True)["model"])
-    assert rows[1]["ap"] == score_persons(model.eval(), crops, config.model).ap
+    expected = score_persons(model.eval(), crops, config.model)
+    assert rows[1]["ap"]["value"] == expected.ap
+    assert rows[1]["oks"]["value"] == expected.oks.mean()
 
 
 def test_plot_and_stages_commands(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Networks against each other on the same persons: paired bootstrap of the AP."""
+"""Networks against each other on the same persons: paired bootstrap of AP and mean OKS."""
 
 from __future__ import annotations
 
@@ -20,22 +20,35 @@ INTERVAL = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A figure of one network beside the base's.
+
+    Attributes:
+        value: In [0, 1].
+        difference: What it is above the base's; 0 for the base itself.
+        low: Lower end of the difference's 95% interval over resampled persons.
+        high: Its upper end.
+    """
+
+    value: float
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One network beside the base.
 
     Attributes:
         name: Of the network.
-        ap: In [0, 1].
-        difference: AP above the base's; 0 for the base itself.
-        low: Lower end of the difference's 95% interval over resampled persons.
-        high: Its upper end.
+        ap: Average precision, which few persons near the thresholds decide.
+        oks: Mean similarity, which each person moves: it tells apart what AP cannot yet.
     """
 
     name: str
-    ap: float
-    difference: float
-    low: float
-    high: float
+    ap: Estimate
+    oks: Estimate
 
 
 def score_checkpoint(
@@ -83,11 +96,22 @@ def compare(found: Mapping[str, PersonScores], resamples: int, seed: int) -> lis
     persons = sizes.pop()
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(persons, np.full(persons, 1 / persons), size=resamples).astype(float)
-    aps = {name: resampled_ap(scores, counts) for name, scores in found.items()}
-    base = next(iter(found))
-    result = []
-    for name, scores in found.items():
-        low, high = np.quantile(aps[name] - aps[base], INTERVAL)
-        difference = scores.ap - found[base].ap
-        result.append(Comparison(name, scores.ap, difference, float(low), float(high)))
-    return result
+    base = next(iter(found.values()))
+    base_ap, base_oks = resampled_ap(base, counts), counts @ base.oks / persons
+    return [
+        Comparison(
+            name,
+            _estimate(scores.ap, base.ap, resampled_ap(scores, counts) - base_ap),
+            _estimate(
+                float(scores.oks.mean()),
+                float(base.oks.mean()),
+                counts @ scores.oks / persons - base_oks,
+            ),
+        )
+        for name, scores in found.items()
+    ]
+
+
+def _estimate(value: float, base: float, differences: Array) -> Estimate:
+    low, high = np.quantile(differences, INTERVAL)
+    return Estimate(value, value - base, float(low), float(high))

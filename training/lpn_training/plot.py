@@ -53,19 +53,24 @@ def plot_runs(runs: Mapping[str, Sequence[dict[str, Any]]], output: Path) -> Non
 
 
 def plot_comparison(found: Sequence[Comparison], output: Path) -> None:
-    """AP of each network, and the paired difference to the first with its 95% interval."""
+    """AP and mean OKS of each network, and how far above the first with the 95% intervals."""
     figure = _new_figure(figsize=(9, 1.5 + 0.5 * len(found)))
     left, right = figure.subplots(1, 2, sharey=True)
     places = range(len(found))
-    left.barh(places, [entry.ap for entry in found], color="C0")
-    left.set(xlabel="AP")
+    for index, name in enumerate(("ap", "oks")):
+        estimates = [getattr(entry, name) for entry in found]
+        rows = [place + 0.4 * index - 0.2 for place in places]
+        label = {"ap": "AP", "oks": "mean OKS"}[name]
+        colour = f"C{index}"
+        left.barh(rows, [entry.value for entry in estimates], 0.4, color=colour, label=label)
+        for row, entry in zip(rows[1:], estimates[1:], strict=True):
+            right.plot([entry.low, entry.high], [row, row], color=colour, linewidth=3)
+            right.plot([entry.difference], [row], "o", color=colour)
     left.set_yticks(places, [entry.name for entry in found])
     left.invert_yaxis()
-    for place, entry in zip(places[1:], found[1:], strict=True):
-        right.plot([entry.low, entry.high], [place, place], color="C1", linewidth=3)
-        right.plot([entry.difference], [place], "o", color="C1")
+    figure.legend(loc="outside upper center", ncols=2)
     right.axvline(0, color="black", linewidth=0.8)
-    right.set(xlabel="AP above the first, 95% interval over persons")
+    right.set(xlabel="above the first, 95% interval over persons")
     figure.savefig(output)
 
 

@@ -45,9 +45,13 @@ def stage_table(records: Sequence[dict[str, Any]]) -> str:
 
 
 def comparison_table(found: Sequence[Comparison]) -> str:
-    """One row per network: AP, and its difference to the first with the 95% interval."""
-    rows = [[found[0].name, f"{found[0].ap:.4f}", "base", ""]]
+    """One row per network: AP and mean OKS, and how far above the first, with 95% intervals."""
+    rows = [[found[0].name, f"{found[0].ap.value:.4f}", "", f"{found[0].oks.value:.4f}", ""]]
     for entry in found[1:]:
-        interval = f"{entry.low:+.4f} .. {entry.high:+.4f}"
-        rows.append([entry.name, f"{entry.ap:.4f}", f"{entry.difference:+.4f}", interval])
-    return markdown(("checkpoint", "AP", "difference", "95% interval"), rows)
+        row = [entry.name]
+        for figure in (entry.ap, entry.oks):
+            interval = f"{figure.low:+.4f} .. {figure.high:+.4f}"
+            row += [f"{figure.value:.4f}", f"{figure.difference:+.4f} ({interval})"]
+        rows.append(row)
+    head = ("checkpoint", "AP", "above the first (95%)", "mean OKS", "above the first (95%)")
+    return markdown(head, rows)

@@ -33,9 +33,9 @@ def compare(
     as_json: bool,
     plot: Path | None,
 ) -> None:
-    """AP of checkpoints above another one's, with a 95% interval.
+    """AP and mean OKS of checkpoints beside another one's, with 95% intervals.
 
-    BASE is the one that OTHERS are compared with. The interval is of a paired bootstrap over
+    BASE is the one that OTHERS are compared with. The intervals are of a paired bootstrap over
     persons: each resample of them is the same for all checkpoints.
     """
     from lpn_training import compare as comparing
