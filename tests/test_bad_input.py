@@ -80,7 +80,7 @@ CASES: dict[str, Case] = {
     "order of a path": (_pose("photo.jpg"), ValueError, "order='rgb' is for arrays; a path"),
     "no such file": (_pose("absent.jpg", order=None), FileNotFoundError, "absent.jpg"),
     "bytes": (_pose(b"\xff\xd8", order=None), TypeError, "image is bytes; wanted a path"),
-    "a list": (_pose([[1, 2, 3]]), TypeError, "image is list; wanted a NumPy array or"),
+    "a list": (_pose([[1, 2, 3]]), TypeError, "image is list; wanted a path.*one image at a time"),
     "None": (_pose(None), TypeError, "image is NoneType; wanted"),
     "grey array": (_pose(IMAGE[..., 0]), ValueError, r"shape \(40, 30\).*np.stack\(\[image\] \* 3"),
     "RGBA array": (
@@ -112,9 +112,9 @@ CASES: dict[str, Case] = {
     "crops of float64": (
         _model(np.zeros((1, 64, 48, 3))),
         TypeError,
-        r"crops is float64; wanted float32, which crops.astype\(float32\)",
+        "crops are float64; wanted uint8, 0 to 255 in RGB order, or float32, already normalised",
     ),
-    "crops of int32": (_model(np.zeros((1, 64, 48, 3), np.int32)), TypeError, "crops is int32"),
+    "crops of int32": (_model(np.zeros((1, 64, 48, 3), np.int32)), TypeError, "crops are int32"),
     "one crop": (
         _model(np.zeros((64, 48, 3), np.uint8)),
         ValueError,
@@ -182,7 +182,7 @@ CASES: dict[str, Case] = {
     "heatmaps of float64": (
         lambda _: lpn_core.soft_argmax(MAPS.astype(float), layout="nchw"),
         TypeError,
-        r"heatmaps is float64; wanted float32, which heatmaps.astype\(float32\) gives",
+        r"heatmaps is float64; wanted float32, which heatmaps.astype\(np.float32\) gives",
     ),
     "heatmaps of float16": (
         lambda _: lpn_core.argmax(MAPS.astype(np.float16), layout="nchw"),
@@ -315,10 +315,21 @@ def test_dlpack_that_cannot_be_viewed(estimator: PoseEstimator) -> None:
 
 def test_hints_for_tensors_are_in_torch_words(estimator: PoseEstimator) -> None:
     torch = pytest.importorskip("torch")
-    crops = torch.zeros(1, 64, 48, 3)
-    for tensor in (crops.double(), crops.half()):
-        with pytest.raises(TypeError, match=r"wanted float32, which crops\.float\(\) gives"):
-            estimator.model(tensor)
+    maps = torch.zeros(1, 17, 64, 48)
+    for tensor in (maps.double(), maps.half()):
+        with pytest.raises(TypeError, match=r"wanted float32, which heatmaps\.float\(\) gives"):
+            lpn_core.soft_argmax(tensor, layout="nchw")
+    image = torch.zeros(40, 30, 3, dtype=torch.uint8)
+    for wrong, words in (
+        (image.float(), r"\(image \* 255\)\.round\(\)\.byte\(\)"),
+        (image.permute(2, 0, 1), r"image\.permute\(1, 2, 0\)\.contiguous\(\)"),
+        (image[..., 0], r"torch\.stack\(\[image\] \* 3, -1\)"),
+        (image[:, ::2], r"image\.contiguous\(\) makes a copy"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=words):
+            estimator(wrong, BOX, order="rgb")
+    with pytest.raises(ValueError, match=r"boxes: NumPy cannot view.*tensor\.detach"):
+        estimator(IMAGE, torch.tensor(BOX).float().requires_grad_(), order="rgb")
     with pytest.raises(ValueError, match=r"not C-contiguous .*crops\.contiguous\(\) makes a copy"):
         estimator.model(torch.zeros(1, 3, 64, 48).permute(0, 2, 3, 1))
     with pytest.raises(TypeError, match=r"wanted float64, which matrices\.double\(\) gives"):

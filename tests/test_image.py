@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -174,3 +175,25 @@ def test_whatever_pillow_raises_is_a_damaged_image(
         monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
         with pytest.raises(ValueError, match=r"a\.png: a damaged image: "):
             load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (io.BytesIO(b"x"), r"image is BytesIO; wanted a path.*PIL\.Image\.open\(image\) opens it"),
+        (b"x", r"image is bytes; wanted a path.*open\(io\.BytesIO\(image\)\) opens it"),
+        (["a.jpg", "b.jpg"], "image is list; wanted a path.*one image at a time"),
+        (None, "image is NoneType; wanted a path"),
+    ],
+)
+def test_what_is_no_image_is_named_before_its_order(image: object, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        load_image(image)
+
+
+def test_8_bit_modes_beside_rgb() -> None:
+    rgb = Image.new("RGB", (3, 2), (200, 100, 50))
+    pixels, _ = load_image(rgb.convert("HSV"))
+    assert np.abs(pixels.astype(int) - (200, 100, 50)).max() <= 3
+    with pytest.raises(ValueError, match=r"PIL mode 'LAB'; wanted RGB, which PIL\.ImageCms"):
+        load_image(Image.new("LAB", (3, 2)))

@@ -1,10 +1,9 @@
-"""The loop on synthetic shards: learning, stages, exact resume, interruptions, logs."""
+"""The loop on synthetic shards: learning, stages, exact resume, interruptions."""
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import random
 import signal
@@ -13,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ pytest.importorskip("PIL")
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint, write_whole  # noqa: E402
 from lpn_training.config import load_config  # noqa: E402
-from lpn_training.runlog import COLUMNS, RunLog, read_log  # noqa: E402
+from lpn_training.runlog import COLUMNS, read_log  # noqa: E402
 from lpn_training.tables import stage_table  # noqa: E402
 from lpn_training.train import Trainer, fit  # noqa: E402
 from training_runs import (  # noqa: E402
@@ -338,71 +336,3 @@ def test_diverged_loss_is_an_error(shard: Path, tmp_path: Path) -> None:
     config = tiny_config(shard, "loss.label_weight=1e30", "train.learning_rate=1e30")
     with pytest.raises(FloatingPointError, match=r"lower train\.learning_rate"):
         fit(config, tmp_path)
-
-
-# --- logs and files --------------------------------------------------------------------------
-
-
-def entry(step: int) -> dict[str, Any]:
-    return {"step": step, "stage": 0, "label": step / 2}
-
-
-def test_log_drops_what_a_lost_run_wrote_later(tmp_path: Path) -> None:
-    log = RunLog(tmp_path, 0)
-    for step in (1, 2, 3):
-        log.write(entry(step))
-    with (tmp_path / "log.jsonl").open("a") as stream:
-        stream.write('{"step": 4, "sta')
-    RunLog(tmp_path, 2).write(entry(3))
-    assert read_log(tmp_path) == [entry(1), entry(2), entry(3)]
-    assert (tmp_path / "log.csv").read_text().splitlines()[1:] == [
-        "1,0,,,,0.5,,,,,", "2,0,,,,1.0,,,,,", "3,0,,,,1.5,,,,,"
-    ]  # fmt: skip
-    RunLog(tmp_path, 0)
-    assert read_log(tmp_path) == []
-
-
-def test_tensorboard_gets_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, float, int]] = []
-
-    class SummaryWriter:
-        def __init__(self, folder: str, purge_step: int) -> None:
-            assert (folder, purge_step) == (str(tmp_path / "tensorboard"), 5)
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            written.append((name, value, step))
-
-        def close(self) -> None:
-            written.append(("closed", math.nan, 0))
-
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    log = RunLog(tmp_path, 5, tensorboard=True)
-    log.write(entry(6))
-    log.close()
-    assert sorted(written)[1:] == [("label", 3.0, 6), ("stage", 0, 6)]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ValueError, match=r"lpn-training\[tensorboard\]"):
-        RunLog(tmp_path, 5, tensorboard=True)
-
-
-def test_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
-    path = tmp_path / "last.pt"
-    write_whole(path, {"model": {}, "config": {}, "step": 1})
-    with pytest.raises(Exception, match=r"pickle|lambda"):
-        write_whole(path, {"model": lambda: None})
-    assert load_checkpoint(path)["step"] == 1
-    assert [item.name for item in tmp_path.iterdir()] == ["last.pt"]
-
-
-def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pt"
-    torch.save({"conv1.weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="not a training checkpoint"):
-        load_checkpoint(path)
-    whole = path.read_bytes()
-    for content in (b"", b"no checkpoint at all", whole[: len(whole) // 2]):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"weights\.pt is not a training checkpoint"):
-            load_checkpoint(path)

@@ -12,7 +12,7 @@ from lpn_core.model_file import ModelFile, ModelFileError
 from lpn_core.poses import Pose, Poses
 
 if TYPE_CHECKING:
-    from lpn_core import architectures, ops
+    from lpn_core import architectures, evaluation, ops
 
 __all__ = [
     "COCO17",
@@ -31,6 +31,7 @@ __all__ = [
     "bundled_models",
     "default_isa",
     "default_threads",
+    "evaluation",
     "flip",
     "kernels",
     "keypoints",
@@ -46,7 +47,7 @@ if not TYPE_CHECKING:  # where it would make every name look defined
 
     def __getattr__(name):
         """Imports on first use what finding poses does not need."""
-        if name in ("architectures", "ops"):
+        if name in ("architectures", "evaluation", "ops"):
             import importlib
 
             return importlib.import_module(f"lpn_core.{name}")

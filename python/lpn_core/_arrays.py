@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 _TORCH_CASTS = {"float32": "float()", "float64": "double()", "uint8": "byte()"}
 
 
-def _is_torch(value: object) -> bool:
+def is_torch(value: object) -> bool:
+    """Whether it is torch's, found out without importing that."""
     return type(value).__module__.partition(".")[0] == "torch"
 
 
@@ -34,7 +35,7 @@ def as_array(value: object, name: str) -> NDArray[Any]:
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             hint = "pass an array in CPU memory (for a torch tensor: tensor.detach().cpu())"
             if "bfloat16" in str(getattr(value, "dtype", "")):
-                how = f"{name}.float()" if _is_torch(value) else f"{name}.astype(float32)"
+                how = f"{name}.float()" if is_torch(value) else f"{name}.astype(np.float32)"
                 hint = f"NumPy has no bfloat16: pass {how}"
             raise ValueError(
                 f"{name}: NumPy cannot view this {type(value).__name__} through DLPack ({error}); "
@@ -63,10 +64,10 @@ def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -
     array = as_array(value, name)
     wanted = np.dtype(dtype)
     if array.dtype != wanted:
-        how = _TORCH_CASTS.get(wanted.name) if _is_torch(value) else None
+        how = _TORCH_CASTS.get(wanted.name) if is_torch(value) else None
         raise TypeError(
             f"{name} is {array.dtype}; wanted {wanted}, which "
-            f"{name}.{how or f'astype({wanted})'} gives"
+            f"{name}.{how or f'astype(np.{wanted})'} gives"
         )
     axes = shape.strip("()").rstrip(",").split(",")
     if array.ndim != len(axes):
@@ -75,7 +76,7 @@ def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -
             f"{name} has {array.ndim} axes {array.shape}; wanted {len(axes)}: {shape}{hint}"
         )
     if not array.flags.c_contiguous:
-        how = f"{name}.contiguous()" if _is_torch(value) else f"np.ascontiguousarray({name})"
+        how = f"{name}.contiguous()" if is_torch(value) else f"np.ascontiguousarray({name})"
         raise ValueError(
             f"{name} {array.shape} is not C-contiguous (strides {array.strides}); "
             f"{how} makes a copy that is"

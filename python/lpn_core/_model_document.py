@@ -23,6 +23,9 @@ FORMAT_VERSION = 1
 class ModelFileError(ValueError):
     """A file that is not a model file of lpn_core, or a damaged one."""
 
+    # The name under which callers catch it.
+    __module__ = "lpn_core"
+
 
 class Document(NamedTuple):
     """The fields of the document; the arrays of the self-test's crops lie beside it."""

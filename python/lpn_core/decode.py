@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from lpn_core import _core
 from lpn_core._arrays import check_array
 from lpn_core._isa import isa_name
+from lpn_core._scalars import check_flag, check_number
 from lpn_core.model_spec import DecodeSpec
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -33,15 +34,19 @@ def soft_argmax(
 
     Returns:
         Coordinates (N, K, 2) float32, x and y in heatmap pixels, and scores (N, K) float32, the
-        heatmap at the coordinates rounded half to even. A heatmap that holds a NaN gives NaN
-        coordinates and score 0.
+        heatmap at the coordinates rounded half to even. A heatmap that holds a NaN or +inf, or
+        nothing but -inf, gives NaN coordinates and score 0.
 
     Raises:
-        TypeError: not float32.
+        TypeError: not float32, or an option of another type.
         ValueError: a layout, shape or beta that does not fit.
     """
     return _core.soft_argmax(
-        _check_heatmaps(heatmaps, layout), layout, beta, quarter_step, isa_name(isa)
+        _check_heatmaps(heatmaps, layout),
+        layout,
+        check_number(beta, "beta"),
+        check_flag(quarter_step, "quarter_step"),
+        isa_name(isa),
     )
 
 
@@ -50,9 +55,15 @@ def argmax(
 ) -> Decoded:
     """Classic decode: the position of the maximum; (0, 0) where that is not above 0.
 
-    Arguments, results and errors are those of :func:`soft_argmax`; the score is the maximum.
+    Arguments, results and errors are those of :func:`soft_argmax`; the score is the maximum, even
+    an infinite one.
     """
-    return _core.argmax(_check_heatmaps(heatmaps, layout), layout, quarter_step, isa_name(isa))
+    return _core.argmax(
+        _check_heatmaps(heatmaps, layout),
+        layout,
+        check_flag(quarter_step, "quarter_step"),
+        isa_name(isa),
+    )
 
 
 def decode(heatmaps: object, spec: DecodeSpec, *, layout: str, isa: str | None = None) -> Decoded:

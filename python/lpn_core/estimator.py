@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core, model_file, preprocess
+from lpn_core._scalars import check_flag
 from lpn_core.decode import Decoded
 from lpn_core.image import load_image
 from lpn_core.model import Model
@@ -59,7 +60,8 @@ class PoseEstimator:
             One pose per box, in their order.
 
         Raises:
-            FileNotFoundError: no such image.
+            FileNotFoundError: no such image; IsADirectoryError, PermissionError: not to be read.
+            ImportError: a path, and Pillow (the extra ``lpn-core[image]``) is not installed.
             ValueError: neither boxes nor whole_image, a bad box (the message names its row), or an
                 image that cannot be read.
             TypeError: an argument of another type.
@@ -71,6 +73,7 @@ class PoseEstimator:
             )
         if boxes is not None and whole_image:
             raise ValueError("both boxes and whole_image=True were given; wanted one of them")
+        flip = check_flag(flip, "flip")
         pixels, found_order = load_image(image, order=order, exif=exif)
         if boxes is None:
             boxes = [[0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])]]
@@ -176,7 +179,7 @@ def load(
     Args:
         model: a bundled name, or the path of a model file.
         threads: that work on one call; None for what affinity, quota and LPN_NUM_THREADS say.
-        isa: one of ``lpn_core.supported_isas()``; None for the best one (or LPN_ISA).
+        isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one (or LPN_ISA).
         precision: "fp32".
 
     Raises:

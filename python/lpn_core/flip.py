@@ -6,12 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._arrays import check_array
+from lpn_core._scalars import check_int
 from lpn_core.keypoints import KeypointSet
 
 
-def mirror_crops(crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mirrors (N, H, W, C) crops left to right."""
-    return np.ascontiguousarray(crops[:, :, ::-1])
+def mirror_crops(crops: object) -> NDArray[np.float32]:
+    """Mirrors crops left to right.
+
+    Args:
+        crops: (N, H, W, C) float32.
+
+    Returns:
+        (N, H, W, C) float32.
+
+    Raises:
+        TypeError: another dtype.
+        ValueError: another number of axes.
+    """
+    array = check_array(crops, "crops", np.float32, "(N, H, W, C)")
+    return np.ascontiguousarray(array[:, :, ::-1])
 
 
 def unmirror_heatmaps(
@@ -38,7 +51,7 @@ def unmirror_heatmaps(
         raise ValueError(
             f"heatmaps have {array.shape[3]} joints; wanted {len(keypoints)} for {keypoints.name!r}"
         )
-    width = array.shape[2]
+    width, shift = array.shape[2], check_int(shift, "shift")
     if not 0 <= shift < width:
         raise ValueError(f"shift is {shift}; wanted 0 to {width - 1} for heatmaps {width} wide")
     mirrored = np.take(array[:, :, ::-1], keypoints.mirror_index, axis=3)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._arrays import as_array
+from lpn_core._arrays import as_array, is_torch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 ORDERS = ("rgb", "bgr")
 # Modes of 8 bits per channel, which PIL converts to RGB without loss of meaning.
-_CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr",
+                "HSV")  # fmt: skip
 # What Pillow raises on files that are not what their headers say, beside ValueError.
 _DAMAGED = (
     ArithmeticError,
@@ -52,17 +53,13 @@ def load_image(
         TypeError: none of these kinds, or an array of another dtype.
         ImportError: a path, and PIL is not installed.
     """
-    if not isinstance(image, np.ndarray):
-        if isinstance(image, bytes):
-            raise TypeError(
-                "image is bytes; wanted a path, a PIL image or an array (H, W, 3) uint8"
-            )
-        if isinstance(image, str | os.PathLike):
-            _refuse_order(order, "a path")
-            return _read_file(image, exif), "rgb"
-        if _is_pil(image):
-            _refuse_order(order, "a PIL image")
-            return _from_pil(image, "the PIL image"), "rgb"
+    if isinstance(image, str | os.PathLike):
+        _refuse_order(order, "a path")
+        return _read_file(image, exif), "rgb"
+    if _is_pil(image):
+        _refuse_order(order, "a PIL image")
+        return _from_pil(image, "the PIL image"), "rgb"
+    pixels = _as_pixels(image)
     if order is None:
         raise ValueError(
             'an array does not say the order of its channels: pass order="rgb", or order="bgr" '
@@ -70,7 +67,24 @@ def load_image(
         )
     if order not in ORDERS:
         raise ValueError(f"order is {order!r}; wanted 'rgb' or 'bgr'")
-    return _check_pixels(as_array(image, "image")), order
+    return _check_pixels(pixels, torch=is_torch(image)), order
+
+
+def _as_pixels(image: object) -> NDArray[Any]:
+    if isinstance(image, np.ndarray | np.generic) or hasattr(image, "__dlpack__"):
+        return as_array(image, "image")
+    if hasattr(image, "__array__"):
+        return np.asarray(image)
+    hint = ""
+    if hasattr(image, "read") or isinstance(image, bytes):
+        opened = "io.BytesIO(image)" if isinstance(image, bytes) else "image"
+        hint = f"; PIL.Image.open({opened}) opens it"
+    elif isinstance(image, list | tuple):
+        hint = "; one image at a time"
+    raise TypeError(
+        f"image is {type(image).__name__}; wanted a path, a PIL image or an array (H, W, 3) "
+        f"uint8{hint}"
+    )
 
 
 def pil_module() -> ModuleType:
@@ -124,6 +138,9 @@ def _read_file(name: str | os.PathLike[str], exif: bool) -> NDArray[np.uint8]:
 
 
 def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:
+    if image.mode == "LAB":
+        # Which white point it has is not said, so Pillow does not convert it.
+        raise ValueError(f"{name} has PIL mode 'LAB'; wanted RGB, which PIL.ImageCms makes of it")
     if image.mode not in _CONVERTIBLE:
         raise ValueError(_depth_message(name, f"PIL mode {image.mode!r}"))
     if image.width == 0 or image.height == 0:
@@ -138,21 +155,25 @@ def _depth_message(name: str, found: str) -> str:
     )
 
 
-def _check_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _check_pixels(array: NDArray[Any], *, torch: bool) -> NDArray[np.uint8]:
     shape = array.shape
+    copied = "{}.contiguous()" if torch else "np.ascontiguousarray({})"
     if array.dtype != np.uint8:
+        cast = "byte()" if torch else "astype(np.uint8)"
         raise TypeError(
             f"image is {array.dtype}; wanted uint8: how its range maps to 0..255 is not known "
-            "here, so scale it first, as in (image * 255).round().astype(np.uint8)"
+            f"here, so scale it first, as in (image * 255).round().{cast}"
         )
     if array.ndim != 3 or shape[2] != 3:
         hint = ""
         if array.ndim == 2:
-            hint = "; for a grey image: np.stack([image] * 3, axis=-1)"
+            stacked = "torch.stack([image] * 3, -1)" if torch else "np.stack([image] * 3, axis=-1)"
+            hint = f"; for a grey image: {stacked}"
         elif array.ndim == 3 and shape[2] == 4:
-            hint = "; without its alpha channel: np.ascontiguousarray(image[..., :3])"
+            hint = f"; without its alpha channel: {copied.format('image[..., :3]')}"
         elif array.ndim == 3 and shape[0] == 3:
-            hint = "; from (3, H, W): np.ascontiguousarray(image.transpose(1, 2, 0))"
+            turned = "image.permute(1, 2, 0)" if torch else "image.transpose(1, 2, 0)"
+            hint = f"; from (3, H, W): {copied.format(turned)}"
         elif array.ndim == 4:
             hint = "; one image at a time"
         raise ValueError(f"image has shape {shape}; wanted (H, W, 3){hint}")
@@ -162,6 +183,6 @@ def _check_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.strides[1:] != (3, 1) or (shape[0] > 1 and array.strides[0] < 3 * shape[1]):
         raise ValueError(
             f"image {shape} has strides {array.strides}; wanted contiguous pixels: "
-            "np.ascontiguousarray(image) makes a copy; for image[..., ::-1] pass the other order"
+            f"{copied.format('image')} makes a copy; for image[..., ::-1] pass the other order"
         )
     return array

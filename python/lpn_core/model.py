@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lpn_core import _core, keypoints
 from lpn_core._arrays import as_array, check_array
+from lpn_core._scalars import check_int
 from lpn_core.keypoints import KeypointSet
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile
 from lpn_core.model_spec import HEATMAP_STRIDE
@@ -44,15 +45,15 @@ class Model:
         Args:
             model_file: as ``model_file.read`` gives it.
             threads: at least 1; None for what affinity, quota and LPN_NUM_THREADS say.
-            isa: one of ``lpn_core.supported_isas()``; None for the best one.
+            isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one.
             precision: "fp32".
 
         Raises:
+            TypeError: an option of another type.
             ValueError: a bad option, or a graph that is not consistent.
         """
         if threads is not None:
-            if isinstance(threads, bool) or not isinstance(threads, int):
-                raise TypeError(f"threads is {threads!r}; wanted an integer of at least 1, or None")
+            threads = check_int(threads, "threads")
             if threads < 1:
                 raise ValueError(
                     f"threads is {threads}; wanted at least 1, or None for all there are"
@@ -144,10 +145,14 @@ class Model:
             TypeError: another dtype.
             ValueError: another shape or layout, or the model is closed.
         """
-        is_bytes = as_array(crops, "crops").dtype == np.uint8
-        array: NDArray[Any] = check_array(
-            crops, "crops", np.uint8 if is_bytes else np.float32, "(N, H, W, 3)"
-        )
+        dtype = as_array(crops, "crops").dtype
+        is_bytes = dtype == np.uint8
+        if not is_bytes and dtype != np.float32:
+            raise TypeError(
+                f"crops are {dtype}; wanted uint8, 0 to 255 in RGB order, or float32, already "
+                "normalised as the model's input says"
+            )
+        array: NDArray[Any] = check_array(crops, "crops", dtype.type, "(N, H, W, 3)")
         if array.shape[3] != self.compiled.input_channels:
             raise ValueError(
                 f"crops have shape {array.shape}; wanted (N, H, W, {self.compiled.input_channels})"

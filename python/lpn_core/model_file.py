@@ -61,6 +61,10 @@ class ModelFile:
     self_test: SelfTest
     weights: Mapping[str, NDArray[np.float32]]
 
+    def __repr__(self) -> str:
+        size = f"{self.input.height} x {self.input.width}"
+        return f"<ModelFile {self.name!r}: {size}, {self.keypoints}, {len(self.weights)} weights>"
+
     def __post_init__(self) -> None:
         width = self.input.width // HEATMAP_STRIDE
         if self.decode.flip_shift >= max(width, 1):

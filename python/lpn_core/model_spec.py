@@ -69,7 +69,13 @@ class InputSpec:
         return tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
 
     def channel_map(self, order: str) -> tuple[int, int, int]:
-        """For pixels in ``order``: network channel c is pixel channel ``channel_map[c]``."""
+        """For pixels in ``order``: network channel c is pixel channel ``channel_map[c]``.
+
+        Raises:
+            ValueError: an order that is neither "rgb" nor "bgr".
+        """
+        if order not in CHANNEL_ORDERS:
+            raise ValueError(f"order is {order!r}; wanted 'rgb' or 'bgr'")
         return (0, 1, 2) if order == self.channel_order else (2, 1, 0)
 
 

@@ -1,9 +1,10 @@
 """Every kernel as a function of arrays.
 
 Arrays are C-contiguous float32 in NHWC, weights in PyTorch's layouts, as NumPy arrays or anything
-that exports DLPack on the CPU; another dtype is a TypeError, another layout a ValueError. ``isa``
-is one of ``lpn_core.supported_isas()``, "auto" or None for the best one; ``activation`` is "none",
-"relu" or "relu6".
+that exports DLPack on the CPU; another dtype is a TypeError, another layout or shapes that do not
+fit together a ValueError. ``isa`` is one of ``lpn_core.supported_isas()``, "auto" or None for the
+best one; ``activation`` is "none", "relu" or "relu6". The decoders, ``lpn_core.argmax`` and
+``lpn_core.soft_argmax``, are the other two kernels.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from lpn_core import _core
 from lpn_core._arrays import as_array, check_array
 from lpn_core._isa import isa_name
+from lpn_core._scalars import check_int, check_number, check_text
 
 __all__ = [
     "channel_mean",
@@ -63,9 +65,9 @@ def conv2d(
         _float(w, "w", "(O, C, kh, kw)"),
         _optional(b, "b", "(O,)"),
         _optional(residual, "residual", "(N, h, w, O)"),
-        stride,
-        padding,
-        activation,
+        check_int(stride, "stride"),
+        check_int(padding, "padding"),
+        check_text(activation, "activation"),
         isa_name(isa),
     )
 
@@ -94,7 +96,7 @@ def pointwise_conv2d(
         _optional(b, "b", "(O,)"),
         _optional(scale, "scale", "(O,)"),
         _optional(residual, "residual", "(N, H, W, O)"),
-        activation,
+        check_text(activation, "activation"),
         isa_name(isa),
     )
 
@@ -113,9 +115,9 @@ def depthwise_conv2d(
         _float(x, "x", "(N, H, W, C)"),
         _float(w, "w", "(C, 1, kh, kw)"),
         _optional(b, "b", "(C,)"),
-        stride,
-        padding,
-        activation,
+        check_int(stride, "stride"),
+        check_int(padding, "padding"),
+        check_text(activation, "activation"),
         isa_name(isa),
     )
 
@@ -144,10 +146,10 @@ def group_deconv2d(
         _float(x, "x", "(N, H, W, C)"),
         _float(w, "w", "(C, O / groups, kh, kw)"),
         _optional(b, "b", "(O,)"),
-        stride,
-        padding,
-        groups,
-        activation,
+        check_int(stride, "stride"),
+        check_int(padding, "padding"),
+        check_int(groups, "groups"),
+        check_text(activation, "activation"),
         isa_name(isa),
     )
 
@@ -156,7 +158,13 @@ def max_pool2d(
     x: object, kernel: int, stride: int, padding: int = 0, isa: str | None = "auto"
 ) -> NDArray[np.float32]:
     """Maximum over kernel x kernel windows: (N, H, W, C) -> (N, h, w, C); padding never wins."""
-    return _core.max_pool2d(_float(x, "x", "(N, H, W, C)"), kernel, stride, padding, isa_name(isa))
+    return _core.max_pool2d(
+        _float(x, "x", "(N, H, W, C)"),
+        check_int(kernel, "kernel"),
+        check_int(stride, "stride"),
+        check_int(padding, "padding"),
+        isa_name(isa),
+    )
 
 
 def gc_pool(x: object, w: object, isa: str | None = "auto") -> NDArray[np.float32]:
@@ -195,7 +203,7 @@ def gc_transform(
         _float(norm_b, "norm_b", "(h,)"),
         _float(w2, "w2", "(O, h)"),
         _float(b2, "b2", "(O,)"),
-        epsilon,
+        check_number(epsilon, "epsilon"),
         isa_name(isa),
     )
 
@@ -244,11 +252,11 @@ def crop_affine(
     return _core.crop_affine(
         as_array(image, "image"),
         check_array(matrices, "matrices", np.float64, "(N, 2, 3)"),
-        height,
-        width,
+        check_int(height, "height"),
+        check_int(width, "width"),
         channel_map,
         scale,
         shift,
         isa_name(isa),
-        threads,
+        check_int(threads, "threads"),
     )

@@ -46,6 +46,9 @@ class Pose:
         """Box score times the mean of the raw joint scores above 0.2, as COCO results carry it."""
         return float(person_scores(self.raw_scores[None], np.array([self.box_score]))[0])
 
+    def __repr__(self) -> str:
+        return f"<Pose of score {self.score:.3f}, {self.keypoint_set.name}>"
+
     def to_dict(self) -> dict[str, Any]:
         """The person as JSON takes it; coordinates of a joint that is NaN are None."""
         joints = zip(self.keypoint_set.names, self.keypoints, self.scores, strict=True)
@@ -93,11 +96,13 @@ class Poses:
         return (self[index] for index in range(len(self)))
 
     @overload
-    def __getitem__(self, index: int) -> Pose: ...
+    def __getitem__(self, index: int | np.integer[Any]) -> Pose: ...
     @overload
     def __getitem__(self, index: slice | NDArray[Any] | list[int]) -> Poses: ...
 
-    def __getitem__(self, index: int | slice | NDArray[Any] | list[int]) -> Pose | Poses:
+    def __getitem__(
+        self, index: int | np.integer[Any] | slice | NDArray[Any] | list[int]
+    ) -> Pose | Poses:
         # To Python True is an integer; as an index it is more likely a mask that went wrong.
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             if not -len(self) <= index < len(self):
@@ -128,8 +133,10 @@ class Poses:
             "people": [person.to_dict() for person in self],
         }
 
-    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """The people as entries of a COCO keypoint results file.
+    def to_coco(
+        self, image_id: int | np.integer[Any], category_id: int | np.integer[Any] = 1
+    ) -> list[dict[str, Any]]:
+        """The people as entries of a COCO keypoint results file, as JSON takes them.
 
         The score is the box score times the mean of the raw joint scores above 0.2; each joint is
         x, y and its raw score. A joint that is NaN is (0, 0) with score 0.
@@ -140,8 +147,8 @@ class Poses:
         triples[~np.isfinite(triples).all(axis=2)] = 0.0
         return [
             {
-                "image_id": image_id,
-                "category_id": category_id,
+                "image_id": _plain(image_id),
+                "category_id": _plain(category_id),
                 "keypoints": triples[index].reshape(-1).tolist(),
                 "score": person.score,
                 "bbox": self.boxes[index].tolist(),
@@ -220,6 +227,11 @@ def _index_array(index: object) -> NDArray[Any]:
             f"integers or booleans; this is {index!r} ({what})"
         )
     return array
+
+
+def _plain(value: int | np.integer[Any]) -> int:
+    """What JSON takes: it refuses NumPy's integers, which pandas and NumPy hand out as ids."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _finite(value: np.float32) -> float | None:

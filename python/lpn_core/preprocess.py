@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
+from lpn_core._arrays import as_array, check_array
 from lpn_core._isa import isa_name
+from lpn_core._scalars import check_int
 from lpn_core.model_spec import InputSpec
 
 
@@ -74,12 +76,15 @@ def check_boxes(
 
 
 def _box_array(boxes: object) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(boxes)
-    except ValueError:
-        raise ValueError(
-            "boxes have rows of different lengths; wanted 4, or 5 with scores"
-        ) from None
+    if hasattr(boxes, "__dlpack__"):
+        array = as_array(boxes, "boxes")
+    else:
+        try:
+            array = np.asarray(boxes)
+        except ValueError:
+            raise ValueError(
+                "boxes have rows of different lengths; wanted 4, or 5 with scores"
+            ) from None
     if array.dtype.kind not in "iuf":
         raise TypeError(f"boxes are {array.dtype}; wanted numbers (N, 4), or (N, 5) with scores")
     # What [] and [[]] give; a larger empty array with other columns is a mistake, not "nobody".
@@ -105,13 +110,23 @@ def clip_box(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.
     return np.stack([x1, y1, x2 - x1, y2 - y1], axis=1)
 
 
-def regions(boxes: NDArray[np.float64], spec: InputSpec) -> Regions:
-    """The region shown for each (N, 4) xywh box: grown to the input's aspect ratio, then padded."""
-    return Regions(*_core.grow_boxes(boxes, spec.width / spec.height, spec.padding))
+def regions(boxes: object, spec: InputSpec) -> Regions:
+    """The region shown for each box: grown to the input's aspect ratio, then padded.
+
+    Args:
+        boxes: (N, 4) xywh, as :func:`check_boxes` gives them.
+        spec: of the model.
+
+    Raises:
+        TypeError: not float64.
+        ValueError: another shape or layout.
+    """
+    array = check_array(boxes, "boxes", np.float64, "(N, 4)")
+    return Regions(*_core.grow_boxes(array, spec.width / spec.height, spec.padding))
 
 
 def crop(
-    image: NDArray[np.uint8],
+    image: object,
     order: str,
     where: Regions,
     spec: InputSpec,
@@ -122,7 +137,7 @@ def crop(
     """Cuts and normalises the network's input.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8; NumPy, or DLPack on the CPU.
         order: of its channels, "rgb" or "bgr".
         where: N regions.
         spec: of the model.
@@ -132,9 +147,13 @@ def crop(
     Returns:
         (N, height, width, 3) float32 in the network's own channel order; outside the image the
         pixels are black (before normalisation).
+
+    Raises:
+        TypeError: an image that is not uint8.
+        ValueError: an image of another shape or layout, or an order that is not one.
     """
     return _core.crop_affine(
-        image,
+        as_array(image, "image"),
         where.matrices(spec.height, spec.width),
         spec.height,
         spec.width,
@@ -142,5 +161,5 @@ def crop(
         spec.scale,
         spec.shift,
         isa_name(isa),
-        threads,
+        check_int(threads, "threads"),
     )

@@ -1,0 +1,71 @@
+"""Plain arguments: errors that name them, where the extension could only list its signatures."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+# The extension's integers.
+_LIMIT = 1 << 31
+
+
+def check_int(value: object, name: str) -> int:
+    """An integer, Python's or NumPy's.
+
+    Args:
+        value: what the caller passed.
+        name: what the caller calls it, for the errors.
+
+    Raises:
+        TypeError: not an integer, or a truth value.
+        ValueError: one that does not fit into 32 bits.
+    """
+    try:
+        if isinstance(value, bool | np.ndarray):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} is {_shown(value)}; wanted an integer") from None
+    if not -_LIMIT <= number < _LIMIT:
+        raise ValueError(f"{name} is {number}; wanted an integer of at most 32 bits")
+    return number
+
+
+def check_number(value: object, name: str) -> float:
+    """A number, Python's or NumPy's.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} is {_shown(value)}; wanted a number")
+    return float(value)
+
+
+def check_flag(value: object, name: str) -> bool:
+    """A truth value, Python's or NumPy's.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {_shown(value)}; wanted True or False")
+    return bool(value)
+
+
+def check_text(value: object, name: str) -> str:
+    """A string.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {_shown(value)}; wanted a string")
+    return value
+
+
+def _shown(value: object) -> str:
+    """A short value as it is, of a long one its type."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"of type {type(value).__name__}"
