@@ -76,7 +76,7 @@ def test_batch_norm_is_folded_in_float64() -> None:
         np.testing.assert_allclose(weights[f"{node}.bias"], bias, rtol=1e-7, atol=1e-9)
 
 
-def test_all_differences_are_listed_at_once() -> None:
+def test_kinds_of_differences_are_listed_at_once() -> None:
     state = lpn_state_dict(50, "gc")
     del state["layer1.0.bn1.running_mean"], state["layer4.2.att.conv_mask.bias"]
     state["layer1.9.conv1.weight"] = np.zeros((64, 64, 1, 1), np.float32)
@@ -94,10 +94,11 @@ def test_all_differences_are_listed_at_once() -> None:
         assert part in message
 
 
-def test_wrong_depth_lists_the_rest() -> None:
-    with pytest.raises(ValueError, match=r"lpn50 .*left over: .*layer3\.22\.conv1\.weight"):
+def test_wrong_depth_lists_the_first_of_the_rest() -> None:
+    words = r"391 {}: layer3\.6\.conv1\.weight.* and 386 more"
+    with pytest.raises(ValueError, match="lpn50 .*" + words.format("left over")):
         architectures.build("lpn50", lpn_state_dict(101, "gc"))
-    with pytest.raises(ValueError, match=r"lpn101 .*missing: .*layer3\.22\.conv1\.weight"):
+    with pytest.raises(ValueError, match="lpn101 .*" + words.format("missing")):
         architectures.build("lpn101", lpn_state_dict(50, "gc"))
 
 

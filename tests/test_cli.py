@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 pytest.importorskip("click")
 pytest.importorskip("tqdm")
 Image = pytest.importorskip("PIL.Image")
+features = pytest.importorskip("PIL.features")
 from click.testing import CliRunner, Result  # noqa: E402
 from lpn_core.cli import main  # noqa: E402
 
@@ -100,7 +101,8 @@ def test_some_images_fail_and_the_others_are_done(
     result = _run("predict", folder, "--boxes", boxes, "--model", tiny_path, "-o", out)
     assert result.exit_code == 1
     assert "boxes[0] is [1.0, 1.0, 0.0, 5.0]" in result.stderr
-    assert "c.png: not an image" in result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if "not an image" in line)
+    assert line.startswith(f"{folder / 'c.png'}: not an image")
     assert sorted(p.name for p in out.iterdir()) == ["a.pose.png", "predictions.json"]
     document = json.loads((out / "predictions.json").read_text())
     assert [Path(entry["file"]).name for entry in document["failed"]] == ["b.jpg", "c.png"]
@@ -134,6 +136,9 @@ def test_images_of_one_name_are_kept_apart(
         (["a.png", "--whole-image", "--model", "lpn5000"], "no model 'lpn5000'"),
         (["a.png", "--whole-image", "--model", "notes.txt"], "not a safetensors file"),
         (["a.png", "--whole-image", "--boxes", "absent.json"], "absent.json"),
+        (["a.png", "--whole-image", "--boxes", "notes.txt"], "both --boxes and --whole-image were"),
+        (["a.png", "--whole-image", "--threshold", "nan"], "nan; wanted a number, such as 0.2"),
+        (["a.png", "--whole-image", "--threshold", "inf"], "inf; wanted a number"),
         ([], "IMAGE"),
     ],
 )
@@ -232,6 +237,38 @@ def test_patterns_leave_out_results(folder: Path, tiny_path: Path) -> None:
     result = _run("predict", folder / "*.png", "--whole-image", "--model", tiny_path, "--json")
     assert result.exit_code == 2
     assert "matches no images" in " ".join(result.stderr.split())
+
+
+def test_results_that_a_shell_lists_are_left_out(folder: Path, tiny_path: Path) -> None:
+    results = [folder / "a.pose.png", folder / "b.pose.jpg"]
+    for path in results:
+        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
+    usual = ["--whole-image", "--model", tiny_path, "--json"]
+    listed = _run("predict", *sorted(folder.glob("*.*g")), *usual)
+    assert listed.exit_code == 0, listed.output
+    images = json.loads(listed.stdout)["images"]
+    assert [Path(image["file"]).name for image in images] == ["a.png", "b.jpg"]
+    assert f"left out what this command wrote: {results[0]} and 1 more" in listed.stderr
+    alone = _run("predict", results[0], *usual)
+    assert json.loads(alone.stdout)["images"][0]["file"] == str(results[0])
+    none = _run("predict", *results, *usual)
+    assert none.exit_code == 2
+    assert "all pictures that this command wrote" in " ".join(none.stderr.split())
+
+
+def test_folders_hold_what_pillow_reads(
+    tmp_path: Path, tiny_path: Path, photo: NDArray[np.uint8]
+) -> None:
+    endings = [".jpg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".ppm", ".tga", ".tiff"]
+    endings += [".jp2"] * features.check("jpg_2000") + [".avif"] * features.check("avif")
+    for ending in endings:
+        Image.fromarray(photo).save(tmp_path / f"a{ending}")
+    (tmp_path / "a.pdf").touch()
+    result = _run("predict", tmp_path, "--whole-image", "--model", tiny_path, "--json")
+    assert result.exit_code == 0, result.output
+    found = [Path(image["file"]).suffix for image in json.loads(result.stdout)["images"]]
+    assert sorted(found) == sorted(endings)
+    assert "'photos/**/*.jpg'" in _run("predict", "--help").stdout
 
 
 def test_a_name_that_is_too_long(tiny_path: Path) -> None:

@@ -106,6 +106,63 @@ def test_bad_boxes_files(boxes: object, words: str, folder: Path, tiny_path: Pat
     assert words in " ".join(result.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        ([[1, "2", 3, 4]], "boxes.json: boxes[0] is [1, '2', 3, 4]; wanted numbers [x, y, w, h]"),
+        ([BOX, [1, 2, None, 4]], "boxes.json: boxes[1] is [1, 2, None, 4]"),
+        ([BOX, [1, 2, 3]], "boxes.json: boxes[1] is [1, 2, 3]"),
+        ([1, 2, 3, 4], "boxes[0] is 1; wanted numbers [x, y, w, h], or [x, y, w, h, score]; one"),
+        ([[1, 2, 3, 10**400]], "boxes[0] is [1, 2, 3,"),
+        ([[1, 2, 3, True]], "boxes[0] is [1, 2, 3, True]"),
+        ({"a.png": [BOX, {"x": 1}]}, "boxes.json: 'a.png': boxes[1] is {'x': 1}"),
+    ],
+)
+def test_rows_that_are_no_boxes_are_named(
+    boxes: object, words: str, folder: Path, tiny_path: Path
+) -> None:
+    result = _predict(folder, tiny_path, boxes, "a.png")
+    assert result.exit_code == 1
+    assert f"{folder / 'a.png'}: {folder / 'boxes.json'}: " in result.stderr
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"bbox": [1, "2", 3, 4]}, "bbox is [1, '2', 3, 4]; wanted numbers [x, y, w, h]"),
+        ({"bbox": None}, "bbox is None"),
+        ({"bbox": BOX, "score": None}, "score is None; wanted a number"),
+        ({"bbox": BOX, "score": "1"}, "score is '1'"),
+    ],
+)
+def test_coco_entries_that_are_no_boxes_are_named(
+    entry: dict[str, Any], words: str, folder: Path, tiny_path: Path
+) -> None:
+    detections = [{"image_id": 1, "bbox": BOX}, {"image_id": 1, **entry}]
+    annotations = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": detections}
+    for form, where in ((detections, "entry 1"), (annotations, "annotations[1]")):
+        result = _predict(folder, tiny_path, form, "a.png")
+        assert result.exit_code == 2
+        assert f"damaged: {where}: {words}" in " ".join(result.stderr.split())
+
+
+def test_boxes_from_standard_input(folder: Path, tiny_path: Path) -> None:
+    arguments = ["predict", str(folder / "a.png"), "--boxes", "-", "--model", str(tiny_path)]
+    result = CliRunner().invoke(main, [*arguments, "--json"], input=json.dumps([BOX, OTHER]))
+    assert result.exit_code == 0, result.output
+    assert _boxes_of(result) == {"a.png": [BOX, OTHER]}
+    result = CliRunner().invoke(main, [*arguments, "--json"], input="{")
+    assert result.exit_code == 2
+    assert "standard input: cannot be read as JSON" in " ".join(result.stderr.split())
+
+
+def test_a_byte_order_mark_is_no_fault(folder: Path, tiny_path: Path) -> None:
+    result = _predict(folder, tiny_path, "\ufeff" + json.dumps([BOX]), "a.png")
+    assert result.exit_code == 0, result.output
+    assert _boxes_of(result) == {"a.png": [BOX]}
+
+
 def _file(folder: Path, document: object) -> Path:
     file = folder / "boxes.json"
     file.write_text(json.dumps(document))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,10 @@ class _Malice:
 
 _WORDS = {
     "text": "not a checkpoint of plain tensors",
-    "malice": "save only its state_dict: torch.save(model.state_dict(), ...)",
+    "malice": "mkdir; wanted a state dict. If it holds a whole model, load it where it was made "
+    "and save only its state_dict: torch.save(model.state_dict(), path)",
+    "whole": "not a checkpoint of plain tensors: it holds a torch.nn.modules.conv.Conv2d; wanted",
+    "pickle": "not a checkpoint of plain tensors; wanted a state dict",
     "list": "holds a list; wanted a state dict",
     "nested": "under the key 'state_dict'; it holds model, epoch",
     "training": "which lpn-training turns into a model file: lpn-train export",
@@ -99,11 +104,13 @@ _WORDS = {
 }
 
 
-def _checkpoints(folder: Path) -> dict[str, tuple[Path, str]]:
+def _checkpoints(folder: Path, tiny_path: Path) -> dict[str, tuple[Path, str]]:
     torch = pytest.importorskip("torch")
     paths = {name: folder / f"{name}.pth" for name in _WORDS}
     paths["text"].write_text("hello")
     torch.save(_Malice(), paths["malice"])
+    torch.save(torch.nn.Conv2d(1, 1, 1), paths["whole"])
+    paths["pickle"].write_bytes(pickle.dumps({"a": 1}, protocol=4))
     torch.save([torch.zeros(1)], paths["list"])
     torch.save({"model": {"x": torch.zeros(1)}, "epoch": 3}, paths["nested"])
     training = {"model": {"x": torch.zeros(1)}, "config": {"model": {"depth": 50}}, "step": 3}
@@ -116,12 +123,15 @@ def _checkpoints(folder: Path) -> dict[str, tuple[Path, str]]:
     result = {name: (path, _WORDS[name]) for name, path in paths.items()}
     result["damaged"] = (damaged, "header length at byte 0 is 16")
     result["other"] = (other, "not a state dict of lpn50")
+    model = folder / "model.safetensors"
+    model.write_bytes(tiny_path.read_bytes())
+    result["model"] = (model, f"a model file already, which needs no conversion: `lpn info {model}")
     return result
 
 
-def test_bad_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_checkpoints(tmp_path: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    cases = _checkpoints(tmp_path)
+    cases = _checkpoints(tmp_path, tiny_path)
     before = sorted(tmp_path.iterdir())
     for path, words in cases.values():
         result = _run(
@@ -129,8 +139,54 @@ def test_bad_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         )
         assert result.exit_code == 1
         assert words in result.stderr
-        assert str(path) in result.stderr or "state dict of" in result.stderr
+        assert result.stderr.startswith(f"Error: {path}: ")
+        assert "weights_only" not in result.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def _write_state(path: Path, state: dict[str, NDArray[np.float32]]) -> None:
+    stored = {name: StoredTensor.from_array(array) for name, array in state.items()}
+    safetensors_file.write(path, stored, {})
+
+
+@pytest.mark.parametrize(("given", "arch"), [(101, "lpn50"), (50, "lpn152")])
+def test_another_depth_is_named(given: int, arch: str, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "a.safetensors"
+    _write_state(checkpoint, lpn_state_dict(given, "gc"))
+    result = _run(
+        "convert", checkpoint, "--arch", arch, "--channel-order", "bgr", "-o", tmp_path / "b"
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {checkpoint}: this is not a state dict of {arch} ")
+    assert re.search(r"\d+ (missing|left over): (\S+, ){4}\S+ and \d+ more", result.stderr)
+    assert result.stderr.endswith(f". Its blocks are those of lpn{given}\n")
+    assert len(result.stderr) < 1000
+
+
+@pytest.mark.parametrize(
+    ("joints", "words"),
+    [
+        (
+            16,
+            "makes 16 heatmaps, but the keypoint set coco17 has 17 joints; wanted --keypoints mpii",
+        ),
+        (14, "wanted --keypoints crowdpose14"),
+        (5, "wanted one of the sets coco17 (17), mpii16 (16)"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_another_number_of_joints_is_named(
+    joints: int, words: str, prefix: str, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "a.safetensors"
+    final = lpn_state_dict(50, "none", joints=joints)["final_layer.weight"]
+    _write_state(checkpoint, {f"{prefix}final_layer.weight": final})
+    result = _run(
+        "convert", checkpoint, "--arch", "lpn50", "--channel-order", "bgr", "-o", tmp_path / "b"
+    )
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert str(checkpoint) in result.stderr
 
 
 def test_torch_files_that_are_damaged_or_odd(tmp_path: Path) -> None:
@@ -166,13 +222,19 @@ def test_a_folder_that_is_not_there_is_named(
             ["--arch", "lpn50", "--channel-order", "rgb", "--input-size", "256"],
             "wanted HEIGHTxWIDTH, such as 256x192",
         ),
+        (
+            ["--arch", "lpn50", "--channel-order", "rgb", "--decode", "argmax", "--beta", "5"],
+            "--beta is for --decode soft_argmax, but --decode is argmax",
+        ),
+        (["--arch", "lpn50", "--channel-order", "rgb", "--beta", "0"], "beta is 0"),
+        (["--arch", "lpn50", "--channel-order", "rgb", "-o", "absent/a"], "no folder absent"),
     ],
 )
 def test_convert_usage(options: list[str], words: str, tiny_path: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.safetensors"
     result = _run("convert", tiny_path, "-o", output, *options)
     assert result.exit_code == 2
-    assert words in result.stderr
+    assert words in " ".join(result.stderr.split())
     assert not output.exists()
 
 

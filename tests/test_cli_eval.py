@@ -120,6 +120,36 @@ def test_official_without_its_suppression_is_refused(usual: list[object]) -> Non
     assert "--official asks for the OKS-NMS that --no-nms forbids" in result.output
 
 
+@pytest.mark.parametrize("kinds", [["argmax"], ["model"], ["argmax", "argmax-quarter"]])
+def test_a_beta_that_nothing_takes_is_refused(kinds: list[str], usual: list[object]) -> None:
+    result = _run(*usual, "--beta", 40, *(f"--decode={kind}" for kind in kinds))
+    assert result.exit_code == 2
+    assert f"--beta is for the beta decodes, but --decode names {' and '.join(kinds)} only" in (
+        " ".join(result.stderr.split())
+    )
+    assert _run(*usual, "--beta", 40, "--decode", "argmax", "--decode", "beta").exit_code == 0
+
+
+def test_a_place_for_the_results_is_wanted_first(
+    usual: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("lpn_core.cli.evaluate.find_poses")
+    folder = tmp_path / "absent"
+    result = _run(*usual, "--results", folder / "r.json")
+    assert result.exit_code == 2
+    assert f"there is no folder {folder}" in " ".join(result.stderr.split())
+
+
+def test_damaged_annotations_are_usage_errors(usual: list[object], tmp_path: Path) -> None:
+    file = tmp_path / "person_keypoints_some.json"
+    content = json.loads(file.read_text())
+    content["annotations"][1]["area"] = None
+    write_json(tmp_path, content)
+    result = _run(*usual)
+    assert result.exit_code == 2
+    assert "annotations[1] (id 2): area is None; wanted a number" in result.stderr
+
+
 def test_official_clips_and_suppresses(usual: list[object], tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     _document(*usual, "--results", results)

@@ -58,6 +58,35 @@ def test_no_results_score_nothing() -> None:
     assert found["AP-L"] == found["AR-L"] == -1
 
 
+@pytest.mark.parametrize("key", ["num_keypoints", "iscrowd", "id"])
+def test_what_other_tools_leave_out_is_made_up(key: str) -> None:
+    pytest.importorskip("pycocotools")
+    content = coco_content([(7, [10.0, 10.0, 50.0, 60.0]), (7, [40.0, 20.0, 40.0, 50.0])], labels=9)
+    results = [
+        {"image_id": 7, "category_id": 1, "score": 0.9 - index / 2,
+         "keypoints": entry["keypoints"]}
+        for index, entry in enumerate(content["annotations"])
+    ]  # fmt: skip
+    content["annotations"].append({**content["annotations"][0], "id": 3, "keypoints": [0] * 51})
+    content["annotations"][2]["num_keypoints"] = 0
+    expected = evaluation.average_precision(content, results)
+    assert expected["AP"] == pytest.approx(1.0)
+    for entry in content["annotations"]:
+        del entry[key]
+    before = copy.deepcopy(content)
+    assert evaluation.average_precision(content, results) == expected
+    assert content == before
+
+
+def test_a_match_with_id_0_counts() -> None:
+    pytest.importorskip("pycocotools")
+    content = coco_content([(7, [10.0, 10.0, 50.0, 60.0])])
+    content["annotations"][0]["id"] = 0
+    joints = content["annotations"][0]["keypoints"]
+    record = {"image_id": 7, "category_id": 1, "keypoints": joints, "score": 1.0}
+    assert evaluation.average_precision(content, [record])["AP"] == pytest.approx(1.0)
+
+
 def test_results_of_unknown_images_are_refused() -> None:
     pytest.importorskip("pycocotools")
     content = coco_content([(7, [10.0, 10.0, 50.0, 60.0])])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
-from coco_files import write_dataset, write_json
+from coco_files import coco_content, write_dataset, write_json, write_picture
 from lpn_core import evaluation
 from lpn_core.evaluation import CocoPeople
 
@@ -76,7 +78,6 @@ BAD_ANNOTATIONS = [
         {"images": [], "annotations": [{"image_id": 1, "bbox": [], "area": 1}], "categories": []},
         r"annotations\[0\] has no 'keypoints'.*person_keypoints",
     ),
-    ({"images": [], "annotations": [], "categories": []}, "no person with a labelled joint"),
 ]
 
 
@@ -88,10 +89,130 @@ def test_bad_annotations_are_refused(tmp_path: Path, content: object, message: s
         CocoPeople(file, tmp_path)
 
 
+IMAGE = {"id": 5, "file_name": "5.png", "width": 100, "height": 80}
+
+
+def _one_person(**changes: Any) -> dict[str, Any]:
+    """Annotations of one person in image 5; "absent" takes a key out."""
+    content = coco_content([(5, [10.0, 10.0, 30.0, 40.0])])
+    person = content["annotations"][0] | changes
+    content["annotations"] = [{key: value for key, value in person.items() if value != "absent"}]
+    return content
+
+
+def _refused(folder: Path, content: dict[str, Any], message: str, **options: Any) -> None:
+    write_picture(folder / "5.png")
+    with pytest.raises(ValueError, match=message):
+        CocoPeople(write_json(folder, content), folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"category_id": "absent"}, r"annotations\[0\] has no 'category_id'"),
+        ({"bbox": [1, 2, 3]}, r"annotations\[0\] \(id 1\): bbox is \[1, 2, 3\]; wanted four"),
+        ({"bbox": None}, "bbox is None"),
+        ({"bbox": [1, 2, 3, None]}, r"bbox is \[1, 2, 3, None\]"),
+        ({"bbox": [1, 2, 3, math.nan]}, r"bbox is \[1, 2, 3, nan\]"),
+        ({"bbox": [1, 2, 3, [4]]}, r"bbox is \[1, 2, 3, \[4\]\]"),
+        ({"bbox": [1, 2, 3, 10**30]}, "bbox is"),
+        ({"area": None}, r"\(id 1\): area is None; wanted a number"),
+        ({"keypoints": [1, 2, None] + [0] * 48}, r"\(id 1\): keypoints \[2\] is None"),
+        ({"keypoints": [1, "2", 2] + [0] * 48}, r"keypoints \[1\] is '2'"),
+        ({"keypoints": None}, "keypoints are None"),
+        ({"keypoints": [1, 2, 2]}, "keypoints has 3 numbers; wanted x, y and visibility of 17"),
+        ({"num_keypoints": "17"}, "num_keypoints is '17'; wanted an integer"),
+        ({"iscrowd": "0"}, "iscrowd is '0'; wanted 0 or 1"),
+        ({"image_id": None}, "image_id is None"),
+        ({"image_id": [5]}, r"image_id is \[5\]"),
+        ({"id": [1]}, r"annotations\[0\]: id is \[1\]"),
+    ],
+)
+def test_damaged_annotations_are_named(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    _refused(tmp_path, _one_person(**changes), message)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ({"file_name": None}, r"images\[0\]: file_name is None"),
+        ({"id": None}, r"images\[0\]: id is None"),
+        ({"width": "100"}, r"images\[0\]: width is '100'"),
+    ],
+)
+def test_damaged_images_are_named(tmp_path: Path, image: dict[str, Any], message: str) -> None:
+    _refused(tmp_path, {**_one_person(), "images": [{**IMAGE, **image}]}, message)
+
+
+@pytest.mark.parametrize("name", ["images", "annotations"])
+def test_entries_that_are_there_twice_are_refused(tmp_path: Path, name: str) -> None:
+    content = _one_person()
+    content[name] *= 2
+    _refused(tmp_path, content, rf"{name}\[1\] has the id \d of \[0\]; wanted each once")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": []}, "'images' is empty"),
+        ({"categories": []}, r"'categories' has the ids \[\]; wanted 1"),
+        ({"categories": [{"id": 7, "name": "dog"}]}, r"'categories' has the ids \[7\]"),
+        ({"annotations": []}, "no person with a labelled joint: of 0 annotations"),
+        ({"images": [{**IMAGE, "id": "5"}]}, "image_id is such as 5, the ids there such as '5'"),
+        (_one_person(category_id=3), "no person with a labelled joint: of 1 annotations"),
+        (_one_person(iscrowd=1), "no person with a labelled joint"),
+    ],
+)
+def test_nothing_to_evaluate_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    _refused(tmp_path, {**_one_person(), **changes}, message)
+
+
+def test_detections_need_no_truth_but_say_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As for a test set, whose poses are found for a server to judge."""
+    found = [{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]
+    file = write_json(tmp_path, found, "detections.json")
+    write_picture(tmp_path / "5.png")
+    content = write_json(tmp_path, {**_one_person(), "annotations": []})
+    assert len(CocoPeople(content, tmp_path, detections=file)) == 1
+    assert "of 0 annotations" in caplog.text
+    assert "AP and AR are -1" in caplog.text
+
+
+def test_a_size_that_is_not_known(tmp_path: Path) -> None:
+    content = {**_one_person(), "images": [{**IMAGE, "width": None}]}
+    write_picture(tmp_path / "5.png")
+    (image,) = CocoPeople(write_json(tmp_path, content), tmp_path).images
+    assert image.size is None
+
+
+def test_a_byte_order_mark_is_no_fault(dataset: Path) -> None:
+    detections = [{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]
+    file = write_json(dataset.parent, detections, "detections.json")
+    for path in (dataset, file):
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(CocoPeople(dataset, dataset.parent, detections=file)) == 3
+
+
 BAD_DETECTIONS = [
     ({}, "wanted COCO detections, a list"),
     ([{"image_id": 5, "bbox": [1, 2, 3, 4], "score": 1}], "entry 0 is no COCO detection"),
     ([{"image_id": 5, "category_id": 1, "bbox": [1, 2], "score": 1}], "entry 0 is no COCO"),
+    (
+        [{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3], "score": 1}],
+        r"entry 0 .*: bbox is \[1, 2, 3\]",
+    ),
+    (
+        [{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4], "score": None}],
+        "entry 0 .*: score is None, not a number",
+    ),
+    ([{"image_id": 5, "category_id": 1, "bbox": "1234", "score": 1}], "bbox is '1234'"),
+    ([7], "entry 0 is no COCO detection .*: it is 7"),
     (
         [{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 1e99], "score": 1}],
         r"image_id 5: boxes\[0\]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lpn_core import architectures, decode
 from lpn_core import keypoints as keypoint_sets
+from lpn_core.architectures.lpn import BLOCKS
 from lpn_core.model import Model
 from lpn_core.model_file import (
     DTYPES,
@@ -58,8 +60,9 @@ def make_model_file(
         dtype: "float32", or "bfloat16" to round the weights as ``model_file.write`` would.
 
     Raises:
-        ValueError: another network's state dict (all differences are listed), a bad option, a flip
-            shift as wide as the heatmaps, or another number of joints than the keypoint set has.
+        ValueError: another network's state dict (the message lists what differs and names the
+            architecture that it seems to be), a bad option, a flip shift as wide as the heatmaps,
+            or another number of joints than the keypoint set has.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; wanted one of {', '.join(DTYPES)}")
@@ -69,7 +72,13 @@ def make_model_file(
             f"channel_order is {channel_order!r}, but input says {spec.channel_order!r}"
         )
     joints = len(keypoint_sets.get(keypoints))
-    graph, weights = architectures.build(architecture, state_dict)
+    try:
+        graph, weights = architectures.build(architecture, state_dict)
+    except ValueError as error:
+        other = _architecture_of(state_dict)
+        if other in (None, architecture):
+            raise
+        raise ValueError(f"{error}. Its blocks are those of {other}") from None
     crops = synthetic_crops(spec.height, spec.width)
     untested = ModelFile(
         name=name,
@@ -84,6 +93,14 @@ def make_model_file(
     with Model(untested) as model:
         found = self_test_keypoints(model)
     return replace(untested, self_test=SelfTest(crops, found))
+
+
+def _architecture_of(state_dict: Mapping[str, NDArray[Any]]) -> str | None:
+    """The architecture that has as many blocks in every stage, if there is one."""
+    found = {match[0] for key in state_dict if (match := re.search(r"layer([1-4])\.\d+\.", key))}
+    counts = tuple(sum(block.startswith(f"layer{s}.") for block in found) for s in range(1, 5))
+    depths = [depth for depth, blocks in BLOCKS.items() if blocks == counts]
+    return f"lpn{depths[0]}" if depths else None
 
 
 def self_test_keypoints(model: Model) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ def build(name: str, state_dict: StateDict) -> Built:
         The graph and its float32 weights, called ``<node>.<weight>``.
 
     Raises:
-        ValueError: unknown name, or a state dict of another network (all differences are listed).
+        ValueError: unknown name, or a state dict of another network (its differences are listed).
     """
     try:
         builder = ARCHITECTURES[name]

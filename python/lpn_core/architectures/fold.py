@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BATCH_NORM_EPSILON = 1e-5
+# Of a list of keys in an error, so many: another network differs in hundreds.
+_SHOWN = 5
 
 
 class StateReader:
@@ -77,10 +79,10 @@ class StateReader:
         """Checks that the state dict was exactly that of ``network``.
 
         Raises:
-            ValueError: it was not; all missing, left-over and misshapen keys are listed.
+            ValueError: it was not; the first missing, left-over and misshapen keys are listed.
         """
         parts = [
-            f"{len(entries)} {what}: {', '.join(entries)}"
+            f"{len(entries)} {what}: {_shortened(entries)}"
             for what, entries in (
                 ("missing", self._missing),
                 ("left over", list(self._unread)),
@@ -90,3 +92,8 @@ class StateReader:
         ]
         if parts:
             raise ValueError(f"this is not a state dict of {network}; " + "; ".join(parts))
+
+
+def _shortened(entries: list[str]) -> str:
+    more = len(entries) - _SHOWN
+    return ", ".join(entries[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

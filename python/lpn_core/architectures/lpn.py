@@ -38,7 +38,7 @@ def build_lpn(
         The graph and its float32 weights, called ``<node>.<weight>``.
 
     Raises:
-        ValueError: not a state dict of this network; every difference is listed.
+        ValueError: not a state dict of this network; every kind of difference is listed.
     """
     if depth not in BLOCKS:
         raise ValueError(f"depth is {depth!r}; wanted one of {', '.join(map(str, BLOCKS))}")

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lpn_core import __version__, default_threads, timing
+from lpn_core import __version__, timing
 from lpn_core._files import write_atomically
 from lpn_core._text import align
 from lpn_core.cli.bar_chart import Bar, bar_chart
-from lpn_core.cli.models import isa_option, open_model
+from lpn_core.cli.models import available_threads, isa_option, open_model
+from lpn_core.cli.outputs import check_folder
 from lpn_core.estimator import PoseEstimator
 from lpn_core.model import Model
 
@@ -124,9 +125,9 @@ def bench(
     """
     if chart is not None and chart.suffix.lower() != ".png":
         raise click.BadParameter(f"{chart} is not called .png", param_hint="--chart")
-    if chart is not None and not chart.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {chart.parent}", param_hint="--chart")
-    counts = sorted(set(threads or (1, default_threads())))
+    if chart is not None:
+        check_folder(chart.parent, "--chart")
+    counts = sorted(set(threads or (1, available_threads())))
     cases = [(count, size) for count in counts for size in sorted(set(batch))]
     measured: list[Case] = []
     for count, size in tqdm(cases, unit="case", file=sys.stderr, disable=None, leave=False):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,15 @@ from numpy.typing import NDArray
 
 from lpn_core import model_file, safetensors_file
 from lpn_core.architectures import ARCHITECTURES
+from lpn_core.cli.messages import with_name
+from lpn_core.cli.outputs import check_folder
 from lpn_core.convert import make_model_file
 from lpn_core.keypoints import KEYPOINT_SETS
 from lpn_core.model_spec import CHANNEL_ORDERS, DECODE_KINDS, DecodeSpec, InputSpec, Provenance
 
+# The key of a model file's metadata that no other file has.
+_MODEL_KEY = "lpn_core"
+_FINAL_LAYER = "final_layer.weight"
 # What torch.load raises on files that are damaged or hold more than tensors.
 _DAMAGED = (
     ArithmeticError,
@@ -61,7 +68,7 @@ def _parse_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 @click.option("--name", help="Of the model.  [default: that of the output]")
 @click.option("--bf16", is_flag=True, help="Store weights rounded to bfloat16: half the size.")
 @click.option("--decode", type=click.Choice(DECODE_KINDS), default="soft_argmax", show_default=True)
-@click.option("--beta", type=float, default=160.0, show_default=True, help="Of soft_argmax.")
+@click.option("--beta", type=float, help="Of soft_argmax.  [default: 160]")
 @click.option("--quarter-step/--no-quarter-step", default=True, show_default=True)
 @click.option("--flip-shift", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option(
@@ -78,7 +85,7 @@ def convert(
     name: str | None,
     bf16: bool,
     decode: str,
-    beta: float,
+    beta: float | None,
     quarter_step: bool,
     flip_shift: int,
     input_size: tuple[int, int],
@@ -95,20 +102,28 @@ def convert(
             f"{output} is the checkpoint itself, which would be lost; wanted another file",
             param_hint="--output",
         )
+    if decode == "argmax" and beta is not None:
+        raise click.UsageError(
+            "--beta is for --decode soft_argmax, but --decode is argmax; leave one of them out"
+        )
+    if decode == "soft_argmax" and beta is None:
+        beta = DecodeSpec().beta
+    check_folder(output.parent, "--output")
+    try:
+        how = DecodeSpec(kind=decode, beta=beta, quarter_step=quarter_step, flip_shift=flip_shift)
+        spec = InputSpec(channel_order=channel_order, height=input_size[0], width=input_size[1])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         state_dict = read_state_dict(checkpoint)
+        _check_joints(state_dict, keypoints)
         made = make_model_file(
             name or output.stem,
             arch,
             state_dict,
             channel_order=channel_order,
-            decode=DecodeSpec(
-                kind=decode,
-                beta=beta if decode == "soft_argmax" else None,
-                quarter_step=quarter_step,
-                flip_shift=flip_shift,
-            ),
-            input=InputSpec(channel_order=channel_order, height=input_size[0], width=input_size[1]),
+            decode=how,
+            input=spec,
             keypoints=keypoints,
             provenance=Provenance(
                 architecture=arch,
@@ -117,21 +132,46 @@ def convert(
             dtype=dtype,
         )
         model_file.write(output, made, dtype)
-    except (ValueError, OSError, ImportError) as error:
+    except ValueError as error:
+        raise click.ClickException(with_name(error, checkpoint)) from None
+    except (OSError, ImportError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{output}: {output.stat().st_size:,} bytes, {dtype}", err=True)
+
+
+def _check_joints(state_dict: Mapping[str, NDArray[Any]], keypoints: str) -> None:
+    """Whether the last layer makes as many heatmaps as the keypoint set has joints.
+
+    Raises:
+        ValueError: it does not; the message names the sets that fit.
+    """
+    final = state_dict.get(_FINAL_LAYER, state_dict.get(f"module.{_FINAL_LAYER}"))
+    joints = len(KEYPOINT_SETS[keypoints])
+    if final is None or final.ndim == 0 or len(final) == joints:
+        return
+    fitting = [f"--keypoints {n}" for n, entry in KEYPOINT_SETS.items() if len(entry) == len(final)]
+    known = ", ".join(f"{n} ({len(entry)})" for n, entry in KEYPOINT_SETS.items())
+    raise ValueError(
+        f"its {_FINAL_LAYER} makes {len(final)} heatmaps, but the keypoint set {keypoints} has "
+        f"{joints} joints; wanted {' or '.join(fitting) or f'one of the sets {known}'}"
+    )
 
 
 def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
     """Reads a checkpoint's arrays: a state dict, or one under the key "state_dict".
 
     Raises:
-        ValueError: not a checkpoint, or without a state dict.
+        ValueError: not a checkpoint, without a state dict, or a model file already.
         ImportError: a PyTorch checkpoint, and torch is not installed.
         OSError: the file cannot be read.
     """
     if path.suffix == ".safetensors":
-        tensors, _ = safetensors_file.read(path)
+        tensors, metadata = safetensors_file.read(path)
+        if _MODEL_KEY in metadata:
+            raise ValueError(
+                f"{path}: a model file already, which needs no conversion: `lpn info {path}` shows "
+                "it, `--model` and lpn_core.load take it; wanted a checkpoint"
+            )
         return {name: tensor.to_array() for name, tensor in tensors.items()}
     try:
         import torch
@@ -140,13 +180,15 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
             f'{path}: reading a PyTorch checkpoint needs torch: pip install "lpn-core[convert]"'
         ) from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch's advice on pickles of other kinds is not for users of this command.
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"{path}: not a checkpoint of plain tensors that torch.load(weights_only=True) reads: "
-            f"{reason}. If it holds a whole model, load it where it was made and save only its "
-            "state_dict: torch.save(model.state_dict(), ...)"
+            f"{path}: not a checkpoint of plain tensors{_reason(error)}; wanted a state dict. If "
+            "it holds a whole model, load it where it was made and save only its state_dict: "
+            "torch.save(model.state_dict(), path)"
         ) from None
     if isinstance(content, Mapping) and {"model", "config"} <= content.keys():
         raise ValueError(
@@ -167,6 +209,16 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         return {str(name): _to_numpy(tensor) for name, tensor in content.items()}
     except TypeError as error:
         raise ValueError(f"{path}: a tensor that NumPy cannot hold: {error}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What torch found, without its advice to run whatever the file holds."""
+    if isinstance(error, pickle.UnpicklingError):
+        other = re.search(r"nsupported (?:global: )?GLOBAL ([\w.]+)", str(error))
+        return f": it holds a {other[1]}" if other else ""
+    if isinstance(error, RuntimeError) and str(error):
+        return f" ({str(error).splitlines()[0].partition('. ')[0]})"
+    return ""
 
 
 def _to_numpy(tensor: Any) -> NDArray[Any]:

@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from lpn_core.cli.models import open_model
+from lpn_core.cli.outputs import check_folder
 from lpn_core.cli.tables import table
 from lpn_core.evaluation import (
     DECODES,
@@ -111,6 +112,13 @@ def evaluate(
     """  # noqa: D301
     if official and no_nms:
         raise click.UsageError("--official asks for the OKS-NMS that --no-nms forbids; choose one")
+    if betas and kinds and not any(kind.startswith("beta") for kind in kinds):
+        raise click.UsageError(
+            f"--beta is for the beta decodes, but --decode names {' and '.join(kinds)} only; "
+            "leave one out, or add --decode beta or beta-quarter"
+        )
+    if results is not None:
+        check_folder(results.parent, "--results")
     with open_model(model, threads=threads) as opened:
         try:
             people = open_people(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
-from lpn_core import supported_isas
+from lpn_core import bundled_models, default_threads, supported_isas
 from lpn_core.estimator import read_model
 from lpn_core.model import Model
+
+_logger = logging.getLogger(__name__)
 
 isa_option = click.option(
     "--isa",
@@ -22,6 +26,27 @@ def open_model(name: str, *, threads: int | None = None, isa: str | None = None)
         click.UsageError: there is none, or it cannot be read.
     """
     try:
-        return Model(read_model(name), threads=threads, isa=isa)
+        opened = Model(read_model(name), threads=threads, isa=isa)
     except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+    source = "a bundled one" if name in bundled_models() else f"from {name}"
+    _logger.info(
+        "model %s, %s; threads: %d; instruction set: %s",
+        opened.name,
+        source,
+        opened.threads,
+        opened.isa,
+    )
+    return opened
+
+
+def available_threads() -> int:
+    """As many as this process may use.
+
+    Raises:
+        click.UsageError: LPN_NUM_THREADS is no number of threads.
+    """
+    try:
+        return default_threads()
+    except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -9,6 +9,7 @@ import click
 
 from lpn_core._files import write_atomically
 from lpn_core.cli.models import isa_option, open_model
+from lpn_core.cli.outputs import check_folder
 from lpn_core.profile import GROUPS, SORTS
 
 
@@ -60,8 +61,8 @@ def profile(
     recording, and the floor: the time of its operations alone at the peak. Other work on the
     machine shows in the figures.
     """
-    if trace is not None and not trace.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {trace.parent}", param_hint="--trace")
+    if trace is not None:
+        check_folder(trace.parent, "--trace")
     with open_model(model, threads=threads, isa=isa) as opened:
         result = opened.profile(rounds)
     if trace is not None:

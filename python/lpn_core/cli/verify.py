@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 
 import click
@@ -12,18 +14,30 @@ from lpn_core.convert import SELF_TEST_TOLERANCE, self_test_error
 
 @click.command()
 @click.argument("model")
-def verify(model: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def verify(model: str, as_json: bool) -> None:
     """Run the self-test of MODEL, a bundled name or a model file.
 
     Exit status: 0 passed, 1 failed, 2 not a readable model.
     """
     with open_model(model) as opened:
         error = self_test_error(opened)
-        # Not `error > tolerance`: a NaN must fail.
-        passed = error <= SELF_TEST_TOLERANCE
+        name, isa = opened.name, opened.isa
+    # Not `error > tolerance`: a NaN must fail.
+    passed = error <= SELF_TEST_TOLERANCE
+    if as_json:
+        document = {
+            "model": name,
+            "passed": passed,
+            "error_px": error if math.isfinite(error) else None,
+            "limit_px": SELF_TEST_TOLERANCE,
+            "isa": isa,
+        }
+        click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    else:
         click.echo(
-            f"{opened.name}: self-test {'passed' if passed else 'FAILED'}: joints within "
-            f"{error:.2g} px (limit {SELF_TEST_TOLERANCE}) on {opened.isa}"
+            f"{name}: self-test {'passed' if passed else 'FAILED'}: joints within "
+            f"{error:.2g} px (limit {SELF_TEST_TOLERANCE}) on {isa}"
         )
     if not passed:
         sys.exit(1)

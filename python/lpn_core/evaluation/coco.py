@@ -10,13 +10,19 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._files import write_atomically
-from lpn_core.evaluation.images import ImagePeople, find_image, read_json
+from lpn_core.evaluation.coco_files import (
+    Record,
+    completed,
+    detected_boxes,
+    read_annotations,
+    true_boxes,
+)
+from lpn_core.evaluation.images import ImagePeople, find_image
 from lpn_core.evaluation.suppression import oks_nms
 from lpn_core.keypoints import COCO17
 from lpn_core.model_spec import InputSpec
@@ -27,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 # pycocotools' ten numbers for keypoints, in its order.
 METRICS = ("AP", "AP50", "AP75", "AP-M", "AP-L", "AR", "AR50", "AR75", "AR-M", "AR-L")
-_PERSON = 1
-
-Record = dict[str, Any]
 
 
 class CocoPeople:
@@ -66,18 +69,20 @@ class CocoPeople:
                 stay as they are, there as here.
 
         Raises:
-            ValueError: a file of another form (the message names it), or nobody to find.
+            ValueError: a file of another form (the message names it and the entry), or nobody to
+                find in these images.
             FileNotFoundError: an image is missing.
         """
-        self.content: Record = _check_annotations(annotations)
+        self.content: Record = read_annotations(annotations)
         self.nms = detections is not None
         clip = clip and detections is None
         records: list[Record] = self.content["images"]
         if detections is None:
-            found = _true_boxes(annotations, self.content)
+            found = true_boxes(annotations, self.content)
             records = [record for record in records if record["id"] in found]
         else:
-            found = _detected_boxes(detections, {record["id"] for record in records})
+            found = detected_boxes(detections, {record["id"] for record in records})
+            self._look_for_truth(annotations)
         people = []
         for record in records[:limit] if limit else records:
             source = f"{detections or annotations}: image_id {record['id']}"
@@ -88,6 +93,13 @@ class CocoPeople:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def _look_for_truth(self, annotations: Path) -> None:
+        # Lists of images without annotations are usual: those of test sets.
+        try:
+            true_boxes(annotations, self.content)
+        except ValueError as error:
+            logger.warning("%s; the poses can be written, AP and AR are -1", error)
 
     def results(
         self, poses: Sequence[Poses], spec: InputSpec, *, nms: bool | None = None
@@ -114,75 +126,6 @@ class CocoPeople:
         return average_precision(self.content, self.results(poses, spec, nms=nms), ids)
 
 
-def _check_annotations(file: Path) -> Record:
-    content = read_json(file)
-    lists = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
-        raise ValueError(
-            f"{file}: wanted COCO annotations, an object with the lists {', '.join(lists)}"
-        )
-    wanted = {
-        "images": {"id", "file_name"},
-        "annotations": {"image_id", "bbox", "area", "keypoints"},
-    }
-    for name, keys in wanted.items():
-        for index, entry in enumerate(content[name]):
-            missing = sorted(keys - entry.keys()) if isinstance(entry, dict) else sorted(keys)
-            if missing:
-                raise ValueError(
-                    f"{file}: {name}[{index}] has no {missing[0]!r}; wanted COCO's keypoint "
-                    "annotations, such as person_keypoints_val2017.json"
-                )
-    for index, entry in enumerate(content["annotations"]):
-        if len(entry["keypoints"]) != 3 * len(COCO17):
-            raise ValueError(
-                f"{file}: annotations[{index}] has {len(entry['keypoints'])} numbers for its "
-                f"keypoints; wanted x, y and visibility of {len(COCO17)}"
-            )
-    return content
-
-
-def _true_boxes(file: Path, content: Record) -> dict[Any, list[list[float]]]:
-    """Per image_id the boxes of its labelled people, those that SimpleBaseline's code takes."""
-    found: dict[Any, list[list[float]]] = {}
-    for entry in content["annotations"]:
-        labelled = any(entry["keypoints"][2::3]) and not entry.get("iscrowd", 0)
-        if labelled and entry["area"] > 0 and min(entry["bbox"][2:]) > 0:
-            found.setdefault(entry["image_id"], []).append([*entry["bbox"], 1.0])
-    if not found:
-        raise ValueError(f"{file} holds no person with a labelled joint")
-    return found
-
-
-def _detected_boxes(file: Path, known: set[Any]) -> dict[Any, list[list[float]]]:
-    content = read_json(file)
-    if not isinstance(content, list):
-        raise ValueError(
-            f"{file}: wanted COCO detections, a list of objects with image_id, category_id, bbox "
-            "and score"
-        )
-    found: dict[Any, list[list[float]]] = {}
-    foreign = 0
-    for index, entry in enumerate(content):
-        try:
-            image, box, score = entry["image_id"], entry["bbox"], entry["score"]
-            is_person = entry["category_id"] == _PERSON and min(box[2:]) > 0
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{file}: entry {index} is no COCO detection (image_id, category_id, bbox, score): "
-                f"{type(error).__name__}: {error}"
-            ) from None
-        if image not in known:
-            foreign += 1
-        elif is_person:
-            found.setdefault(image, []).append([*box, score])
-    if not found:
-        raise ValueError(f"{file} holds no person (category_id 1) in an image of the annotations")
-    if foreign:
-        logger.info("%s: %d detections are in images without annotations", file, foreign)
-    return found
-
-
 def _image_people(
     record: Record, path: Path, rows: list[list[float]], source: str, clip: bool
 ) -> ImagePeople:
@@ -190,7 +133,8 @@ def _image_people(
         boxes, scores = check_boxes(rows)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source}: {error}") from None
-    size = (record["width"], record["height"]) if {"width", "height"} <= record.keys() else None
+    width, height = record.get("width"), record.get("height")
+    size = None if width is None or height is None else (width, height)
     if clip:
         if size is None:
             raise ValueError(f"{source}: clipping boxes needs the image's width and height")
@@ -238,7 +182,8 @@ def average_precision(
     """COCO keypoint AP and AR: what pycocotools' ``COCOeval`` says of the results.
 
     Args:
-        content: the annotation file's; not changed.
+        content: the annotation file's; not changed. Annotations may lack ``id``, ``iscrowd`` (0)
+            and ``num_keypoints`` (then the joints with v > 0).
         results: records as :func:`coco_results` makes them, of any number of images; not changed.
         image_ids: images that count; None for all.
 
@@ -257,10 +202,11 @@ def average_precision(
     # pycocotools prints what it does, which a library must not, and writes into the entries.
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco.COCO()
-        truth.dataset = {"info": {}, **content, "annotations": _copies(content["annotations"])}
+        truth.dataset = {"info": {}, **content, "annotations": completed(content["annotations"])}
         truth.createIndex()
         if results:
-            found = truth.loadRes(_copies(results))
+            # A copy of the first level: that is where pycocotools writes.
+            found = truth.loadRes([dict(record) for record in results])
         else:
             found = coco.COCO()
             found.dataset = {**truth.dataset, "annotations": []}
@@ -272,11 +218,6 @@ def average_precision(
         evaluation.accumulate()
         evaluation.summarize()
     return {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True)}
-
-
-def _copies(entries: Sequence[Record]) -> list[Record]:
-    # Of the first level: that is where pycocotools writes.
-    return [dict(entry) for entry in entries]
 
 
 def load_pycocotools() -> tuple[ModuleType, ModuleType]:

@@ -64,13 +64,13 @@ def find_image(folder: Path, file_name: str, *, split: str = "") -> Path:
 
 
 def read_json(file: Path) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, with or without a byte order mark.
 
     Raises:
         ValueError: not JSON; the message names the file.
         OSError: it cannot be read.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not a JSON file: {error}") from None

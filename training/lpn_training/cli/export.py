@@ -26,9 +26,17 @@ def export(checkpoint: Path, output: Path, bf16: bool, **options: Any) -> None:
     Its averaged weights count where it has them. The file is run first: it must pass its
     self-test and give PyTorch's heatmaps.
     """
+    from lpn_training.checkpoint import load_checkpoint
     from lpn_training.export import export_checkpoint
 
     dtype = "bfloat16" if bf16 else "float32"
+    try:
+        load_checkpoint(checkpoint)
+    except ValueError as error:
+        raise click.UsageError(
+            f"{error}; of a bare state dict `lpn convert` makes a model file: "
+            f"lpn convert {checkpoint} --arch ARCH --channel-order rgb|bgr -o {output}"
+        ) from error
     try:
         export_checkpoint(checkpoint, output, dtype=dtype, **options)
     except ValueError as error:

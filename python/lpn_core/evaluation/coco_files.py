@@ -1,0 +1,258 @@
+"""COCO's annotation and detection files, read and checked entry by entry."""
+
+from __future__ import annotations
+
+import logging
+import reprlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lpn_core.evaluation.images import read_json
+from lpn_core.keypoints import COCO17
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+_PERSON = 1
+# What every entry has, in the order in which it is missed.
+_KEYS = {
+    "images": ("file_name", "id"),
+    "annotations": ("keypoints", "image_id", "category_id", "bbox", "area"),
+    "categories": ("id",),
+}
+
+
+def read_annotations(file: Path) -> Record:
+    """Reads a COCO keypoint annotation file; its content is as the file has it.
+
+    Raises:
+        ValueError: a file of another form, or one without images or the category of people; the
+            message names the entry.
+        OSError: it cannot be read.
+    """
+    content = read_json(file)
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _KEYS):
+        raise ValueError(
+            f"{file}: wanted COCO annotations, an object with the lists {', '.join(_KEYS)}"
+        )
+    for name, keys in _KEYS.items():
+        for index, entry in enumerate(content[name]):
+            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+            if missing:
+                raise ValueError(
+                    f"{file}: {name}[{index}] has no {missing[0]!r}; wanted COCO's keypoint "
+                    "annotations, such as person_keypoints_val2017.json"
+                )
+    for name in ("images", "annotations"):
+        _check_ids(f"{file}: {name}", content[name])
+    for index, entry in enumerate(content["images"]):
+        _check_image(entry, f"{file}: images[{index}]")
+    for index, entry in enumerate(content["annotations"]):
+        named = "" if entry.get("id") is None else f" (id {entry['id']!r})"
+        _check_annotation(entry, f"{file}: annotations[{index}]{named}")
+    if not content["images"]:
+        raise ValueError(f"{file}: 'images' is empty, so there is nothing to evaluate")
+    categories = [category["id"] for category in content["categories"]]
+    if _PERSON not in categories:
+        raise ValueError(
+            f"{file}: 'categories' has the ids {reprlib.repr(categories)}; wanted 1, the person, "
+            'as in {"id": 1, "name": "person"}'
+        )
+    return content
+
+
+def _check_ids(where: str, entries: Sequence[Record]) -> None:
+    """Every id once; an annotation may have none."""
+    seen: dict[Any, int] = {}
+    for index, entry in enumerate(entries):
+        if entry.get("id") is None and "image_id" in entry:
+            continue
+        number = entry["id"]
+        if not _is_id(number):
+            raise ValueError(
+                f"{where}[{index}]: id is {reprlib.repr(number)}; wanted a number or text"
+            )
+        if seen.setdefault(number, index) != index:
+            raise ValueError(
+                f"{where}[{index}] has the id {number!r} of [{seen[number]}]; wanted each once"
+            )
+
+
+def _check_image(entry: Record, where: str) -> None:
+    name = entry["file_name"]
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{where}: file_name is {reprlib.repr(name)}; wanted the image's name")
+    for side in ("width", "height"):
+        if entry.get(side) is not None and not _are_numbers([entry[side]], 1):
+            raise ValueError(f"{where}: {side} is {reprlib.repr(entry[side])}; wanted a number")
+
+
+def _check_annotation(entry: Record, where: str) -> None:
+    """Whatever pycocotools computes with, also in entries that do not count as people."""
+    for key in ("image_id", "category_id"):
+        if not _is_id(entry[key]):
+            raise ValueError(
+                f"{where}: {key} is {reprlib.repr(entry[key])}; wanted the number of an entry"
+            )
+    if not _are_numbers(entry["bbox"], 4):
+        raise ValueError(
+            f"{where}: bbox is {reprlib.repr(entry['bbox'])}; wanted four numbers: x, y, width and "
+            "height"
+        )
+    if not _are_numbers([entry["area"]], 1):
+        raise ValueError(f"{where}: area is {reprlib.repr(entry['area'])}; wanted a number")
+    count = entry.get("num_keypoints")
+    if count is not None and not isinstance(count, int):
+        raise ValueError(f"{where}: num_keypoints is {reprlib.repr(count)}; wanted an integer")
+    crowd = entry.get("iscrowd")
+    if crowd is not None and crowd not in (0, 1):
+        raise ValueError(f"{where}: iscrowd is {reprlib.repr(crowd)}; wanted 0 or 1")
+    joints = entry["keypoints"]
+    if not _are_numbers(joints, 3 * len(COCO17)):
+        raise ValueError(
+            f"{where}: keypoints {_joints_fault(joints)}; wanted x, y and visibility of "
+            f"{len(COCO17)} joints"
+        )
+
+
+def _joints_fault(joints: object) -> str:
+    if not isinstance(joints, list):
+        return f"are {reprlib.repr(joints)}"
+    for index, value in enumerate(joints):
+        if not _are_numbers([value], 1):
+            return f"[{index}] is {reprlib.repr(value)}"
+    return f"has {len(joints)} numbers"
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | str) or _are_numbers([value], 1)
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    """Whether it is a list of ``count`` finite numbers."""
+    if not isinstance(values, list) or len(values) != count:
+        return False
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        return False
+    # An integer beyond 64 bits makes an array of objects.
+    plain = array.shape == (count,) and array.dtype.kind in "iuf"
+    return plain and bool(np.isfinite(array).all())
+
+
+def true_boxes(file: Path, content: Record) -> dict[Any, list[list[float]]]:
+    """Per image_id the boxes of its labelled people, those that SimpleBaseline's code takes.
+
+    Args:
+        file: for the errors.
+        content: what :func:`read_annotations` gives.
+
+    Raises:
+        ValueError: there are none in its images.
+    """
+    known = {record["id"] for record in content["images"]}
+    found: dict[Any, list[list[float]]] = {}
+    foreign: list[Any] = []
+    for entry in content["annotations"]:
+        labelled = any(entry["keypoints"][2::3]) and not entry.get("iscrowd")
+        sized = entry["area"] > 0 and min(entry["bbox"][2:]) > 0
+        if entry["category_id"] != _PERSON or not labelled or not sized:
+            continue
+        if entry["image_id"] in known:
+            found.setdefault(entry["image_id"], []).append([*entry["bbox"], 1.0])
+        else:
+            foreign.append(entry["image_id"])
+    if not found and foreign:
+        raise ValueError(
+            f"{file}: 'images' has none of the annotated people's images: their image_id is such "
+            f"as {foreign[0]!r}, the ids there such as {content['images'][0]['id']!r}"
+        )
+    if not found:
+        raise ValueError(
+            f"{file} holds no person with a labelled joint: of {len(content['annotations'])} "
+            "annotations none has category_id 1, a joint of visibility 1 or 2, iscrowd 0, and a "
+            "bbox and an area above 0"
+        )
+    if foreign:
+        logger.info("%s: %d people are in images that it does not list", file, len(foreign))
+    return found
+
+
+def detected_boxes(file: Path, known: set[Any]) -> dict[Any, list[list[float]]]:
+    """Per image_id the boxes and scores of the people in a COCO detection results file.
+
+    Args:
+        file: the detections.
+        known: the ids of the images that count.
+
+    Raises:
+        ValueError: a file of another form (the message names the entry), or nobody in these images.
+        OSError: it cannot be read.
+    """
+    content = read_json(file)
+    if not isinstance(content, list):
+        raise ValueError(
+            f"{file}: wanted COCO detections, a list of objects with image_id, category_id, bbox "
+            "and score"
+        )
+    found: dict[Any, list[list[float]]] = {}
+    foreign = 0
+    for index, entry in enumerate(content):
+        fault = _detection_fault(entry)
+        if fault:
+            raise ValueError(
+                f"{file}: entry {index} is no COCO detection (image_id, category_id, bbox, score): "
+                f"{fault}"
+            )
+        if entry["image_id"] not in known:
+            foreign += 1
+        elif entry["category_id"] == _PERSON and min(entry["bbox"][2:]) > 0:
+            found.setdefault(entry["image_id"], []).append([*entry["bbox"], entry["score"]])
+    if not found:
+        raise ValueError(f"{file} holds no person (category_id 1) in an image of the annotations")
+    if foreign:
+        logger.info("%s: %d detections are in images without annotations", file, foreign)
+    return found
+
+
+def _detection_fault(entry: object) -> str:
+    """What is wrong with a detection, or nothing."""
+    if not isinstance(entry, dict):
+        return f"it is {reprlib.repr(entry)}"
+    for key in ("image_id", "category_id", "bbox", "score"):
+        if key not in entry:
+            return f"it has no {key!r}"
+    if not _is_id(entry["image_id"]):
+        return f"image_id is {reprlib.repr(entry['image_id'])}"
+    if not _are_numbers(entry["bbox"], 4):
+        return f"bbox is {reprlib.repr(entry['bbox'])}, not four numbers"
+    if not _are_numbers([entry["score"]], 1):
+        return f"score is {reprlib.repr(entry['score'])}, not a number"
+    return ""
+
+
+def completed(annotations: Sequence[Record]) -> list[Record]:
+    """Copies of annotations, with what pycocotools needs and not every tool writes.
+
+    Where they are absent, ``iscrowd`` is 0 and ``num_keypoints`` the number of joints with v > 0.
+    The ids are new, from 1: pycocotools takes a match with id 0 for none.
+    """
+    return [
+        {
+            **entry,
+            "id": number,
+            "iscrowd": int(entry.get("iscrowd") or 0),
+            "num_keypoints": _labelled(entry),
+        }
+        for number, entry in enumerate(annotations, start=1)
+    ]
+
+
+def _labelled(entry: Record) -> int:
+    count: int | None = entry.get("num_keypoints")
+    return sum(v > 0 for v in entry["keypoints"][2::3]) if count is None else count
