@@ -159,7 +159,7 @@ def same_loss(trainer: Trainer, plain: PlainLoop) -> None:
     plain.model.load_state_dict(trainer.model.state_dict())
     batch = trainer.batches.draw(0)
     with torch.no_grad():
-        mine, _ = trainer.losses(*batch)
+        mine, _ = trainer.losses.of(*batch)
         other = plain.loss(batch.views.contiguous(), batch.targets, batch.weights)
     tolerance = 1e-2 if plain.bf16 else 1e-4
     assert abs(float(mine) - float(other)) <= tolerance * float(other), "not the same training"

@@ -66,6 +66,13 @@ def test_seven_stages_equal_the_table_written_by_hand(steps_per_epoch: int) -> N
     assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], rel=1e-12)
 
 
+def test_milestones_within_an_epoch() -> None:
+    config = ScheduleConfig(kind="milestones", epochs=16, milestones=(9.6, 12.8))
+    schedule = Schedule(config, 10)
+    factors = [schedule.factor(Position(0, step)) for step in range(160)]
+    assert factors == pytest.approx([1.0] * 96 + [0.1] * 32 + [0.01] * 32)
+
+
 def test_cosine_by_steps_and_by_seconds() -> None:
     steps = Schedule(ScheduleConfig(warmup=0.1, final=0.0, total_steps=100), 7)
     for step, factor in ((5, 0.5), (10, 1.0), (55, 0.5), (100, 0.0)):

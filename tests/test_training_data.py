@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -18,7 +19,9 @@ from lpn_core import preprocess
 from lpn_core.model_spec import InputSpec
 from lpn_training.data import keypoints, shards
 from lpn_training.data.annotations import coco_persons, mpii_persons
+from lpn_training.data.crops import load_crops
 from lpn_training.data.pack import Cutter, PackOptions, pack
+from lpn_training.data.shards import Encoded, write_shard
 from training_data import make_coco, make_mpii
 
 
@@ -166,3 +169,27 @@ def test_wrong_mpii_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(entries))
     with pytest.raises(ValueError, match="person 1 lacks scale"):
         mpii_persons(path, "mpii")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"box": [1, 2]}, r"member k.json has the box \[1, 2\]; wanted \[x, y, width"),
+        ({"box": [1, 2, 0, 5]}, "with a positive width and height"),
+        ({"box": [1, 2, 3, "x"]}, "with a positive width and height"),
+        (
+            {"keypoints": [0] * 51, "labelled_joints": [40]},
+            "labelled_joints is .40.; .*0 to 16",
+        ),
+        ({"keypoints": [0] * 50}, "keypoints hold 50 values; 51 are wanted"),
+    ],
+)
+def test_json_of_a_sample_is_checked(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "png")
+    meta = {"source": "s", "box": [0, 0, 5, 5], **changes}
+    write_shard(tmp_path / "s.tar", [Encoded("k", "png", stream.getvalue(), meta)])
+    with pytest.raises(ValueError, match=words):
+        load_crops([tmp_path / "s.tar"], workers=0)

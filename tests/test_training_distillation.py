@@ -61,11 +61,11 @@ def test_teacher_speaks_where_it_is_asked_to(
     trainer = Trainer(tiny_config(shard, *options, validate=False), tmp_path)
     views = torch.zeros(2, 3, 64, 48)
     heatmaps = torch.zeros(2, 17, 16, 12, requires_grad=True)
-    trainer.network = lambda _: heatmaps  # type: ignore[assignment]
+    trainer.losses.network = lambda _: heatmaps  # type: ignore[assignment]
     weights = torch.zeros(2, 17)
     weights[0, :10] = 1
     zeros, ones = torch.zeros(2, 17, 16, 12), torch.ones(2, 17, 16, 12)
-    _, taught = trainer.losses(views, zeros, weights, ones)
+    _, taught = trainer.losses.of(views, zeros, weights, ones)
     taught.backward()
     found = heatmaps.grad.abs().amax(dim=(2, 3)) > 0
     expected = [
@@ -82,18 +82,23 @@ def test_teacher_points_label_what_is_unlabelled(
     """A stand-in teacher that always sees joint k at heatmap pixel (10 + k, 20)."""
     shard = synthetic_shard(tmp_path, "street", labelled=False, count=3)
 
+    def maps_of(count: int, height: float) -> torch.Tensor:
+        maps = torch.zeros(count, 17, 64, 48)
+        for joint in range(17):
+            maps[:, joint, 20, 10 + joint] = height
+        return maps
+
     class Stub(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            maps = torch.zeros(len(x), 17, 64, 48)
-            for joint in range(17):
-                maps[:, joint, 20, 10 + joint] = 0.75
-            return maps
+            return maps_of(len(x), 0.75)
 
     monkeypatch.setattr("lpn_training.batches.load_teacher", lambda *_: Stub())
     config = tiny_config(
-        shard, *PLAIN, "model.height=128", "model.width=96", "loss.teacher=stub",
-        "loss.teacher_form=points", f"loss.teacher_cache={tmp_path / 'cache.pt'}", validate=False,
+        shard, *PLAIN, "model.height=128", "model.width=96", f"loss.teacher={tmp_path / 'stub'}",
+        "loss.teacher_weight=1.0", "loss.teacher_form=points",
+        f"loss.teacher_cache={tmp_path / 'cache.pt'}", validate=False,
     )  # fmt: skip
+    (tmp_path / "stub").write_text("a teacher")
     source = BatchSource(config, torch.device("cpu"))
     batch = source.draw(0)
     assert not batch.weights.any()
@@ -106,6 +111,12 @@ def test_teacher_points_label_what_is_unlabelled(
     again = BatchSource(config, torch.device("cpu")).draw(0)
     assert again.taught is not None
     assert torch.equal(again.taught, batch.taught)
+    # Another teacher is asked anew.
+    (tmp_path / "stub").write_text("a taller teacher")
+    monkeypatch.setattr(Stub, "forward", lambda _, x: maps_of(len(x), 0.25))
+    other = BatchSource(config, torch.device("cpu")).draw(0)
+    assert other.taught is not None
+    assert other.taught.flatten(2)[:, 0].max().item() == pytest.approx(0.25, abs=1e-3)
 
 
 def test_noisy_labels_far_from_a_sure_teacher_go(shard: Path) -> None:

@@ -20,8 +20,9 @@ from lpn_training.data.augment import (
     sample_views,
     swap_sides,
 )
-from lpn_training.data.crops import load_crops
+from lpn_training.data.crops import load_crops, to_device
 from lpn_training.data.keypoints import COCO17
+from lpn_training.data.shards import file_hash, find_shards
 from lpn_training.data.targets import confident_targets, gaussian_targets
 from lpn_training.sampling import Sampler, Stream, seed_of
 from lpn_training.teacher import (
@@ -53,15 +54,6 @@ class Batch(NamedTuple):
     targets: Tensor
     weights: Tensor
     taught: Tensor | None
-
-
-def find_shards(names: tuple[str, ...]) -> list[Path]:
-    """Tar files named directly or inside named folders, in a fixed order."""
-    shards: list[Path] = []
-    for name in names:
-        path = Path(name)
-        shards += sorted(path.glob("*.tar")) if path.is_dir() else [path]
-    return shards
 
 
 class BatchSource:
@@ -120,7 +112,8 @@ class BatchSource:
         self.opinion: Opinion | None = None
         keep = self._ask_teacher(device) if loss.teacher else self.crops.labelled.any(dim=1)
         factors = [data.source_weights.get(name, 1.0) for name in crops.source_names]
-        chances = torch.tensor(factors, device=device)[self.crops.sources] * keep
+        # On the CPU, where choosing holds up no GPU.
+        chances = torch.tensor(factors)[self.crops.sources.cpu()] * keep.cpu()
         self.sampler = Sampler(chances, config.train.seed)
 
     def _ask_teacher(self, device: torch.device) -> Tensor:
@@ -130,7 +123,9 @@ class BatchSource:
             teacher = torch.compile(teacher)  # type: ignore[assignment]
         cache = Path(loss.teacher_cache) if loss.teacher_cache else None
         batch_size = min(self.config.train.batch_size, len(self.crops))
-        opinion = recall_opinion(self.crops, teacher, batch_size, cache)
+        opinion = recall_opinion(
+            self.crops, teacher, file_hash(Path(loss.teacher)), batch_size, cache
+        )
         keep = judge_labels(self.crops, opinion, loss)
         if loss.teacher_form == "points":
             self.opinion = opinion
@@ -147,14 +142,17 @@ class BatchSource:
         """
         height, width = self.config.model.height, self.config.model.width
         train, augment = self.config.train, self.config.augment
-        chosen = self.sampler.choose(step, train.batch_size)
+        places = self.sampler.choose(step, train.batch_size)
+        chosen = to_device(places, self.crops.device)
         self.generator.manual_seed(seed_of(train.seed, Stream.VIEWS, step))
         maps = random_maps(self.crops.boxes[chosen], height, width, augment, self.generator)
         if processes > 1:
             part = slice(rank, None, processes)
-            chosen, maps = chosen[part], ViewMaps(maps.matrix[part], maps.mirrored[part])
+            places, chosen = places[part], chosen[part]
+            maps = ViewMaps(maps.matrix[part], maps.mirrored[part])
             self.generator.manual_seed(seed_of(train.seed, Stream.PART, step, rank))
-        clean = sample_views(self._images(step, chosen, rank, processes), maps, height, width)
+        images = self._images(step, places, chosen, rank, processes)
+        clean = sample_views(images, maps, height, width)
         joints = self.crops.joints
         targets, weights = gaussian_targets(
             map_keypoints(self.crops.keypoints[chosen], maps, joints),
@@ -169,12 +167,22 @@ class BatchSource:
         views = views.contiguous(memory_format=torch.channels_last)
         return Batch(views, targets, weights, taught)
 
-    def _images(self, step: int, chosen: Tensor, rank: int, processes: int) -> Tensor:
-        """The chosen crops; streamed ones are decoded some steps ahead."""
+    def _images(
+        self, step: int, places: Tensor, chosen: Tensor, rank: int, processes: int
+    ) -> Tensor:
+        """The chosen crops; streamed ones are decoded some steps ahead.
+
+        Args:
+            step: Of the run.
+            places: (n,) indices into the crops, on the CPU.
+            chosen: The same on the training device.
+            rank: Of this process.
+            processes: How many share the batch.
+        """
         images = self.crops.images
         if isinstance(images, Tensor):
             return images[chosen]
-        ahead = {step: self._ahead.get(step) or images.begin(chosen)}
+        ahead = {step: self._ahead.get(step) or images.begin(places)}
         for later in range(step + 1, step + 1 + STEPS_AHEAD):
             part = self.sampler.choose(later, self.config.train.batch_size)[rank::processes]
             ahead[later] = self._ahead.get(later) or images.begin(part)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +39,24 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write text to a temporary file, then put it in place."""
     _put_in_place(path, lambda stream: stream.write(text.encode()))
+
+
+def bring_along(source: Path, target: Path, names: Sequence[str]) -> None:
+    """Copy files of one run's folder into another one's; nothing where it is the same folder.
+
+    Raises:
+        FileNotFoundError: The run's folder lacks one of them.
+    """
+    if source.resolve() == target.resolve():
+        return
+    for name in names:
+        if not (source / name).is_file():
+            raise FileNotFoundError(
+                f"{source} lacks {name}, which the run needs to go on in {target}: put it there, "
+                "or begin a new run from the checkpoint's weights with --set train.initial=PATH"
+            )
+        with (source / name).open("rb") as content:
+            _put_in_place(target / name, partial(shutil.copyfileobj, content))
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

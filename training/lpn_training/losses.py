@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from lpn_training.config import Config
 
 
 def label_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -26,3 +29,51 @@ def teacher_loss(heatmaps: Tensor, teacher: Tensor, weights: Tensor | None = Non
     """
     error = (heatmaps - teacher).square().mean(dim=(2, 3))
     return 0.5 * (error if weights is None else error * weights).mean()
+
+
+class BatchLoss:
+    """The losses of a configuration's batches.
+
+    Args:
+        network: Views to heatmaps.
+        config: Of the run.
+        device: Of the network.
+    """
+
+    def __init__(self, network: nn.Module, config: Config, device: torch.device) -> None:
+        self.network, self.options = network, config.loss
+        self.device, self.bf16 = device.type, config.train.bf16
+        self.taught_joints: Tensor | None = None
+        if config.loss.teacher_joints:
+            self.taught_joints = torch.zeros(1, config.model.num_joints, device=device)
+            self.taught_joints[:, list(config.loss.teacher_joints)] = 1
+
+    def of(
+        self, views: Tensor, targets: Tensor, weights: Tensor, taught: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The label and teacher losses of one batch, as ``batches.Batch`` describes its parts."""
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            heatmaps = self.network(views)
+        heatmaps = heatmaps.to(targets.dtype)
+        labels = label_loss(heatmaps, targets, weights)
+        if taught is None:
+            return labels, labels.new_zeros(())
+        asked = weights >= 0 if self.options.teacher_labelled else weights == 0
+        mask = asked.to(weights.dtype)
+        if self.taught_joints is not None:
+            mask = mask * self.taught_joints
+        return labels, teacher_loss(heatmaps, taught, mask)
+
+
+def check_finite(result: Tensor, step: int) -> None:
+    """Hold a step's losses and gradient norm (3,) to numbers, before anything of it is written.
+
+    Raises:
+        FloatingPointError: The run has diverged.
+    """
+    if not bool(result.isfinite().all()):
+        labels, distilled, norm = result.tolist()
+        raise FloatingPointError(
+            f"at step {step} the loss is {labels + distilled} and the gradients' norm {norm}; "
+            "resume from the last checkpoint with a lower train.learning_rate"
+        )

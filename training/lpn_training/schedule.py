@@ -95,12 +95,14 @@ class Schedule:
     def factor(self, position: Position) -> float:
         """Part of the full learning rate.
 
-        "milestones" multiplies by ``factor`` from each milestone's epoch on; "cosine" warms up
-        linearly and falls along half a cosine.
+        "milestones" multiplies by ``factor`` from each milestone on, which need not be a whole
+        epoch; "cosine" warms up linearly and falls along half a cosine.
         """
         config, progress = self.config, self.progress(position)
         if config.kind == "milestones":
-            passed = sum(self.epoch(position) >= milestone for milestone in config.milestones)
+            passed = sum(
+                position.step >= milestone * self.steps_per_epoch for milestone in config.milestones
+            )
             return float(config.factor**passed)
         if progress < config.warmup:
             return max(progress, 1e-3 * config.warmup) / config.warmup

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +31,10 @@ BETA = 160.0
 class OnnxRuntimeTeacher:
     """The teacher's ONNX file on the CPU through onnxruntime, one image at a time."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -71,8 +67,9 @@ def soft_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     flat = heatmaps.flatten(2)
     top = flat.max(dim=2, keepdim=True).values
     weights = (BETA * (flat - top)).softmax(dim=2).reshape(heatmaps.shape)
-    x = weights.sum(dim=2) @ torch.arange(width, device=flat.device, dtype=flat.dtype)
-    y = weights.sum(dim=3) @ torch.arange(height, device=flat.device, dtype=flat.dtype)
+    # No matrix products: a GPU may round what goes into them to ten bits.
+    x = (weights.sum(dim=2) * torch.arange(width, device=flat.device)).sum(dim=-1)
+    y = (weights.sum(dim=3) * torch.arange(height, device=flat.device)).sum(dim=-1)
     return torch.stack((x, y), dim=-1), top[..., 0]
 
 
@@ -95,7 +92,9 @@ def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Op
     count = len(crops)
     keypoints = torch.zeros(count, COCO17.size, 2, device=crops.device)
     confidence = torch.zeros(count, COCO17.size, device=crops.device)
-    for begin in tqdm(range(0, count, batch_size), desc="teacher", unit="batch"):
+    # Like every bar: on a terminal only, and once for all of torchrun's processes.
+    hidden = True if os.environ.get("RANK", "0") != "0" else None
+    for begin in tqdm(range(0, count, batch_size), "teacher", unit="batch", disable=hidden):
         # The last batch overlaps the one before: a compiled teacher wants one shape.
         start = max(0, min(begin, count - batch_size))
         part = slice(start, start + batch_size)
@@ -103,29 +102,37 @@ def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Op
         views = sample_views(crops.images[part], maps, TEACHER_HEIGHT, TEACHER_WIDTH)
         heatmaps = run_teacher(teacher, normalise(views))
         places, confidence[part] = soft_peaks(heatmaps)
-        places = places * (TEACHER_HEIGHT / heatmaps.shape[2])
-        linear, offset = maps.matrix[:, :, :2], maps.matrix[:, None, :, 2]
-        keypoints[part] = places @ linear.transpose(1, 2) + offset
+        keypoints[part] = maps.to_crop(places * (TEACHER_HEIGHT / heatmaps.shape[2]))
     return Opinion(keypoints, confidence)
 
 
 def recall_opinion(
-    crops: CropSet, teacher: torch.nn.Module, batch_size: int, cache: Path | None
+    crops: CropSet,
+    teacher: torch.nn.Module,
+    teacher_hash: str,
+    batch_size: int,
+    cache: Path | None,
 ) -> Opinion:
-    """``ask_teacher``, or its answer to the same crops from ``cache``; writes the cache."""
-    digest = hashlib.sha256()
-    for tensor in (crops.boxes, crops.keypoints, crops.sizes):
-        digest.update(tensor.cpu().numpy().tobytes())
-    identity = digest.hexdigest()
+    """``ask_teacher``, or what it said of the same crops from ``cache``; writes the cache.
+
+    Args:
+        crops: What it is asked about.
+        teacher: Heatmaps of normalised views.
+        teacher_hash: SHA-256 of its file.
+        batch_size: Of one question.
+        cache: File of earlier answers, or None.
+    """
+    identity = {"crops": crops.digest, "teacher": teacher_hash}
     if cache is not None and cache.exists():
         content = torch.load(cache, map_location=crops.device, weights_only=True)
-        if content["crops"] == identity:
+        other = [name for name, value in identity.items() if content.get(name) != value]
+        if not other:
             return Opinion(content["keypoints"], content["confidence"])
-        logger.warning("%s is of other crops; the teacher is asked again", cache)
+        logger.warning("%s is of another %s; the teacher is asked again", cache, other[0])
     opinion = ask_teacher(crops, teacher, batch_size)
     if cache is not None:
         content = {
-            "crops": identity,
+            **identity,
             "keypoints": opinion.keypoints,
             "confidence": opinion.confidence,
         }

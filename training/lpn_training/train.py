@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from lpn_training.batches import BatchSource, find_shards
+from lpn_training.batches import BatchSource
 from lpn_training.checkpoint import (
     averaged_weights,
+    bring_along,
     generator_state,
     load_checkpoint,
     load_resumable,
@@ -29,14 +30,15 @@ from lpn_training.checkpoint import (
 )
 from lpn_training.config import Config, stored_config
 from lpn_training.data.crops import CropSet, load_crops
+from lpn_training.data.shards import find_shards
 from lpn_training.devices import open_device
 from lpn_training.distributed import Processes, join_processes, leave_processes
-from lpn_training.losses import label_loss, teacher_loss
+from lpn_training.losses import BatchLoss, check_finite
 from lpn_training.models.lpn import LPN
 from lpn_training.optimisation import make_average, make_optimiser
 from lpn_training.runlog import RunLog
 from lpn_training.schedule import Position, Schedule
-from lpn_training.validation import score_persons
+from lpn_training.validation import check_validation, score_persons
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +94,10 @@ class Trainer:
         if self.processes.count > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.model, device_ids=devices)
-        self.compute = torch.compile(self.losses) if train.compile else self.losses
         self.batches = BatchSource(config, self.device)
+        self.crops_digest = self.batches.crops.digest
+        self.losses = BatchLoss(self.network, config, self.device)
+        self.compute = torch.compile(self.losses.of) if train.compile else self.losses.of
         steps_per_epoch = math.ceil(len(self.batches.sampler) / train.batch_size)
         self.schedule = Schedule(config.schedule, steps_per_epoch)
         self.position = self.schedule.begin(0)
@@ -107,31 +111,13 @@ class Trainer:
         if config.data.validation_shards and self.processes.rank == 0:
             shards = find_shards(config.data.validation_shards)
             self.validation = load_crops(shards, workers=config.data.workers).to(self.device)
+            check_validation(self.validation, config.model)
 
     def take_weights(self, path: Path) -> None:
         """Put a checkpoint's averaged weights into the model."""
         self.model.load_state_dict(averaged_weights(load_checkpoint(path, self.device)))
 
     # --- one step ----------------------------------------------------------------------------
-
-    def losses(
-        self, views: Tensor, targets: Tensor, weights: Tensor, taught: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The label and teacher losses of one batch."""
-        enabled, options = self.config.train.bf16, self.config.loss
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            heatmaps = self.network(views)
-        heatmaps = heatmaps.to(targets.dtype)
-        labels = label_loss(heatmaps, targets, weights)
-        if taught is None:
-            return labels, labels.new_zeros(())
-        asked = weights >= 0 if options.teacher_labelled else weights == 0
-        mask = asked.to(weights.dtype)
-        if options.teacher_joints:
-            joints = torch.zeros_like(mask[:1])
-            joints[:, list(options.teacher_joints)] = 1
-            mask = mask * joints
-        return labels, teacher_loss(heatmaps, taught, mask)
 
     def train_step(self) -> Tensor:
         """One update; returns the two losses and the gradient norm as one tensor on the device."""
@@ -189,6 +175,9 @@ class Trainer:
             self.save(f"stage-{self.position.stage}.pt")
         if best:
             self.save("best.pt")
+        if better:
+            # Else a kill before the next save would leave weights of which last.pt knows nothing.
+            self.save("last.pt")
 
     def end_stage(self) -> None:
         """Record the stage; begin the next one from the best weights of all stages."""
@@ -213,14 +202,14 @@ class Trainer:
         self.position = self.schedule.begin(stage + 1)
         self.stage_best = {"score": -math.inf, "stage": stage + 1, "step": self.step}
         if stage + 1 < self.config.schedule.stages:
-            self.hand_over(self.output)
+            self.hand_over()
         self.save("last.pt")
 
-    def hand_over(self, folder: Path) -> None:
+    def hand_over(self) -> None:
         """Take the best weights so far, a fresh average and a fresh optimiser into a stage."""
         self.processes.wait()
         # Of all files of the best weights only this one is never written again.
-        self.take_weights(folder / f"stage-{self.best['stage']}.pt")
+        self.take_weights(self.output / f"stage-{self.best['stage']}.pt")
         self.average = make_average(self.model, self.config.train.ema_decay)
         self.optimiser = make_optimiser(self.model, self.config.train)
 
@@ -247,7 +236,11 @@ class Trainer:
             "stage_best": self.stage_best,
             "stages": self.stages,
             # The sampler and the augmentation are functions of these two.
-            "sampler": {"seed": self.config.train.seed, "step": self.step},
+            "sampler": {
+                "seed": self.config.train.seed,
+                "step": self.step,
+                "crops": self.crops_digest,
+            },
             "rng": generator_state(self.device),
             "config": self.config.to_dict(),
         }
@@ -270,6 +263,8 @@ class Trainer:
             )
         if stored != self.config:
             logger.warning("%s has another configuration: the run will not repeat itself", path)
+        if content["sampler"].get("crops", self.crops_digest) != self.crops_digest:
+            logger.warning("%s saw other crops: the run will not repeat itself", path)
         self.model.load_state_dict(content["model"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.position = content["step"], Position(**content["position"])
@@ -280,9 +275,12 @@ class Trainer:
             self.average.module.load_state_dict(averaged_weights(content))
             self.average.n_averaged.fill_(content.get("ema_updates", 0))
         restore_generators(content["rng"], self.device)
+        if self.best["score"] > -math.inf and self.processes.rank == 0:
+            # Later stages begin from these, which the run so far left where it was.
+            bring_along(path.parent, self.output, ("best.pt", f"stage-{self.best['stage']}.pt"))
         if stored.schedule.stages <= self.position.stage < self.config.schedule.stages:
             # A finished run, to which the configuration adds stages.
-            self.hand_over(path.parent)
+            self.hand_over()
         logger.info("resumed %s at step %d, %s", path, self.step, self.position)
 
     def log(self, **values: float) -> None:
@@ -350,13 +348,13 @@ class Trainer:
             over = 0 < max_seconds < tick - started
             stop, elapsed = self.processes.agree(float(self.stopping or over), elapsed)
             self.position = self.schedule.advance(self.position, elapsed)
-            if self.step % train.log_every == 0:
+            logs = self.step % train.log_every == 0
+            saves = self.step % train.save_every == 0
+            validates = self.validation_due()
+            if logs or saves or validates or stop or self.schedule.finished(self.position):
+                check_finite(result, self.step)
+            if logs:
                 labels, distilled, norm = result.tolist()
-                if not math.isfinite(labels + distilled):
-                    raise FloatingPointError(
-                        f"the loss is {labels + distilled} at step {self.step}; "
-                        "resume from the last checkpoint with a lower train.learning_rate"
-                    )
                 images = (self.step - clock_step) * train.batch_size
                 speed = images / max(time.monotonic() - clock, 1e-9)
                 clock, clock_step = time.monotonic(), self.step
@@ -364,10 +362,12 @@ class Trainer:
                 bar.set_postfix(label=f"{labels:.2e}", teacher=f"{distilled:.2e}", refresh=False)
                 done = self.position.stage + self.schedule.progress(self.position)
                 bar.update(done - bar.n)
-            if self.validation_due():
+            if validates:
                 self.validate()
-            if self.step % train.save_every == 0:
+            if saves:
                 self.save("last.pt")
+            if validates or saves:
+                clock, clock_step = time.monotonic(), self.step
             if stop:
                 break
         bar.close()

@@ -94,6 +94,21 @@ def flip_average(network: nn.Module, inputs: Tensor, mirror: tuple[int, ...]) ->
     return mean
 
 
+def check_validation(crops: CropSet, model: ModelConfig) -> None:
+    """Hold validation crops to what a model can be scored on.
+
+    Raises:
+        ValueError: No crop has a label, or the crops have other joints than the model.
+    """
+    if crops.joints.size != model.num_joints:
+        raise ValueError(
+            f"the validation shards hold {crops.joints.size} joints, {crops.joints.name}; the "
+            f"model has {model.num_joints}"
+        )
+    if not bool(crops.labelled.any()):
+        raise ValueError(f"none of {len(crops)} validation crops has a labelled joint")
+
+
 @torch.no_grad()
 def score_persons(
     network: nn.Module, crops: CropSet, model: ModelConfig, *, flip: bool = False
@@ -101,11 +116,10 @@ def score_persons(
     """Run a network in evaluation mode over crops, beta-Soft-Argmax decode.
 
     Raises:
-        ValueError: No crop has a label.
+        ValueError: No crop has a label, or the crops have other joints than the model.
     """
+    check_validation(crops, model)
     has_labels = crops.labelled.any(dim=1)
-    if not bool(has_labels.any()):
-        raise ValueError(f"none of {len(crops)} validation crops has a labelled joint")
     places, tops = [], []
     for start in range(0, len(crops), BATCH):
         part = slice(start, start + BATCH)
@@ -114,8 +128,7 @@ def score_persons(
         inputs = normalise(views).contiguous(memory_format=torch.channels_last)
         heatmaps = flip_average(network, inputs, crops.joints.mirror) if flip else network(inputs)
         place, top = soft_peaks(heatmaps.float())
-        linear, offset = maps.matrix[:, :, :2], maps.matrix[:, None, :, 2]
-        places.append((place * STRIDE) @ linear.transpose(1, 2) + offset)
+        places.append(maps.to_crop(place * STRIDE))
         tops.append(top)
     count = len(crops.joints.mirror)
     constants = COCO_SIGMAS if crops.joints == COCO17 else (OTHER_SIGMA,) * count

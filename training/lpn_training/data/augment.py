@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lpn_training.data.constants import constant
 from lpn_training.data.keypoints import COCO17, JointSet
 
 PADDING = 1.25
@@ -46,6 +47,12 @@ class ViewMaps:
     matrix: Tensor
     mirrored: Tensor
 
+    def to_crop(self, places: Tensor) -> Tensor:
+        """Carry (N, K, 2) view pixels to (N, K, 2) crop pixels, float32."""
+        matrix = self.matrix.double()
+        found = places.double() @ matrix[:, :, :2].transpose(1, 2) + matrix[:, None, :, 2]
+        return found.float()
+
 
 def plain_maps(boxes: Tensor, height: int, width: int) -> ViewMaps:
     """The evaluation view of each xywh box (N, 4), without any augmentation."""
@@ -71,7 +78,7 @@ def compose_maps(
     step = padded * scale / width  # crop pixels per view pixel
     cos, sin = step * angle.cos(), step * angle.sin()
     linear = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), -2)
-    middle = boxes.new_tensor((width / 2, height / 2))
+    middle = constant((width / 2, height / 2), boxes.device, boxes.dtype)
     offset = centre - (linear @ middle)
     # The mirror acts on view columns, x' -> W - 1 - x', as flipping the array would.
     sign = torch.where(mirrored, -1.0, 1.0)
@@ -114,7 +121,7 @@ def sample_views(images: Tensor, maps: ViewMaps, height: int, width: int) -> Ten
         + a[:, None, None, :, 1] * ys[None, :, None, None]
         + t[:, None, None, :]
     )
-    extent = torch.tensor((crop_width - 1, crop_height - 1), device=images.device)
+    extent = constant((crop_width - 1, crop_height - 1), images.device)
     grid = position * (2 / extent) - 1
     views = functional.grid_sample(source, grid, "bilinear", "zeros", align_corners=True)
     return views / 255
@@ -122,7 +129,7 @@ def sample_views(images: Tensor, maps: ViewMaps, height: int, width: int) -> Ten
 
 def swap_sides(values: Tensor, mirrored: Tensor, joints: JointSet = COCO17) -> Tensor:
     """Exchange left and right joints (N, K, ...) of the mirrored samples (N,)."""
-    order = torch.tensor(joints.mirror, device=values.device)
+    order = constant(joints.mirror, values.device, torch.int64)
     where = mirrored.view(-1, *(1,) * (values.ndim - 1))
     return torch.where(where, values[:, order], values)
 
@@ -137,7 +144,7 @@ def map_keypoints(keypoints: Tensor, maps: ViewMaps, joints: JointSet = COCO17) 
 
 def inside_view(keypoints: Tensor, height: int, width: int) -> Tensor:
     """(N, K) bool: which keypoints (N, K, 2) lie on a pixel of the view."""
-    limit = torch.tensor((width, height), device=keypoints.device)
+    limit = constant((width, height), keypoints.device)
     return ((keypoints > -0.5) & (keypoints < limit - 0.5)).all(dim=-1)
 
 
@@ -174,6 +181,6 @@ def disturb(views: Tensor, options: Augmentation, generator: torch.Generator) ->
 
 def normalise(views: Tensor) -> Tensor:
     """ImageNet mean and deviation, RGB order: (N, 3, H, W) in 0..1 to network input."""
-    mean = torch.tensor(IMAGENET_MEAN, device=views.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=views.device).view(3, 1, 1)
+    mean = constant(IMAGENET_MEAN, views.device).view(3, 1, 1)
+    std = constant(IMAGENET_STD, views.device).view(3, 1, 1)
     return (views - mean) / std

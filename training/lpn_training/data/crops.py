@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import logging
 import os
@@ -20,7 +22,7 @@ from torch import Tensor
 
 from lpn_training.data.keypoints import COCO17, JOINT_SETS, JointSet
 from lpn_training.data.shards import REPAIR, Sample, open_shard
-from lpn_training.data.workers import make_pool, worker_count
+from lpn_training.data.workers import make_pool, processes_here, worker_count
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 64
 # Held crops may take this part of the device's memory; the rest is the training's.
 HELD_PART = 0.5
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 STORAGES = ("auto", "held", "streamed")
 
 
@@ -45,8 +48,10 @@ class StreamedImages:
         self._samples = [replace(sample, meta={}) for sample in samples]
         self._height, self._width = height, width
         self._device = device
-        self._pool: ProcessPoolExecutor | None = make_pool(workers) if workers else None
-        self._piece = CHUNK
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+        if workers:
+            self._pool = make_pool(workers, own_session=True)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -66,7 +71,9 @@ class StreamedImages:
     def begin(self, chosen: Tensor) -> Callable[[], Tensor]:
         """Have the workers decode crops; what is returned waits for them and gives the tensor."""
         samples = [self._samples[index] for index in chosen.tolist()]
-        pieces = [samples[at : at + self._piece] for at in range(0, len(samples), self._piece)]
+        # Every worker has a part of a small batch.
+        size = max(1, min(CHUNK, -(-len(samples) // max(1, self._workers))))
+        pieces = [samples[at : at + size] for at in range(0, len(samples), size)]
         height, width, device = self._height, self._width, self._device
         if self._pool is None:
 
@@ -78,7 +85,14 @@ class StreamedImages:
             def collect() -> list[npt.NDArray[np.uint8]]:
                 return [future.result() for future in futures]
 
-        return lambda: torch.from_numpy(np.concatenate(collect())).to(device)
+        return lambda: to_device(torch.from_numpy(np.concatenate(collect())), device)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy from the host; a GPU gets it while it works on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass
@@ -114,6 +128,14 @@ class CropSet:
         """Where the tensors are."""
         return self.boxes.device
 
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, that tells these persons from others."""
+        found = hashlib.sha256()
+        for tensor in (self.boxes, self.keypoints, self.sizes):
+            found.update(tensor.cpu().numpy().tobytes())
+        return found.hexdigest()
+
     def to(self, device: torch.device) -> CropSet:
         """Copy every tensor to a device."""
         moved = {
@@ -139,9 +161,13 @@ def parse_keypoints(
     values = values.reshape(joints.size, 3)
     labelled = values[:, 2] > 0
     if "labelled_joints" in meta:
-        allowed = np.zeros(joints.size, np.bool_)
-        allowed[meta["labelled_joints"]] = True
-        labelled &= allowed
+        wanted = meta["labelled_joints"]
+        if not (isinstance(wanted, list) and set(wanted) <= set(range(joints.size))):
+            raise ValueError(
+                f"{name}: labelled_joints is {wanted}; wanted a list of joints from 0 to "
+                f"{joints.size - 1}"
+            )
+        labelled &= np.isin(np.arange(joints.size), wanted)
     return values[:, :2].copy(), labelled
 
 
@@ -202,10 +228,14 @@ def decode_samples(samples: Sequence[Sample], height: int, width: int) -> npt.ND
 
 
 def _memory(device: torch.device) -> int:
-    """Bytes of the device's memory that may be had."""
+    """Bytes of the device's memory that one of the processes here may have."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # There may be no control group, or one that says "max".
+    with contextlib.suppress(OSError, ValueError):
+        total = min(total, int(CGROUP_LIMIT.read_text()))
+    return total // processes_here()
 
 
 def load_crops(
@@ -274,7 +304,7 @@ def _decode_all(
         for at, piece in zip(starts, pieces, strict=True):
             images[at : at + CHUNK] = torch.from_numpy(decode_samples(piece, height, width))
         return images
-    with make_pool(workers) as pool:
+    with make_pool(workers, own_session=True) as pool:
         futures = deque(pool.submit(decode_samples, piece, height, width) for piece in pieces)
         for at in starts:
             # Let go once it is stored: the host holds no second copy of everything.

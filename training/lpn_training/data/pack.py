@@ -200,6 +200,7 @@ def pack(
     settings = {**asdict(options), "form": form, "annotations_sha256": file_hash(annotations)}
     manifest = _resume(place, settings)
     step = options.shard_persons
+    manifest.total = -(-len(persons) // step)
     parts = {
         f"{options.source}-{index:03d}.tar": persons[begin : begin + step]
         for index, begin in enumerate(range(0, len(persons), step))
@@ -209,7 +210,11 @@ def pack(
     waiting = {name: part for name, part in parts.items() if name not in manifest.shards}
     kept = len(persons) - sum(map(len, waiting.values()))
     with tqdm(
-        total=len(persons), initial=kept, desc=f"pack {options.source}", unit="person"
+        total=len(persons),
+        initial=kept,
+        desc=f"pack {options.source}",
+        unit="person",
+        disable=None,
     ) as bar:
 
         def finish(name: str, record: ShardRecord) -> None:

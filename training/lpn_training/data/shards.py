@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -77,15 +78,27 @@ class ShardRecord:
 
 @dataclass
 class Manifest:
-    """Settings of a packed source and its finished shards by name."""
+    """What is known of a packed source.
+
+    Attributes:
+        settings: What it is packed with.
+        shards: The finished shards by name.
+        total: How many there are to be; None in manifests of earlier versions.
+    """
 
     settings: dict[str, Any]
     shards: dict[str, ShardRecord]
+    total: int | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
         shards = {name: vars(record) for name, record in sorted(self.shards.items())}
-        content = {"format": MANIFEST_FORMAT, "settings": self.settings, "shards": shards}
+        content = {
+            "format": MANIFEST_FORMAT,
+            "settings": self.settings,
+            "total": self.total,
+            "shards": shards,
+        }
         write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
@@ -100,7 +113,7 @@ class Manifest:
             found = content["format"]
             if found == MANIFEST_FORMAT:
                 shards = {name: ShardRecord(**row) for name, row in content["shards"].items()}
-                return cls(content["settings"], shards)
+                return cls(content["settings"], shards, content.get("total"))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a manifest of shards: {error!r}") from error
         raise ValueError(f"{path} is a manifest of format {found}; {MANIFEST_FORMAT} is wanted")
@@ -169,6 +182,40 @@ def recorded(path: Path) -> ShardRecord | None:
     return None
 
 
+def find_shards(names: Sequence[str]) -> list[Path]:
+    """Tar files named directly or inside named folders, in a fixed order.
+
+    Raises:
+        ValueError: A folder without shards, or one that lacks some of its manifests' shards.
+    """
+    shards: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            _check_complete(path)
+            shards += sorted(path.glob("*.tar"))
+        else:
+            shards.append(path)
+    return shards
+
+
+def _check_complete(folder: Path) -> None:
+    if not any(folder.glob("*.tar")):
+        raise ValueError(f"{folder} holds no shards (*.tar); make them with `lpn-train pack`")
+    for place in sorted(folder.glob("*.manifest.json")):
+        manifest = Manifest.read(place)
+        gone = sorted(name for name in manifest.shards if not (folder / name).is_file())
+        if gone:
+            raise ValueError(
+                f"{folder} lacks {', '.join(gone)}, which {place.name} names; {REPAIR}"
+            )
+        if manifest.total is not None and len(manifest.shards) < manifest.total:
+            raise ValueError(
+                f"{folder} holds {len(manifest.shards)} of the {manifest.total} shards of "
+                f"{place.name}: give its `lpn-train pack` again, which goes on where it ended"
+            )
+
+
 def open_shard(path: Path) -> list[Sample]:
     """Check a shard against its manifest, where there is one, and list its samples in order.
 
@@ -219,8 +266,20 @@ def _read_meta(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) ->
     missing = [name for name in ("source", "box") if name not in meta]
     if missing:
         raise ValueError(f"{path}: member {member.name} lacks {' and '.join(missing)}")
+    if not _is_box(meta["box"]):
+        raise ValueError(
+            f"{path}: member {member.name} has the box {meta['box']}; wanted [x, y, width, height] "
+            "with a positive width and height"
+        )
     result: dict[str, Any] = meta
     return result
+
+
+def _is_box(box: object) -> bool:
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    numbers = [value for value in box if isinstance(value, int | float) and math.isfinite(value)]
+    return len(numbers) == 4 and min(numbers[2:]) > 0
 
 
 def _check_end(path: Path, last: tarfile.TarInfo | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lpn_training.data.constants import constant
+
 SIGMA = 2.0  # heatmap pixels
 WINDOW = 3  # sigmas on each side: 13 x 13 pixels at sigma 2
 
@@ -36,7 +38,7 @@ def gaussian_targets(
     # The official code truncates towards zero: int(x / stride + 0.5).
     centre = torch.trunc(keypoints / stride + 0.5).float()
     low, high = centre - radius, centre + radius + 1
-    limit = torch.tensor([width, height], device=keypoints.device, dtype=torch.float32)
+    limit = constant((width, height), keypoints.device)
     visible = labelled & ((low < limit) & (high >= 0)).all(dim=-1)
     axes = []
     for axis, size in ((0, width), (1, height)):
