@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lpn_training.config import (  # noqa: E402
+    RANGES,
     Config,
     ScheduleConfig,
     config_from_dict,
@@ -126,17 +128,55 @@ def test_every_experiment_has_a_file(depth: int, attention: str, dataset: str) -
     [
         ("train.learnig_rate=0.1", "unknown configuration key train.learnig_rate"),
         ("trian.seed=1", "unknown configuration key trian"),
-        ("train.seed=1.5", "train.seed is 1.5; a int is wanted"),
-        ("train.seed=one", "train.seed is 'one'; a int is wanted"),
-        ("train.bf16=1", "train.bf16 is 1; a bool is wanted"),
+        ("train.seed=1.5", "train.seed is 1.5; an integer is wanted"),
+        ("train.seed=one", "train.seed is 'one'; an integer is wanted"),
+        ("train.bf16=1", "train.bf16 is 1; true or false is wanted"),
+        ("data.shards=a.tar", r"data.shards is 'a.tar'; a list of strings in brackets is wanted"),
+        ("data.shards=[1]", r"data.shards\[0\] is 1; a string is wanted"),
+        ('loss.teacher_joints=["nose"]', r"teacher_joints\[0\] is 'nose'; an integer is wanted"),
+        ("loss.teacher_joints=[1.0]", r"loss.teacher_joints\[0\] is 1.0; an integer is wanted"),
+        ('schedule.milestones=["a"]', r"schedule.milestones\[0\] is 'a'; a number is wanted"),
+        ("schedule.milestones=[2, -1]", r"schedule.milestones\[1\] is -1.0; it must be at least 0"),
+        ("data.source_weights=1", "a table of numbers in braces is wanted"),
+        ('data.source_weights={coco="1"}', "source_weights.coco is '1'; a number is wanted"),
+        ("data.source_weights={coco=-1.0}", "source_weights.coco is -1.0; it must be at least 0"),
+        ("model.height=50", "model.height is 50; it must be a multiple of 16"),
+        ("model.width=0", "model.width is 0; it must be a multiple of 16"),
+        ("augment.mirror_probability=1.5", "augment.mirror_probability is 1.5; .* from 0 to 1"),
+        ("augment.rotation_sigma=-1", "augment.rotation_sigma is -1.0; it must be at least 0"),
+        ("loss.label_weight=-1", "loss.label_weight is -1.0; it must be at least 0"),
+        ("train.learning_rate=0", "train.learning_rate is 0.0; it must be above 0"),
+        ("train.learning_rate=nan", "train.learning_rate is nan; it must be above 0"),
+        (f"train.learning_rate=1{'0' * 400}", "train.learning_rate is .*; it must be above 0"),
+        ("train.clip_norm=inf", "train.clip_norm is inf; it must be at least 0"),
+        ("train.ema_decay=1.0", "train.ema_decay is 1.0; it must be at least 0 and below 1"),
+        (f"train.seed=1{'0' * 400}", "train.seed is 1.*; it must be at least 0 and below"),
         ("train.log_every=0", "train.log_every is 0; it must be at least 1"),
         ("train.batch_size=0", "train.batch_size is 0; it must be at least 1"),
+        ("loss.teacher=t.onnx", "loss.teacher is 't.onnx', but loss.teacher_weight is 0"),
+        ("loss.teacher_weight=2", "loss.teacher_weight is 2, but there is no loss.teacher"),
+        ("loss.label_weight=0", "there is nothing to learn from"),
         ("seed=1", "table.key=value"),
     ],
 )
 def test_wrong_configuration_is_refused(override: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         load_config(CONFIGS / "tiny.toml", (override,))
+
+
+def test_every_number_has_a_range() -> None:
+    assert {name: set(ranges) for name, ranges in RANGES.items()} == {
+        table.name: {
+            entry.name for entry in fields(getattr(Config(), table.name))
+            if entry.type.strip() not in ("str", "bool", "tuple[str, ...]")
+        }
+        for table in fields(Config)
+    }  # fmt: skip
+
+
+def test_a_teacher_without_weight_may_judge_labels() -> None:
+    more = ("loss.teacher=t.onnx", "loss.minimum_confidence=0.2")
+    assert load_config(CONFIGS / "tiny.toml", more).loss.teacher == "t.onnx"
 
 
 def test_overrides_are_toml_or_bare_strings() -> None:
@@ -151,9 +191,44 @@ def test_a_file_extends_another(tmp_path: Path) -> None:
     (tmp_path / "one.toml").write_text('extends = "base.toml"\n[train]\nseed = 2\n')
     config = load_config(tmp_path / "one.toml")
     assert (config.train.seed, config.train.batch_size, config.model.depth) == (2, 8, 101)
-    (tmp_path / "two.toml").write_text("extends = 3\n")
-    with pytest.raises(ValueError, match="extends is 3"):
-        load_config(tmp_path / "two.toml")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"one": "extends = 3"}, "one.toml: extends is 3; the name of a TOML file"),
+        ({"one": 'extends = "none.toml"'}, "one.toml: extends is 'none.toml', but there is no"),
+        ({"one": 'extends = "one.toml"'}, "one.toml: extends is 'one.toml', which itself extends"),
+        (
+            {"one": 'extends = "two.toml"', "two": 'extends = "one.toml"'},
+            "two.toml: extends is 'one.toml', which itself extends this file",
+        ),
+        ({"one": "[train"}, "one.toml is not a TOML file: "),
+        ({"one": "train = 3"}, "one.toml: configuration key train is 3; a table is wanted"),
+        ({"one": "[train]\nseed = -1"}, "one.toml: train.seed is -1; it must be at least 0"),
+        (
+            {"one": 'extends = "two.toml"', "two": "[train]\nlog_every = true"},
+            "two.toml: configuration key train.log_every is True; an integer is wanted",
+        ),
+        (
+            {"one": 'extends = "two.toml"', "two": "[loss]\nteacher_weight = 1.0"},
+            "one.toml: loss.teacher_weight is 1, but there is no loss.teacher",
+        ),
+    ],
+)
+def test_errors_name_the_file(tmp_path: Path, files: dict[str, str], words: str) -> None:
+    for name, text in files.items():
+        (tmp_path / f"{name}.toml").write_text(text + "\n")
+    with pytest.raises(ValueError, match=words):
+        load_config(tmp_path / "one.toml")
+
+
+def test_checkpoints_may_be_of_laxer_versions() -> None:
+    """What once ran can still be evaluated and exported."""
+    content = {"config": Config().to_dict()}
+    content["config"]["loss"]["teacher_weight"] = 1.0
+    content["config"]["train"]["ema_decay"] = 1.0
+    assert stored_config(content).loss.teacher_weight == 1.0
 
 
 def test_retired_keys_only_pass_in_checkpoints() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import re
 import shutil
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from PIL import Image
 
 pytest.importorskip("cv2")
 pytest.importorskip("torch")
+pytest.importorskip("click")
 
+from click.testing import CliRunner
 from lpn_core import keypoints as keypoint_sets
 from lpn_core import preprocess
 from lpn_core.model_spec import InputSpec
+from lpn_training.cli import main
 from lpn_training.data import keypoints, shards
 from lpn_training.data.annotations import coco_persons, mpii_persons
 from lpn_training.data.crops import load_crops
@@ -26,14 +31,13 @@ from training_data import make_coco, make_mpii
 
 
 @pytest.mark.parametrize("name", sorted(keypoints.JOINT_SETS))
-def test_joint_sets_agree_with_lpn_core(name: str) -> None:
-    mine, reference = keypoints.JOINT_SETS[name], keypoint_sets.get(name)
-    assert list(mine.mirror) == reference.mirror_index
-    assert mine.size == len(reference)
-
-
-def test_sigmas_agree_with_lpn_core() -> None:
-    assert keypoint_sets.COCO17.sigmas == keypoints.COCO_SIGMAS
+def test_a_mirror_exchanges_left_and_right(name: str) -> None:
+    names, joints = keypoint_sets.get(name).names, keypoints.JOINT_SETS[name]
+    swap = {"left": "right", "right": "left"}
+    sides = [entry.split("_") for entry in names]
+    mirrored = ["_".join((swap.get(side, side), *rest)) for side, *rest in sides]
+    assert [names[index] for index in joints.mirror] == mirrored
+    assert joints.size == len(names)
 
 
 def test_coco_persons(tmp_path: Path) -> None:
@@ -75,8 +79,58 @@ def test_other_number_of_joints_is_refused(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["annotations"][0]["keypoints"] = [0] * 48
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="annotation 1 has 48 keypoint values; 51"):
+    with pytest.raises(ValueError, match=r"annotations\[0\] \(id 1\) has 48 keypoint values; 51"):
         coco_persons(path, "coco")
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "changes", "words"),
+    [
+        ("images", 1, {"id": ...}, r"images\[1\] lacks id"),
+        ("images", 1, {"file_name": ...}, r"images\[1\] \(id 1\) lacks file_name"),
+        ("images", 1, {"file_name": 3}, r"images\[1\] \(id 1\) has the file_name 3"),
+        ("images", 1, {"width": "wide"}, r"images\[1\] \(id 1\) has the width 'wide'"),
+        ("annotations", 0, {"id": ...}, r"annotations\[0\] lacks id"),
+        ("annotations", 0, {"id": "x"}, r"annotations\[0\] \(id 'x'\) has another id"),
+        ("annotations", 0, {"bbox": ...}, r"annotations\[0\] \(id 1\) lacks bbox"),
+        (
+            "annotations",
+            0,
+            {"bbox": [1, 2, 3]},
+            r"annotations\[0\] \(id 1\) has the bbox \[1, 2, 3\]",
+        ),
+        ("annotations", 0, {"bbox": [1, 2, 3, math.nan]}, r"\(id 1\) has the bbox"),
+        ("annotations", 0, {"image_id": ...}, r"annotations\[0\] \(id 1\) lacks image_id"),
+        ("annotations", 0, {"image_id": [1]}, r"annotations\[0\] \(id 1\) has the image_id"),
+        ("annotations", 0, {"keypoints": 3}, r"\(id 1\) has no list of keypoint values"),
+        ("annotations", 0, {"keypoints": ["x"] * 51}, "keypoints that are no numbers"),
+    ],
+)
+def test_entries_of_another_form_are_named(
+    tmp_path: Path, name: str, index: int, changes: dict[str, object], words: str
+) -> None:
+    path, images = make_coco(tmp_path, 2)
+    content = json.loads(path.read_text())
+    entry = {**content[name][index], **changes}
+    content[name][index] = {key: value for key, value in entry.items() if value is not ...}
+    path.write_text(json.dumps(content))
+    arguments = ["pack", "--annotations", path, "--images", images, "-o", tmp_path / "shards"]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 1, result.output
+    assert re.search(f"{path.name}: .*{words}", " ".join(result.output.split()))
+
+
+def test_boxes_are_not_clipped_to_an_unknown_size(tmp_path: Path) -> None:
+    path, images = make_coco(tmp_path, 2)
+    content = json.loads(path.read_text())
+    del content["images"][0]["width"]
+    content["images"][1]["height"] = None
+    content["annotations"][0]["bbox"] = [-5, 10, 500, 400]
+    content["annotations"][2] = {"image_id": 0, "iscrowd": 1}
+    path.write_text(json.dumps(content))
+    boxes = [person.box for person in coco_persons(path, "coco")]
+    assert boxes == [(-5.0, 10.0, 500.0, 400.0), tuple(content["annotations"][1]["bbox"])]
+    assert len(pack(path, images, tmp_path / "out", PackOptions("coco"), workers=0)) == 1
 
 
 @pytest.mark.parametrize("folder", ["", "images", "val2017", "images/val2017"])
@@ -162,6 +216,10 @@ def test_wrong_mpii_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"annolist": []}))
     with pytest.raises(ValueError, match="a list of persons"):
         mpii_persons(path, "mpii")
+    for bad in (3, {**entries[0], "center": "x"}, {**entries[0], "joints": [[0, 0], [1]]}):
+        path.write_text(json.dumps([entries[0], bad]))
+        with pytest.raises(ValueError, match=r"valid\.json: person 1 "):
+            mpii_persons(path, "mpii")
     path.write_text(json.dumps([{**entries[0], "joints": [[0, 0]] * 14}]))
     with pytest.raises(ValueError, match=r"person 0 has joints of shape \(14, 2\)"):
         mpii_persons(path, "mpii")

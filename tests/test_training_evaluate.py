@@ -246,3 +246,71 @@ def test_several_betas_are_a_table(tmp_path: Path, tiny_path: Path) -> None:
         result = run(main, [*usual, "--beta", bad])
         assert result.exit_code == 2
         assert words in result.output
+
+
+@pytest.fixture
+def small_eval(tmp_path: Path, tiny_path: Path) -> list[str]:
+    """A command that evaluates a tiny model on three images."""
+    return ["eval", str(tiny_path), "--engine", "core", "--annotations",
+            str(write_dataset(tmp_path)), "--images", str(tmp_path), "--json"]  # fmt: skip
+
+
+def test_results_and_flip_shift_are_those_of_lpn_eval(
+    tmp_path: Path, tiny_path: Path, small_eval: list[str]
+) -> None:
+    click_testing = pytest.importorskip("click.testing")
+    from lpn_core.cli import main as lpn
+    from lpn_training.cli import main
+
+    run = click_testing.CliRunner().invoke
+    options = ["--decode", "beta-quarter", "--flip", "--limit", "2", "--official"]
+    for shift in ([], ["--flip-shift", "0"], ["--flip-shift", "3"]):
+        mine, other = tmp_path / "mine.json", tmp_path / "other.json"
+        result = run(main, [*small_eval, *options, *shift, "--results", str(mine)])
+        assert result.exit_code == 0, result.output
+        expected = run(lpn, ["eval", str(tiny_path), *small_eval[4:], *options, *shift,
+                             "--results", str(other)])  # fmt: skip
+        assert expected.exit_code == 0, expected.output
+        assert json.loads(mine.read_text()) == json.loads(other.read_text())
+        assert json.loads(result.stdout) == json.loads(expected.stdout)["metrics"]
+
+
+def test_no_nms_keeps_every_detection(tmp_path: Path, small_eval: list[str]) -> None:
+    click_testing = pytest.importorskip("click.testing")
+    from lpn_training.cli import main
+
+    found = {"image_id": 5, "category_id": 1, "bbox": [10.0, 10.0, 30.0, 40.0], "score": 0.9}
+    detections = tmp_path / "detections.json"
+    detections.write_text(json.dumps([found, found, found]))
+    counts = {}
+    for nms in ([], ["--no-nms"]):
+        options = ["--detections", str(detections), "--decode", "argmax", *nms]
+        results = tmp_path / "results.json"
+        command = [*small_eval, *options, "--results", str(results)]
+        result = click_testing.CliRunner().invoke(main, command)
+        assert result.exit_code == 0, result.output
+        counts[bool(nms)] = len(json.loads(results.read_text()))
+    assert counts == {False: 1, True: 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--official", "--no-nms"], "--official asks for the OKS-NMS that --no-nms forbids"),
+        (["--limit", "-3"], "-3 is not in the range x>=0"),
+        (["--flip-shift", "-1"], "-1 is not in the range x>=0"),
+        (["--flip-shift", "99"], "--flip-shift is 99; wanted less than the heatmaps' width"),
+        (["--results", "RESULTS"], "the poses of one decode, but there are 4"),
+        (["--decode", "beta", "--results", "none/r.json"], "there is no folder none"),
+    ],
+)
+def test_wrong_eval_options_are_refused(
+    tmp_path: Path, small_eval: list[str], options: list[str], words: str
+) -> None:
+    click_testing = pytest.importorskip("click.testing")
+    from lpn_training.cli import main
+
+    options = [str(tmp_path / "r.json") if word == "RESULTS" else word for word in options]
+    result = click_testing.CliRunner().invoke(main, [*small_eval, *options])
+    assert result.exit_code == 2, result.output
+    assert words in " ".join(result.output.split())

@@ -12,11 +12,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
 from click.testing import CliRunner  # noqa: E402
-from lpn_core import Model, model_file  # noqa: E402
+from lpn_core import Model, model_file, model_spec  # noqa: E402
+from lpn_core.model_spec import DecodeSpec  # noqa: E402
 from lpn_training import export  # noqa: E402
 from lpn_training.checkpoint import write_whole  # noqa: E402
 from lpn_training.cli import main  # noqa: E402
+from lpn_training.cli.export import DECODE_KINDS  # noqa: E402
 from lpn_training.config import Config, load_config  # noqa: E402
+from lpn_training.evaluate import open_candidate  # noqa: E402
 from lpn_training.train import build_model  # noqa: E402
 from training_runs import CONFIGS  # noqa: E402
 
@@ -54,22 +57,30 @@ def test_export_equals_the_network(
         tmp_path / "c.pt", f"model.attention={attention}", f"model.num_joints={joints}"
     )
     path, card = tmp_path / "new" / "m.safetensors", tmp_path / "new" / "card.md"
+    metric, option = ("PCKh@0.5", "pckh") if joints == 16 else ("AP", "ap")
     export.export_checkpoint(
-        tmp_path / "c.pt", path, name="small", ap=0.25, notes="For tests.", card=card
+        tmp_path / "c.pt", path, name="small", notes="For tests.", card=card, **{option: 0.25}
     )
     assert {item.name for item in path.parent.iterdir()} == {"m.safetensors", "card.md"}
     crops = np.random.default_rng(0).normal(size=(2, 64, 48, 3)).astype(np.float32)
     with Model(model_file.read(path), threads=1) as model:
         found = model(crops)
         assert model.keypoints.name == keypoints
+        origin = model.file.provenance
+    assert origin.ap == (None if joints == 16 else 0.25)
+    more = " PCKh@0.5 without flip test: 0.250." if joints == 16 else ""
+    assert origin.notes == f"For tests.{more}"
     with torch.inference_mode():
         expected = network(torch.from_numpy(crops).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
     assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
     text = card.read_text()
-    assert text.startswith("# Model card: `small`\n\nFor tests.\n")
+    assert text.startswith(f"# Model card: `small`\n\nFor tests.{more}\n")
     assert f"| architecture | lpn50, attention {attention} |" in text
-    assert "| AP without flip test | 0.250 |" in text
-    assert "| AP with flip test | not stated |" in text
+    assert f"| {metric} without flip test | 0.250 |" in text
+    assert f"| {metric} with flip test | not stated |" in text
+    assert ("| AP with" in text) == (joints != 16)
+    later = "2 stage(s) of 4 epochs, all but the first from epoch 1 on |"
+    assert f"| schedule | milestones, {later}" in text
     assert "| samples seen in the last run | 400 |" in text
 
 
@@ -98,3 +109,39 @@ def test_command_says_what_is_wrong(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "predicts 5 joints; keypoint sets have [14, 16, 17]" in result.output
+    with pytest.raises(ValueError, match=r"predicts 5 joints; keypoint sets have"):
+        open_candidate(tmp_path / "c.pt")
+
+
+def test_decode_is_as_asked(tmp_path: Path) -> None:
+    assert DECODE_KINDS == model_spec.DECODE_KINDS
+    checkpoint(tmp_path / "c.pt")
+    usual = ["export", str(tmp_path / "c.pt"), "-o", str(tmp_path / "m"), "--name", "small"]
+    for options, expected in (
+        ((), DecodeSpec()),
+        (("--beta", "40", "--no-quarter-step"), DecodeSpec(beta=40.0, quarter_step=False)),
+        (
+            ("--decode", "argmax", "--flip-shift", "0"),
+            DecodeSpec(kind="argmax", beta=None, flip_shift=0),
+        ),
+    ):
+        result = CliRunner().invoke(main, [*usual, *options])
+        assert result.exit_code == 0, result.output
+        assert model_file.read(tmp_path / "m").decode == expected
+    for options, words in (
+        (("--decode", "argmax", "--beta", "40"), "--beta is for --decode soft_argmax"),
+        (("--beta", "0"), "beta is 0.0; wanted a positive number"),
+        (("--flip-shift", "12"), "flip_shift is 12"),
+        (("--flip-shift", "-1"), "--flip-shift"),
+        (("--pckh", "0.5"), "a model with coco17 joints is measured by ap"),
+        (("--ap", "44.1"), "--ap"),
+    ):
+        result = CliRunner().invoke(main, [*usual, *options])
+        assert result.exit_code == 2, result.output
+        assert words in " ".join(result.output.split())
+
+
+def test_an_mpii_model_has_no_ap(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "c.pt", "model.num_joints=16")
+    with pytest.raises(ValueError, match="a model with mpii16 joints is measured by pckh"):
+        export.export_checkpoint(tmp_path / "c.pt", tmp_path / "m", name="small", ap=0.5)

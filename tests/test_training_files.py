@@ -13,8 +13,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
-from lpn_training.checkpoint import load_checkpoint, write_whole  # noqa: E402
+from lpn_training.checkpoint import (  # noqa: E402
+    RESUMABLE,
+    load_checkpoint,
+    load_resumable,
+    write_whole,
+)
 from lpn_training.runlog import RunLog, read_log  # noqa: E402
+from training_runs import file_limit  # noqa: E402
 
 
 def entry(step: int) -> dict[str, Any]:
@@ -68,6 +74,38 @@ def test_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
         write_whole(path, {"model": lambda: None})
     assert load_checkpoint(path)["step"] == 1
     assert [item.name for item in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_full_disk_names_the_checkpoint(tmp_path: Path) -> None:
+    """Beyond a limit on file sizes writing fails as on a full disk, here in the middle."""
+    path = tmp_path / "last.pt"
+    write_whole(path, {"model": {}, "config": {}, "step": 1})
+    content = {"model": {"weight": torch.zeros(100_000)}, "config": {}}
+    with file_limit(50_000), pytest.raises(OSError, match=r"File too large: '.*last\.pt'"):
+        write_whole(path, content)
+    assert load_checkpoint(path)["step"] == 1
+    assert [item.name for item in tmp_path.iterdir()] == ["last.pt"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"'.*file/run/last\.pt'"):
+        write_whole(tmp_path / "file" / "run" / "last.pt", content)
+
+
+def test_full_disk_names_the_log(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, 0)
+    log.write(entry(1))
+    with file_limit(50), pytest.raises(OSError, match=r"File too large: '.*log\.jsonl'"):
+        log.write(entry(2))
+
+
+def test_checkpoints_of_earlier_versions_give_their_weights(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    parts: dict[str, Any] = dict.fromkeys(("model", "config", *RESUMABLE))
+    for lost in ("stage_best", "rng"):
+        write_whole(path, {name: value for name, value in parts.items() if name != lost})
+        with pytest.raises(ValueError, match=rf"last\.pt lacks {lost} .* train\.initial=PATH"):
+            load_resumable(path, "cpu")
+    write_whole(path, parts)
+    assert load_resumable(path, "cpu") == parts
 
 
 def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:

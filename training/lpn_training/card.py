@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from lpn_core.model_file import ModelFile
@@ -10,12 +11,19 @@ from lpn_core.model_file import ModelFile
 from lpn_training.config import Config
 
 
-def model_card(file: ModelFile, config: Config, steps: int, path: Path) -> str:
+def model_card(
+    file: ModelFile,
+    config: Config,
+    accuracy: Mapping[str, float | None],
+    steps: int,
+    path: Path,
+) -> str:
     """Markdown of an exported model.
 
     Args:
         file: Its content.
         config: Of the run it comes from.
+        accuracy: In [0, 1], by name; None where it was not measured.
         steps: Updates that run made.
         path: The model file as written.
     """
@@ -29,6 +37,11 @@ def model_card(file: ModelFile, config: Config, steps: int, path: Path) -> str:
         if schedule.total_seconds
         else f"{schedule.total_steps} steps"
     )
+    later = (
+        f", all but the first from epoch {schedule.restart_epoch} on"
+        if schedule.stages > 1 and schedule.restart_epoch
+        else ""
+    )
     facts = {
         "architecture": f"{origin.architecture}, attention {config.model.attention}",
         "keypoints": file.keypoints,
@@ -40,7 +53,7 @@ def model_card(file: ModelFile, config: Config, steps: int, path: Path) -> str:
         "started from": train.initial or f"{config.model.initialisation} initialisation",
         "optimiser": f"{train.optimiser}, learning rate {train.learning_rate:g}, batch "
         f"{train.batch_size}, weight decay {train.weight_decay:g}",
-        "schedule": f"{schedule.kind}, {schedule.stages} stage(s) of {length}",
+        "schedule": f"{schedule.kind}, {schedule.stages} stage(s) of {length}{later}",
         "average": f"EMA {train.ema_decay:g}" if train.ema_decay else "none",
         "augmentation": f"rotation {augment.rotation_sigma:g} degrees with probability "
         f"{augment.rotation_probability:g}, scale {augment.scale_sigma:g}, mirror "
@@ -48,8 +61,7 @@ def model_card(file: ModelFile, config: Config, steps: int, path: Path) -> str:
         "teacher": f"{Path(loss.teacher).name}, weight {loss.teacher_weight:g}"
         if loss.teacher
         else "none",
-        "AP without flip test": _number(origin.ap),
-        "AP with flip test": _number(origin.ap_flip),
+        **{name: _number(value) for name, value in accuracy.items()},
         "checkpoint": f"sha256 {origin.source_sha256}",
         "file": f"{path.stat().st_size:,} bytes, sha256 "
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}",

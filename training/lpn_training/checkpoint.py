@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -13,31 +15,54 @@ from typing import IO, Any
 import torch
 
 # What a run needs to go on; older checkpoints lack some and can only give their weights.
-RESUMABLE = ("optimiser", "step", "position", "best", "stages", "sampler", "rng")
+RESUMABLE = ("optimiser", "step", "position", "best", "stage_best", "stages", "sampler", "rng")
+
+
+@contextmanager
+def failures_name(path: Path) -> Iterator[None]:
+    """An OSError inside, such as that of a full disk, names the file that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _put_in_place(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Processes of one run may write the same file; each has a temporary name of its own.
     temporary = path.with_name(f".{path.name}.{os.environ.get('RANK', '0')}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            # Else a power cut could leave the new name with no content.
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with failures_name(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                write(stream)
+                stream.flush()
+                # Else a power cut could leave the new name with no content.
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values to a temporary file, then put it in place."""
-    _put_in_place(path, lambda stream: torch.save(content, stream))
+    """Write tensors and plain values to a temporary file, then put it in place.
+
+    Raises:
+        OSError: It cannot be written, as on a full disk.
+    """
+    # In memory first: where writing fails, torch speaks of its container and hides the reason.
+    packed = io.BytesIO()
+    torch.save(content, packed)
+    _put_in_place(path, lambda stream: stream.write(packed.getbuffer()))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text to a temporary file, then put it in place."""
+    """Write text to a temporary file, then put it in place.
+
+    Raises:
+        OSError: It cannot be written, as on a full disk.
+    """
     _put_in_place(path, lambda stream: stream.write(text.encode()))
 
 

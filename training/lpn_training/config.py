@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from lpn_training.data.augment import Augmentation
 
@@ -48,7 +50,7 @@ class LossConfig:
 
     label_weight: float = 1.0
     teacher: str = ""  # ONNX file; empty: labels only
-    teacher_weight: float = 0.0
+    teacher_weight: float = 0.0  # 0: it only judges doubtful labels and unlabelled crops
     teacher_joints: tuple[int, ...] = ()  # joints it teaches; empty: all
     teacher_labelled: bool = True  # False: it teaches only what the view has no label for
     # "heatmaps" runs the teacher on every view; "points" asks it once about every plain crop and
@@ -106,12 +108,6 @@ class TrainConfig:
     tensorboard: bool = False  # needs the extra [tensorboard]
     initial: str = ""  # checkpoint whose weights the first stage starts from
 
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "log_every", "save_every", "validate_every"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"train.{name} is {value}; it must be at least 1")
-
 
 @dataclass(frozen=True)
 class Config:
@@ -129,67 +125,205 @@ class Config:
         return asdict(self)
 
 
+class Range(NamedTuple):
+    """Which numbers a key takes, in words and as a test."""
+
+    words: str
+    holds: Callable[[float], bool]
+
+
+ABOVE_0 = Range("above 0", lambda value: value > 0)
+AT_LEAST_0 = Range("at least 0", lambda value: value >= 0)
+AT_LEAST_1 = Range("at least 1", lambda value: value >= 1)
+PART = Range("from 0 to 1", lambda value: 0 <= value <= 1)
+BELOW_1 = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
+# The encoder halves a side four times.
+SIDE = Range("a multiple of 16 from 16 to 4096", lambda v: v % 16 == 0 and 16 <= v <= 4096)
+# Of every key with numbers, also those in lists and tables.
+RANGES = {
+    "model": {
+        "depth": ABOVE_0, "num_joints": AT_LEAST_1, "height": SIDE, "width": SIDE,
+    },
+    "data": {
+        "source_weights": AT_LEAST_0, "workers": Range("at least -1", lambda value: value >= -1),
+        "target_sigma": ABOVE_0, "limit": AT_LEAST_0,
+    },
+    "augment": {
+        "rotation_sigma": AT_LEAST_0, "rotation_probability": PART, "scale_sigma": BELOW_1,
+        "mirror_probability": PART, "shift_sigma": AT_LEAST_0, "colour": AT_LEAST_0,
+        "paste_probability": PART,
+    },
+    "loss": {
+        "label_weight": AT_LEAST_0, "teacher_weight": AT_LEAST_0, "teacher_joints": AT_LEAST_0,
+        "noisy_confidence": AT_LEAST_0, "noisy_distance": AT_LEAST_0,
+        "minimum_confidence": AT_LEAST_0,
+    },
+    "schedule": {
+        "epochs": AT_LEAST_0, "total_seconds": AT_LEAST_0, "total_steps": AT_LEAST_0,
+        "warmup": PART, "final": PART, "milestones": AT_LEAST_0, "factor": ABOVE_0,
+        "stages": AT_LEAST_1, "restart_epoch": AT_LEAST_0,
+    },
+    "train": {
+        # torch takes a seed of 64 bits.
+        "seed": Range("at least 0 and below 2**63", lambda value: 0 <= value < 2**63),
+        "batch_size": AT_LEAST_1, "learning_rate": ABOVE_0, "weight_decay": AT_LEAST_0,
+        "clip_norm": AT_LEAST_0, "ema_decay": BELOW_1, "log_every": AT_LEAST_1,
+        "save_every": AT_LEAST_1, "validate_every": AT_LEAST_1, "validate_epochs": AT_LEAST_0,
+    },
+}  # fmt: skip
 # Keys of earlier versions that mean nothing any more.
 RETIRED_KEYS = {"schedule": ("start",)}
+NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+PLURALS = {int: "integers", float: "numbers", str: "strings"}
 
 Table = TypeVar("Table")
 
 
 def _fill(default: Table, values: dict[str, Any], where: str) -> Table:
     """Replace fields of a dataclass instance, checking names and types."""
-    known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(known))
+    kinds = get_type_hints(type(default))
+    unknown = sorted(set(values) - set(kinds))
     if unknown:
         raise ValueError(
-            f"unknown configuration key {where}{unknown[0]}; known are {', '.join(sorted(known))}"
+            f"unknown configuration key {where}{unknown[0]}; known are {', '.join(sorted(kinds))}"
         )
-    changes: dict[str, Any] = {}
-    for name, value in values.items():
-        old = known[name]
-        if is_dataclass(old) and isinstance(value, dict):
-            changes[name] = _fill(old, value, f"{where}{name}.")
-            continue
-        if isinstance(old, tuple) and isinstance(value, (list, tuple)):
-            value = tuple(value)
-        elif isinstance(old, float) and type(value) is int:
-            value = float(value)
-        if type(value) is not type(old):
-            raise ValueError(
-                f"configuration key {where}{name} is {value!r}; "
-                f"a {type(old).__name__} is wanted, such as {old!r}"
-            )
-        changes[name] = value
+    changes = {
+        name: _convert(value, kinds[name], getattr(default, name), f"{where}{name}")
+        for name, value in values.items()
+    }
     return replace(default, **changes)  # type: ignore[type-var]
 
 
+def _convert(value: Any, kind: Any, old: Any, where: str) -> Any:
+    """A value as a field of a type, such as ``tuple[int, ...]``, holds it."""
+    if is_dataclass(old) and isinstance(value, dict):
+        return _fill(old, value, f"{where}.")
+    form, parts = get_origin(kind), get_args(kind)
+    if form is tuple:
+        if isinstance(value, (list, tuple)):
+            return tuple(
+                _convert(part, parts[0], None, f"{where}[{index}]")
+                for index, part in enumerate(value)
+            )
+        wanted = f"a list of {PLURALS[parts[0]]} in brackets"
+    elif form is dict:
+        if isinstance(value, dict):
+            return {key: _convert(v, parts[1], None, f"{where}.{key}") for key, v in value.items()}
+        wanted = f"a table of {PLURALS[parts[1]]} in braces"
+    else:
+        if kind is float and type(value) is int:
+            try:
+                value = float(value)
+            except OverflowError:
+                value = math.inf
+        if type(value) is kind:
+            return value
+        wanted = NAMES.get(kind, "a table")
+    raise ValueError(f"configuration key {where} is {value!r}; {wanted} is wanted")
+
+
+def _check_ranges(config: Config) -> None:
+    """Hold every number to its range.
+
+    Raises:
+        ValueError: One is not in it; the message names the key.
+    """
+    for table, ranges in RANGES.items():
+        for name, (words, holds) in ranges.items():
+            for key, number in _numbers(f"{table}.{name}", getattr(getattr(config, table), name)):
+                # Not isfinite of an integer: there are some that no float holds.
+                odd = isinstance(number, float) and not math.isfinite(number)
+                if odd or not holds(number):
+                    raise ValueError(f"{key} is {number}; it must be {words}")
+
+
+def _numbers(key: str, value: Any) -> Iterator[tuple[str, float]]:
+    """The number or numbers of a key, each with its name."""
+    if isinstance(value, dict):
+        yield from ((f"{key}.{name}", number) for name, number in value.items())
+    elif isinstance(value, tuple):
+        yield from ((f"{key}[{index}]", number) for index, number in enumerate(value))
+    else:
+        yield key, value
+
+
+def _check_losses(loss: LossConfig) -> None:
+    """Whether the weights of the losses agree with what there is to learn from.
+
+    Raises:
+        ValueError: They do not.
+    """
+    judges = loss.noisy_sources or loss.minimum_confidence > 0
+    if loss.teacher and not loss.teacher_weight and not judges:
+        raise ValueError(
+            f"loss.teacher is {loss.teacher!r}, but loss.teacher_weight is 0, with which it "
+            "teaches nothing; give it a weight, or leave the teacher out"
+        )
+    if loss.teacher_weight and not loss.teacher:
+        raise ValueError(
+            f"loss.teacher_weight is {loss.teacher_weight:g}, but there is no loss.teacher; name "
+            "its ONNX file, or set the weight to 0"
+        )
+    if not loss.label_weight and not loss.teacher_weight:
+        raise ValueError(
+            "loss.label_weight and loss.teacher_weight are both 0: there is nothing to learn from"
+        )
+
+
 def config_from_dict(values: dict[str, Any]) -> Config:
-    """Build a configuration from nested tables; an unknown key or a wrong type is a ValueError."""
-    return _fill(Config(), values, "")
+    """Build a configuration from nested tables.
+
+    Raises:
+        ValueError: An unknown key, a value of another type, or a number out of its range.
+    """
+    config = _fill(Config(), values, "")
+    _check_ranges(config)
+    return config
 
 
 def stored_config(content: dict[str, Any]) -> Config:
-    """The configuration in a checkpoint, which may be older than this version."""
+    """The configuration in a checkpoint, which may be older than this version and its ranges."""
     values = {table: dict(keys) for table, keys in content["config"].items()}
     for table, keys in RETIRED_KEYS.items():
         for key in keys:
             values.get(table, {}).pop(key, None)
-    return config_from_dict(values)
+    return _fill(Config(), values, "")
 
 
-def read_tables(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file over those of the file that its ``extends`` names."""
-    values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+def read_tables(path: Path, *children: Path) -> dict[str, Any]:
+    """The tables of a TOML file over those of the file that its ``extends`` names.
+
+    Args:
+        path: The file.
+        children: Those whose ``extends`` led to it.
+
+    Raises:
+        ValueError: Not TOML, a wrong key or value, or files that extend each other; the message
+            names the file.
+        OSError: It cannot be read.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
     parent = values.pop("extends", None)
+    try:
+        # Each file for itself, so that the error names the one to correct.
+        config_from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if parent is None:
         return values
     if not isinstance(parent, str):
         raise ValueError(f"{path}: extends is {parent!r}; the name of a TOML file is wanted")
-    merged = read_tables(path.parent / parent)
+    base = path.parent / parent
+    if not base.is_file():
+        raise ValueError(f"{path}: extends is {parent!r}, but there is no file {base}")
+    if base.resolve() in {file.resolve() for file in (path, *children)}:
+        raise ValueError(f"{path}: extends is {parent!r}, which itself extends this file")
+    merged = read_tables(base, path, *children)
     for table, keys in values.items():
-        if isinstance(keys, dict) and isinstance(merged.get(table), dict):
-            merged[table].update(keys)
-        else:
-            merged[table] = keys
+        merged.setdefault(table, {}).update(keys)
     return merged
 
 
@@ -197,6 +331,11 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     """Read a TOML file, then apply ``table.key=value`` overrides.
 
     A value is in TOML syntax; what is none, such as ``se`` or a path, is taken as a string.
+
+    Raises:
+        ValueError: A wrong key or value, or values that contradict each other; the message names
+            the file or the override.
+        OSError: A file cannot be read.
     """
     values = read_tables(path)
     for text in overrides:
@@ -208,5 +347,14 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
             parsed = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             parsed = value
+        try:
+            config_from_dict({table: {name: parsed}})
+        except ValueError as error:
+            raise ValueError(f"override {text!r}: {error}") from error
         values.setdefault(table, {})[name] = parsed
-    return config_from_dict(values)
+    config = config_from_dict(values)
+    try:
+        _check_losses(config.loss)
+    except ValueError as error:
+        raise ValueError(f"{path}{' with overrides' if overrides else ''}: {error}") from error
+    return config

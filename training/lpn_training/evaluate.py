@@ -15,13 +15,13 @@ import torch
 from lpn_core import Model, keypoints, model_file
 from lpn_core.evaluation import Network
 from lpn_core.keypoints import COCO17, KeypointSet
-from lpn_core.model_spec import InputSpec
+from lpn_core.model_spec import DecodeSpec, InputSpec
 from torch import nn
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint
 from lpn_training.config import stored_config
 from lpn_training.devices import open_device
-from lpn_training.export import KEYPOINT_SETS, export_checkpoint
+from lpn_training.export import export_checkpoint, keypoint_set
 from lpn_training.teacher import OnnxRuntimeTeacher
 from lpn_training.train import build_model
 
@@ -36,11 +36,13 @@ class Candidate:
         network: Normalised crops to heatmaps.
         spec: How its crops are made.
         keypoints: The joints of its heatmaps.
+        flip_shift: Pixels by which the flip test shifts its mirrored heatmaps.
     """
 
     network: Network
     spec: InputSpec
     keypoints: KeypointSet
+    flip_shift: int = DecodeSpec().flip_shift
 
 
 def torch_network(model: nn.Module, device: torch.device) -> Network:
@@ -108,7 +110,7 @@ def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") ->
 
 def _core_candidate(path: Path) -> Candidate:
     model = Model(model_file.read(path))
-    return Candidate(model, model.input, model.keypoints)
+    return Candidate(model, model.input, model.keypoints, model.decode.flip_shift)
 
 
 def _torch_candidate(path: Path, device: torch.device) -> Candidate:
@@ -117,5 +119,5 @@ def _torch_candidate(path: Path, device: torch.device) -> Candidate:
     model = build_model(config)
     model.load_state_dict(averaged_weights(content))
     spec = InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width)
-    joints = keypoints.get(KEYPOINT_SETS[config.model.num_joints])
+    joints = keypoints.get(keypoint_set(config, path))
     return Candidate(torch_network(model, device), spec, joints)

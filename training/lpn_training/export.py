@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from lpn_core import Model, model_file
 from lpn_core.convert import SELF_TEST_TOLERANCE, make_model_file, self_test_error
+from lpn_core.keypoints import MPII16
 from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance
 
 from lpn_training.card import model_card
-from lpn_training.checkpoint import averaged_weights, load_checkpoint, write_text
-from lpn_training.config import stored_config
+from lpn_training.checkpoint import averaged_weights, failures_name, load_checkpoint, write_text
+from lpn_training.config import Config, stored_config
 from lpn_training.data.augment import normalise
 from lpn_training.train import build_model
 
@@ -36,6 +37,8 @@ def export_checkpoint(
     training_data: str | None = None,
     ap: float | None = None,
     ap_flip: float | None = None,
+    pckh: float | None = None,
+    pckh_flip: float | None = None,
     notes: str | None = None,
     card: Path | None = None,
 ) -> None:
@@ -53,12 +56,16 @@ def export_checkpoint(
         training_data: For the provenance, as the next three.
         ap: COCO keypoint AP without flip test, in [0, 1]; ``notes`` say on what.
         ap_flip: The same with flip test.
+        pckh: MPII's PCKh@0.5 without flip test, in [0, 1], for a model with its joints. A model
+            file has no place of its own for it: it ends ``notes``.
+        pckh_flip: The same with flip test.
         notes: What a user should know.
         card: Markdown file to write as well: what the model is and how it was trained.
 
     Raises:
-        ValueError: No training checkpoint, no keypoint set of that many joints, or weights that
-            the engine does not give PyTorch's heatmaps with.
+        ValueError: No training checkpoint, no keypoint set of that many joints, the accuracy of
+            another data set, or weights that the engine does not give PyTorch's heatmaps with.
+        OSError: A file cannot be read or written, as on a full disk; the message names it.
     """
     content = load_checkpoint(checkpoint)
     config = stored_config(content)
@@ -69,11 +76,10 @@ def export_checkpoint(
         if not key.endswith("num_batches_tracked")
     }
     architecture = f"lpn{config.model.depth}"
-    joints = config.model.num_joints
-    if joints not in KEYPOINT_SETS:
-        raise ValueError(
-            f"{checkpoint} predicts {joints} joints; keypoint sets have {sorted(KEYPOINT_SETS)}"
-        )
+    keypoints = keypoint_set(config, checkpoint)
+    accuracy = _accuracy(keypoints, (ap, ap_flip), (pckh, pckh_flip))
+    if keypoints == MPII16.name:
+        notes = " ".join(filter(None, (notes, *_sentences(accuracy)))) or None
     made = make_model_file(
         name,
         architecture,
@@ -81,7 +87,7 @@ def export_checkpoint(
         channel_order="rgb",
         decode=decode,
         input=InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width),
-        keypoints=KEYPOINT_SETS[joints],
+        keypoints=keypoints,
         provenance=Provenance(
             architecture=architecture,
             training_data=training_data,
@@ -94,16 +100,49 @@ def export_checkpoint(
     )
     network = build_model(config)
     network.load_state_dict(weights)
-    output.parent.mkdir(parents=True, exist_ok=True)
     trial = output.with_name(f".{output.stem}.trial{output.suffix}")
-    try:
-        model_file.write(trial, made, dtype)
-        _check(trial, network, TOLERANCE[dtype])
-        trial.replace(output)
-    finally:
-        trial.unlink(missing_ok=True)
+    with failures_name(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            model_file.write(trial, made, dtype)
+            _check(trial, network, TOLERANCE[dtype])
+            trial.replace(output)
+        finally:
+            trial.unlink(missing_ok=True)
     if card is not None:
-        write_text(card, model_card(made, config, content.get("step", 0), output))
+        write_text(card, model_card(made, config, accuracy, content.get("step", 0), output))
+
+
+def keypoint_set(config: Config, checkpoint: Path) -> str:
+    """Name of the keypoint set that a checkpoint's model predicts.
+
+    Raises:
+        ValueError: There is none of that many joints.
+    """
+    joints = config.model.num_joints
+    if joints not in KEYPOINT_SETS:
+        raise ValueError(
+            f"{checkpoint} predicts {joints} joints; keypoint sets have {sorted(KEYPOINT_SETS)}"
+        )
+    return KEYPOINT_SETS[joints]
+
+
+def _accuracy(
+    keypoints: str, ap: tuple[float | None, ...], pckh: tuple[float | None, ...]
+) -> dict[str, float | None]:
+    """What the keypoint set is judged by, without and with flip test, by name."""
+    mpii = keypoints == MPII16.name
+    wanted, given, other = ("pckh", pckh, ap) if mpii else ("ap", ap, pckh)
+    if any(value is not None for value in other):
+        raise ValueError(f"a model with {keypoints} joints is measured by {wanted}")
+    metric = "PCKh@0.5" if mpii else "AP"
+    return dict(
+        zip((f"{metric} without flip test", f"{metric} with flip test"), given, strict=True)
+    )
+
+
+def _sentences(accuracy: dict[str, float | None]) -> list[str]:
+    return [f"{name}: {value:.3f}." for name, value in accuracy.items() if value is not None]
 
 
 @torch.inference_mode()

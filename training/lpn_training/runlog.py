@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lpn_training.checkpoint import write_text
+from lpn_training.checkpoint import failures_name, write_text
 
 JSONL = "log.jsonl"
 CSV = "log.csv"
@@ -58,11 +58,14 @@ class RunLog:
             self._board = _summary_writer(folder / "tensorboard", step)
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Append one entry; names are among ``COLUMNS`` and "step" is there."""
-        with self._jsonl.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
-        with self._csv.open("a", encoding="utf-8") as stream:
-            stream.write(_row(entry))
+        """Append one entry; names are among ``COLUMNS`` and "step" is there.
+
+        Raises:
+            OSError: It cannot be written, as on a full disk.
+        """
+        for path, line in ((self._jsonl, json.dumps(entry) + "\n"), (self._csv, _row(entry))):
+            with failures_name(path), path.open("a", encoding="utf-8") as stream:
+                stream.write(line)
         if self._board is not None:
             for name in entry.keys() - {"step"}:
                 self._board.add_scalar(name, entry[name], entry["step"])

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.paths import ANY_PATH, EXISTING
+from lpn_training.cli.errors import told
+from lpn_training.cli.paths import ANY_FILE, EXISTING, EXISTING_FILE
 
 
 @click.command()
-@click.argument("base", type=EXISTING)
-@click.argument("others", type=EXISTING, nargs=-1, required=True)
+@click.argument("base", type=EXISTING_FILE)
+@click.argument("others", type=EXISTING_FILE, nargs=-1, required=True)
 @click.option("--shards", multiple=True, type=EXISTING,
               help="Packed validation crops (default: those BASE was validated on).")  # fmt: skip
 @click.option("--flip", is_flag=True, help="Average with the mirrored crop.")
@@ -21,7 +22,7 @@ from lpn_training.cli.paths import ANY_PATH, EXISTING
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--plot", type=ANY_PATH, help="Picture to write as well: .png, .svg or .pdf.")
+@click.option("--plot", type=ANY_FILE, help="Picture to write as well: .png, .svg or .pdf.")
 def compare(
     base: Path,
     others: tuple[Path, ...],
@@ -38,6 +39,8 @@ def compare(
     BASE is the one that OTHERS are compared with. The intervals are of a paired bootstrap over
     persons: each resample of them is the same for all checkpoints.
     """
+    from lpn_core.cli.outputs import check_folder
+
     from lpn_training import compare as comparing
     from lpn_training.checkpoint import load_checkpoint
     from lpn_training.config import stored_config
@@ -45,7 +48,9 @@ def compare(
     from lpn_training.plot import plot_comparison
     from lpn_training.tables import comparison_table
 
-    try:
+    if plot is not None:
+        check_folder(plot.parent, "--plot")
+    with told(plot):
         names = tuple(str(path) for path in shards)
         names = names or stored_config(load_checkpoint(base)).data.validation_shards
         if not names:
@@ -58,6 +63,4 @@ def compare(
         rows = comparing.compare(found, bootstrap, seed)
         if plot is not None:
             plot_comparison(rows, plot)
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
     click.echo(json.dumps([asdict(row) for row in rows]) if as_json else comparison_table(rows))

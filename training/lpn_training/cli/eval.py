@@ -11,11 +11,12 @@ from typing import TypeVar
 import click
 from tqdm import tqdm
 
-from lpn_training.cli.paths import EXISTING
+from lpn_training.cli.errors import told
+from lpn_training.cli.paths import ANY_FILE, EXISTING_FILE, EXISTING_FOLDER
 
 Item = TypeVar("Item")
 
-# lpn_core.evaluation.DECODES without its import: `lpn-train fit` does not need lpn_core.
+# lpn_core.evaluation.DECODES without its import, which no other verb's help waits for.
 KINDS = ("argmax", "argmax-quarter", "beta", "beta-quarter")
 
 
@@ -27,21 +28,29 @@ def _parse_betas(_: click.Context, __: click.Parameter, value: str) -> tuple[flo
 
 
 @click.command("eval")
-@click.argument("checkpoint", type=EXISTING)
-@click.option("--annotations", type=EXISTING, required=True, help="COCO's or MPII's JSON file.")
-@click.option("--images", type=EXISTING, required=True, help="Folder of the images or the set.")
-@click.option("--detections", type=EXISTING, help="COCO detections instead of true boxes.")
-@click.option("--head-boxes", type=EXISTING, help="MPII's gt_valid.mat.")
+@click.argument("checkpoint", type=EXISTING_FILE)
+@click.option("--annotations", type=EXISTING_FILE, required=True,
+              help="COCO's or MPII's JSON file.")  # fmt: skip
+@click.option("--images", type=EXISTING_FOLDER, required=True,
+              help="Folder of the images or the set.")  # fmt: skip
+@click.option("--detections", type=EXISTING_FILE, help="COCO detections instead of true boxes.")
+@click.option("--head-boxes", type=EXISTING_FILE, help="MPII's gt_valid.mat.")
 @click.option("--engine", type=click.Choice(["torch", "core"]), default="torch", show_default=True,
               help="PyTorch, or the C++ engine of lpn_core.")  # fmt: skip
 @click.option("--flip", is_flag=True, help="Average with the mirrored image.")
+@click.option("--flip-shift", type=click.IntRange(min=0),
+              help="Heatmap pixels.  [default: the model file's, else 1]")  # fmt: skip
 @click.option("--decode", "kinds", multiple=True, type=click.Choice(KINDS),
               help="Which decodes (default: all).")  # fmt: skip
 @click.option("--beta", "betas", callback=_parse_betas, metavar="B,...", default="160",
               show_default=True,
               help="Of the beta decodes; several are the paper's ablation.")  # fmt: skip
-@click.option("--official", is_flag=True, help="Clip boxes and apply OKS-NMS as the LPN code does.")
-@click.option("--limit", default=0, help="Only so many images (0: all).")
+@click.option("--official", is_flag=True,
+              help="As LPN's code: clip true boxes, OKS-NMS for these, too.")  # fmt: skip
+@click.option("--no-nms", is_flag=True, help="No OKS-NMS of poses from detections.")
+@click.option("--results", type=ANY_FILE, help="COCO results to write; of one decode.")
+@click.option("--limit", type=click.IntRange(min=0), default=0,
+              help="Only so many images (0: all).")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Of PyTorch.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -53,9 +62,12 @@ def evaluate(
     head_boxes: Path | None,
     engine: str,
     flip: bool,
+    flip_shift: int | None,
     kinds: tuple[str, ...],
     betas: tuple[float, ...],
     official: bool,
+    no_nms: bool,
+    results: Path | None,
     limit: int,
     batch: int,
     device: str,
@@ -66,13 +78,25 @@ def evaluate(
     CHECKPOINT may also be a model file (.safetensors, with --engine core) or an .onnx teacher.
     """
     from lpn_core import evaluation
+    from lpn_core.cli.outputs import check_folder
     from lpn_core.cli.tables import table
+    from lpn_core.model_spec import HEATMAP_STRIDE
 
     from lpn_training.evaluate import open_candidate
 
-    try:
-        decodes = evaluation.decodes_of(kinds or KINDS, betas=betas)
+    if official and no_nms:
+        raise click.UsageError("--official asks for the OKS-NMS that --no-nms forbids; choose one")
+    if results is not None:
+        check_folder(results.parent, "--results")
+    with told():
         candidate = open_candidate(checkpoint, engine=engine, device=device)
+        shift = candidate.flip_shift if flip_shift is None else flip_shift
+        width = candidate.spec.width // HEATMAP_STRIDE
+        if shift >= width:
+            raise ValueError(
+                f"--flip-shift is {shift}; wanted less than the heatmaps' width, {width}"
+            )
+        decodes = evaluation.decodes_of(kinds or KINDS, betas=betas, flip_shift=shift)
         people = evaluation.open_people(
             candidate.keypoints,
             annotations,
@@ -82,21 +106,36 @@ def evaluate(
             limit=limit,
             clip=official,
         )
-    except (ValueError, OSError, ImportError) as error:
-        raise click.UsageError(str(error)) from None
-    try:
-        found = evaluation.evaluate(
-            people,
-            candidate.network,
-            candidate.spec,
-            decodes=decodes,
-            flip=flip,
-            nms=True if official else None,
-            batch=batch,
-            progress=_bar,
-        )
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        if results is not None and not isinstance(people, evaluation.CocoPeople):
+            raise ValueError("--results is in COCO's form, the model has MPII's joints")
+        if results is not None and len(decodes) != 1:
+            raise ValueError(
+                f"--results holds the poses of one decode, but there are {len(decodes)} "
+                f"({', '.join(decodes)}); name one with --decode"
+            )
+    nms = False if no_nms else (True if official else None)
+    with told(results):
+        try:
+            poses = evaluation.find_poses(
+                people.images,
+                candidate.network,
+                candidate.spec,
+                candidate.keypoints,
+                decodes=decodes,
+                flip=flip,
+                batch=batch,
+                progress=_bar,
+            )
+            if results is not None and isinstance(people, evaluation.CocoPeople):
+                (only,) = poses.values()
+                evaluation.write_results(results, people.results(only, candidate.spec, nms=nms))
+            found = {
+                name: people.metrics(entries, candidate.spec, nms=nms)
+                for name, entries in poses.items()
+            }
+        except ValueError as error:
+            # Nothing in the command was wrong: an image was.
+            raise click.ClickException(str(error)) from error
     click.echo(json.dumps(found, allow_nan=False) if as_json else table(found, "decode"))
 
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.paths import ANY_PATH, EXISTING
+from lpn_training.cli.errors import told
+from lpn_training.cli.paths import ANY_FOLDER, EXISTING_FILE
 
 # What a shell reports of a process that SIGTERM ended.
 TERMINATED = 128 + 15
 
 
 @click.command()
-@click.argument("config", type=EXISTING)
-@click.option("-o", "--output", type=ANY_PATH, required=True, help="Folder of the run.")
-@click.option("--resume", type=EXISTING, help="Checkpoint to continue from.")
-@click.option("--max-seconds", default=0.0, help="Stop and save after so long (0: never).")
+@click.argument("config", type=EXISTING_FILE)
+@click.option("-o", "--output", type=ANY_FOLDER, required=True, help="Folder of the run.")
+@click.option("--resume", type=EXISTING_FILE, help="Checkpoint to continue from.")
+@click.option("--max-seconds", type=click.FloatRange(min=0), default=0.0,
+              help="Stop and save after so long (0: never).")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE",
               help="Override a configuration value (TOML syntax).")  # fmt: skip
 def fit(
@@ -31,13 +33,9 @@ def fit(
     from lpn_training.config import load_config
     from lpn_training.train import fit as run
 
-    try:
+    with told():
         settings = load_config(config, overrides)
         trainer = run(settings, output, resume=resume, max_seconds=max_seconds)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    except (OSError, ImportError, FloatingPointError) as error:
-        raise click.ClickException(str(error)) from error
     stage, progress = trainer.position.stage, trainer.schedule.progress(trainer.position)
     if trainer.processes.rank == 0:
         click.echo(f"step {trainer.step}, stage {stage} at {progress:.3f}: {output / 'last.pt'}")

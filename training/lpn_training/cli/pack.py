@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.paths import ANY_PATH, EXISTING
+from lpn_training.cli.errors import told
+from lpn_training.cli.paths import ANY_FOLDER, EXISTING_FILE, EXISTING_FOLDER
 
 
 @click.command()
-@click.option("--annotations", type=EXISTING, required=True,
+@click.option("--annotations", type=EXISTING_FILE, required=True,
               help="COCO's person_keypoints_*.json, or MPII's annot/*.json.")  # fmt: skip
-@click.option("--images", type=EXISTING, required=True,
+@click.option("--images", type=EXISTING_FOLDER, required=True,
               help="Folder of the images, or of the data set.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["coco", "mpii"]), default="coco",
               show_default=True, help="Form of the annotations.")  # fmt: skip
@@ -25,8 +26,9 @@ from lpn_training.cli.paths import ANY_PATH, EXISTING
 @click.option("--encoding", type=click.Choice(["webp", "jpeg"]), default="webp", show_default=True)
 @click.option("--quality", default=80, show_default=True, type=click.IntRange(1, 100))
 @click.option("--shard-persons", default=1024, show_default=True, type=click.IntRange(1))
-@click.option("--workers", default=-1, show_default=True, help="Processes (-1: one per core).")
-@click.option("-o", "--output", type=ANY_PATH, required=True, help="Folder for the shards.")
+@click.option("--workers", type=click.IntRange(min=-1), default=-1, show_default=True,
+              help="Processes (-1: one per core).")  # fmt: skip
+@click.option("-o", "--output", type=ANY_FOLDER, required=True, help="Folder for the shards.")
 def pack(
     annotations: Path,
     images: Path,
@@ -48,7 +50,7 @@ def pack(
     from lpn_training.data.pack import pack as run
 
     height, width = _size(size or ("256x256" if form == "mpii" else "256x192"))
-    try:
+    with told(output):
         options = PackOptions(
             source=source or form,
             margin=margin,
@@ -58,9 +60,10 @@ def pack(
             quality=quality,
             shard_persons=shard_persons,
         )
-        shards = run(annotations, images, output, options, form=form, workers=workers)
-    except (ValueError, FileNotFoundError) as error:
-        raise click.ClickException(str(error)) from error
+        try:
+            shards = run(annotations, images, output, options, form=form, workers=workers)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
     click.echo(f"{len(shards)} shards in {output}")
 
 

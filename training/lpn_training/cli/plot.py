@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.paths import ANY_PATH, EXISTING
+from lpn_training.cli.errors import told
+from lpn_training.cli.paths import ANY_FILE, EXISTING_FOLDER
 
 
 @click.command()
-@click.argument("runs", type=EXISTING, nargs=-1, required=True)
-@click.option("-o", "--output", type=ANY_PATH, required=True, help="Picture: .png, .svg or .pdf.")
+@click.argument("runs", type=EXISTING_FOLDER, nargs=-1, required=True)
+@click.option("-o", "--output", type=ANY_FILE, required=True, help="Picture: .png, .svg or .pdf.")
 def plot(runs: tuple[Path, ...], output: Path) -> None:
     """Draw loss, learning rate and AP over the stages.
 
@@ -20,8 +21,6 @@ def plot(runs: tuple[Path, ...], output: Path) -> None:
     from lpn_training.plot import plot_runs
     from lpn_training.runlog import read_log
 
-    try:
+    with told(output):
         plot_runs({str(run): read_log(run) for run in runs}, output)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     click.echo(f"wrote {output}")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.paths import EXISTING
+from lpn_training.cli.errors import told
+from lpn_training.cli.paths import EXISTING_FOLDER
 
 
 @click.command()
-@click.argument("run", type=EXISTING)
+@click.argument("run", type=EXISTING_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def stages(run: Path, as_json: bool) -> None:
     """Print what each finished stage of a run reached.
@@ -20,8 +21,6 @@ def stages(run: Path, as_json: bool) -> None:
     """
     from lpn_training.tables import read_stages, stage_table
 
-    try:
+    with told():
         records = read_stages(run)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     click.echo(json.dumps(records) if as_json else stage_table(records))

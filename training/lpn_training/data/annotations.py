@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,10 +38,11 @@ class Person:
 def coco_persons(annotations: Path, source: str) -> list[Person]:
     """All persons of a COCO keypoint file but crowds, labelled or not, image by image.
 
-    Boxes are clipped to the image as the official code does.
+    Boxes are clipped to the image as the official code does, where the file gives its size.
 
     Raises:
-        ValueError: Not a COCO file, or keypoints of another number of joints.
+        ValueError: Not a COCO file, an entry that lacks a field or has another form than COCO's,
+            or keypoints of another number of joints; the message names file and entry.
     """
     content = read_json(annotations)
     wanted = ("images", "annotations")
@@ -49,7 +51,8 @@ def coco_persons(annotations: Path, source: str) -> list[Person]:
         raise ValueError(
             f"{annotations} lacks {' and '.join(missing)}; a COCO person_keypoints_*.json is wanted"
         )
-    by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    _check_entries(annotations, content)
+    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
         if not annotation.get("iscrowd", 0):
             by_image[annotation["image_id"]].append(annotation)
@@ -57,19 +60,74 @@ def coco_persons(annotations: Path, source: str) -> list[Person]:
     persons = []
     for record in content["images"]:
         for annotation in by_image[record["id"]]:
-            values = np.array(annotation.get("keypoints", blank), np.float64)
-            if values.shape != (3 * COCO17.size,):
-                raise ValueError(
-                    f"{annotations}: annotation {annotation['id']} has {values.size} keypoint "
-                    f"values; {3 * COCO17.size} are wanted, x, y, v of each joint"
-                )
-            boxes = np.array([annotation["bbox"]], np.float64)
-            x, y, w, h = clip_box(boxes, record["width"], record["height"])[0].tolist()
+            x, y, w, h = map(float, annotation["bbox"])
+            if record.get("width") is not None and record.get("height") is not None:
+                boxes = np.array([annotation["bbox"]], np.float64)
+                x, y, w, h = clip_box(boxes, record["width"], record["height"])[0].tolist()
             if w > 0 and h > 0:
                 key = f"{source}_{annotation['id']:012d}"
-                points = values.reshape(-1, 3)
+                points = np.array(annotation.get("keypoints", blank), np.float64).reshape(-1, 3)
                 persons.append(Person(key, record["file_name"], (x, y, w, h), points))
     return persons
+
+
+def _check_entries(annotations: Path, content: dict[str, Any]) -> None:
+    for name, fault_of in (("images", _image_fault), ("annotations", _person_fault)):
+        if not isinstance(content[name], list):
+            raise ValueError(f"{annotations}: {name} is no list, as COCO's is")
+        for index, entry in enumerate(content[name]):
+            known = isinstance(entry, dict)
+            fault = fault_of(entry) if known else f"is {reprlib.repr(entry)}"
+            if fault:
+                number = f" (id {entry['id']!r})" if known and "id" in entry else ""
+                raise ValueError(f"{annotations}: {name}[{index}]{number} {fault}")
+
+
+def _image_fault(record: dict[str, Any]) -> str:
+    """What is wrong with an entry of "images", or nothing."""
+    for key in ("id", "file_name"):
+        if key not in record:
+            return f"lacks {key}"
+    if not isinstance(record["id"], int | float | str):
+        return f"has the id {reprlib.repr(record['id'])}; a number or text is wanted"
+    if not (isinstance(record["file_name"], str) and record["file_name"]):
+        return f"has the file_name {reprlib.repr(record['file_name'])}; the image's name is wanted"
+    for key in ("width", "height"):
+        if record.get(key) is not None and not _are_numbers([record[key]], 1):
+            return f"has the {key} {reprlib.repr(record[key])}; a number of pixels is wanted"
+    return ""
+
+
+def _person_fault(annotation: dict[str, Any]) -> str:
+    """The same of an entry of "annotations". Of crowds only the image counts."""
+    if "image_id" not in annotation:
+        return "lacks image_id"
+    if not isinstance(annotation["image_id"], int | float | str):
+        return f"has the image_id {reprlib.repr(annotation['image_id'])}; an image's id is wanted"
+    if annotation.get("iscrowd", 0):
+        return ""
+    for key in ("id", "bbox"):
+        if key not in annotation:
+            return f"lacks {key}"
+    if not isinstance(annotation["id"], int) or annotation["id"] < 0:
+        return "has another id than the whole number, at least 0, that is wanted"
+    if not _are_numbers(annotation["bbox"], 4):
+        return f"has the bbox {reprlib.repr(annotation['bbox'])}; [x, y, width, height] is wanted"
+    count = 3 * COCO17.size
+    joints = annotation.get("keypoints", [0] * count)
+    if not isinstance(joints, list) or len(joints) != count:
+        size = len(joints) if isinstance(joints, list) else "no list of"
+        return f"has {size} keypoint values; {count} are wanted, x, y, v of each joint"
+    return "" if _are_numbers(joints, count) else "has keypoints that are no numbers"
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    """Whether it is a list of ``count`` numbers that float64 holds."""
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(value, int | float) and abs(value) < 2**53 for value in values)
+    )
 
 
 def mpii_persons(annotations: Path, source: str) -> list[Person]:
@@ -91,11 +149,17 @@ def mpii_persons(annotations: Path, source: str) -> list[Person]:
     for index, entry in enumerate(entries):
         where = f"{annotations}: person {index}"
         fields = ("image", "joints", "joints_vis", "center", "scale")
+        if not isinstance(entry, dict):
+            raise ValueError(f"{where} is {reprlib.repr(entry)}; an object is wanted")
         missing = [name for name in fields if name not in entry]
         if missing:
             raise ValueError(f"{where} lacks {', '.join(missing)}")
-        points = np.asarray(entry["joints"], np.float64)
-        labelled = np.asarray(entry["joints_vis"], np.float64) > 0
+        try:
+            points = np.asarray(entry["joints"], np.float64)
+            labelled = np.asarray(entry["joints_vis"], np.float64) > 0
+            x, y, w, h = map(float, person_box(entry))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where} is not in MPII's form: {error}") from error
         if points.shape != (MPII16.size, 2) or labelled.shape != (MPII16.size,):
             raise ValueError(
                 f"{where} has joints of shape {points.shape} and joints_vis of {labelled.shape}; "
@@ -104,7 +168,6 @@ def mpii_persons(annotations: Path, source: str) -> list[Person]:
         joints: npt.NDArray[np.float64] = np.zeros((MPII16.size, 3))
         joints[labelled, :2] = points[labelled] - 1
         joints[labelled, 2] = 1
-        x, y, w, h = person_box(entry)
         persons.append(Person(f"{source}_{index:06d}", entry["image"], (x, y, w, h), joints))
     return persons
 

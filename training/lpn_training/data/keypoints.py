@@ -1,11 +1,11 @@
-"""Keypoint facts that training needs on machines without ``lpn_core``.
-
-A test holds these equal to ``lpn_core.keypoints``.
-"""
+"""The joints of ``lpn_core.keypoints`` as tensors are indexed by them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from lpn_core import keypoints
+from lpn_core.keypoints import KeypointSet
 
 
 class JointSet(NamedTuple):
@@ -25,14 +25,13 @@ class JointSet(NamedTuple):
         return len(self.mirror)
 
 
-COCO_MIRROR = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+def _joints_of(entry: KeypointSet) -> JointSet:
+    return JointSet(entry.name, tuple(entry.mirror_index))
 
-COCO17 = JointSet("coco17", COCO_MIRROR)
-MPII16 = JointSet("mpii16", (5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10))
+
+COCO17, MPII16 = _joints_of(keypoints.COCO17), _joints_of(keypoints.MPII16)
 JOINT_SETS = {entry.name: entry for entry in (COCO17, MPII16)}
 
 # COCO's object keypoint similarity constants.
-COCO_SIGMAS = (
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072,
-    0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
-)  # fmt: skip
+assert keypoints.COCO17.sigmas is not None
+COCO_SIGMAS = keypoints.COCO17.sigmas

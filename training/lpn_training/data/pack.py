@@ -38,7 +38,8 @@ logger = logging.getLogger(__name__)
 
 # The network sees 1.25 x the box.
 VIEW_PADDING = 1.25
-# 1.3 x that leaves room for the scale augmentation; rotation by 40 degrees as well reaches 2.6.
+# 1.3 x that leaves room for the scale augmentation. Rotation by 40 degrees as well reaches 2.6, but
+# black corners cost no AP that could be measured (docs/studies.md).
 DEFAULT_MARGIN = 1.625
 ENCODINGS = ("webp", "jpeg")
 

@@ -191,8 +191,3 @@ class LPN(nn.Module):
         y = self.deconv_layers(y)
         heatmaps: Tensor = self.final_layer(y)
         return heatmaps
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of learned values (BatchNorm's running statistics do not count)."""
-    return sum(parameter.numel() for parameter in model.parameters())
