@@ -133,7 +133,7 @@ def test_a_beta_that_nothing_takes_is_refused(kinds: list[str], usual: list[obje
 def test_a_place_for_the_results_is_wanted_first(
     usual: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("lpn_core.cli.evaluate.find_poses")
+    monkeypatch.delattr("lpn_core.cli.evaluate.measure")
     folder = tmp_path / "absent"
     result = _run(*usual, "--results", folder / "r.json")
     assert result.exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ import numpy as np
 _LIMIT = 1 << 31
 
 
-def check_int(value: object, name: str) -> int:
+def check_int(value: Any, name: str) -> int:
     """An integer, Python's or NumPy's.
 
     Args:
@@ -24,7 +25,7 @@ def check_int(value: object, name: str) -> int:
     try:
         if isinstance(value, bool | np.ndarray):
             raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} is {_shown(value)}; wanted an integer") from None
     if not -_LIMIT <= number < _LIMIT:

@@ -84,10 +84,6 @@ class Schedule:
         total = config.epochs * self.steps_per_epoch or config.total_steps
         return min(1.0, position.step / total)
 
-    def epoch(self, position: Position) -> int:
-        """Whole passes over the crops that the stage's schedule has made."""
-        return position.step // self.steps_per_epoch
-
     def finished(self, position: Position) -> bool:
         """Whether the stage is over."""
         return self.progress(position) >= 1.0

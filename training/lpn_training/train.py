@@ -235,7 +235,7 @@ class Trainer:
             "best": self.best,
             "stage_best": self.stage_best,
             "stages": self.stages,
-            # The sampler and the augmentation are functions of these two.
+            # The sampler and the augmentation are functions of the first two and of the crops.
             "sampler": {
                 "seed": self.config.train.seed,
                 "step": self.step,

@@ -114,7 +114,7 @@ def _is_box(row: object) -> bool:
 
 def _is_number(value: object) -> bool:
     # JSON's integers may be too large for a float, and Python's JSON has NaN.
-    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 @contextmanager

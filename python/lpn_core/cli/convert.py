@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from lpn_core import model_file, safetensors_file
 from lpn_core.architectures import ARCHITECTURES
 from lpn_core.cli.messages import with_name
+from lpn_core.cli.model_options import decode_spec, refuse_overwriting
 from lpn_core.cli.outputs import check_folder
 from lpn_core.convert import make_model_file
 from lpn_core.keypoints import KEYPOINT_SETS
-from lpn_core.model_spec import CHANNEL_ORDERS, DECODE_KINDS, DecodeSpec, InputSpec, Provenance
+from lpn_core.model_spec import CHANNEL_ORDERS, DECODE_KINDS, InputSpec, Provenance
 
 # The key of a model file's metadata that no other file has.
 _MODEL_KEY = "lpn_core"
@@ -97,20 +98,10 @@ def convert(
     needs torch and is read without running any code in it.
     """
     dtype = "bfloat16" if bf16 else "float32"
-    if output.exists() and output.samefile(checkpoint):
-        raise click.BadParameter(
-            f"{output} is the checkpoint itself, which would be lost; wanted another file",
-            param_hint="--output",
-        )
-    if decode == "argmax" and beta is not None:
-        raise click.UsageError(
-            "--beta is for --decode soft_argmax, but --decode is argmax; leave one of them out"
-        )
-    if decode == "soft_argmax" and beta is None:
-        beta = DecodeSpec().beta
+    refuse_overwriting(output, checkpoint)
+    how = decode_spec(decode, beta, quarter_step=quarter_step, flip_shift=flip_shift)
     check_folder(output.parent, "--output")
     try:
-        how = DecodeSpec(kind=decode, beta=beta, quarter_step=quarter_step, flip_shift=flip_shift)
         spec = InputSpec(channel_order=channel_order, height=input_size[0], width=input_size[1])
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -11,18 +11,16 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from lpn_core.cli.eval_options import check_results, check_results_folder, suppression
 from lpn_core.cli.models import open_model
-from lpn_core.cli.outputs import check_folder
 from lpn_core.cli.tables import table
 from lpn_core.evaluation import (
     DECODES,
-    CocoPeople,
     ImagePeople,
     decodes_of,
-    find_poses,
     open_people,
-    write_results,
 )
+from lpn_core.evaluation import evaluate as measure
 from lpn_core.model import Model
 from lpn_core.model_spec import DecodeSpec
 
@@ -110,15 +108,13 @@ def evaluate(
     lpn eval lpn50 --annotations person_keypoints_val2017.json --images val2017 --flip
     lpn eval lpn50 ... --beta 40,80,120,160,200        the paper's ablation of beta
     """  # noqa: D301
-    if official and no_nms:
-        raise click.UsageError("--official asks for the OKS-NMS that --no-nms forbids; choose one")
+    nms = suppression(official=official, no_nms=no_nms)
     if betas and kinds and not any(kind.startswith("beta") for kind in kinds):
         raise click.UsageError(
             f"--beta is for the beta decodes, but --decode names {' and '.join(kinds)} only; "
             "leave one out, or add --decode beta or beta-quarter"
         )
-    if results is not None:
-        check_folder(results.parent, "--results")
+    check_results_folder(results)
     with open_model(model, threads=threads) as opened:
         try:
             people = open_people(
@@ -133,33 +129,21 @@ def evaluate(
             decodes = _decodes(opened, kinds, betas, flip_shift)
         except (ValueError, OSError, ImportError) as error:
             raise click.UsageError(str(error)) from None
-        if results is not None and not isinstance(people, CocoPeople):
-            raise click.UsageError("--results is in COCO's form, the model has MPII's joints")
-        if results is not None and len(decodes) != 1:
-            raise click.UsageError(
-                f"--results holds the poses of one decode, but there are {len(decodes)} "
-                f"({', '.join(decodes)}); name one with --decode"
-            )
-        nms = False if no_nms else (True if official else None)
+        check_results(results, people, decodes)
         try:
-            found = find_poses(
-                people.images,
+            metrics = measure(
+                people,
                 opened,
                 opened.input,
-                opened.keypoints,
                 decodes=decodes,
                 flip=flip,
+                nms=nms,
                 batch=batch,
                 threads=opened.threads,
                 isa=opened.isa,
                 progress=_bar,
+                results=results,
             )
-            if results is not None and isinstance(people, CocoPeople):
-                (poses,) = found.values()
-                write_results(results, people.results(poses, opened.input, nms=nms))
-            metrics = {
-                name: people.metrics(poses, opened.input, nms=nms) for name, poses in found.items()
-            }
         except (ValueError, OSError, ImportError) as error:
             raise click.ClickException(str(error)) from None
         document = {

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from tqdm import tqdm
 
@@ -50,12 +49,6 @@ def messages(verbose: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],  # noqa: ARG001  (warnings.showwarning's signature)
-    filename: str,  # noqa: ARG001
-    lineno: int,  # noqa: ARG001
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
-) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    # The rest of warnings.showwarning's arguments say where in the code, which is no user's matter.
     say(str(message))

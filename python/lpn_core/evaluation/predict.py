@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from lpn_core import preprocess
 from lpn_core.decode import Decoded, decode
+from lpn_core.evaluation.coco import CocoPeople, write_results
 from lpn_core.evaluation.images import ImagePeople
 from lpn_core.flip import average_flipped, mirror_crops
 from lpn_core.image import load_image
@@ -87,6 +89,7 @@ def evaluate(
     threads: int = 1,
     isa: str | None = None,
     progress: Progress | None = None,
+    results: Path | None = None,
 ) -> dict[str, dict[str, float]]:
     """The data set's metric of a network, for each of several decodes of the same heatmaps.
 
@@ -95,10 +98,17 @@ def evaluate(
         nms: OKS-NMS for COCO's; None for the custom, only with a detector's boxes: true ones have
             no duplicates, and it would only take away one of two people who stand close.
         network: and all else: see :func:`find_poses`.
+        results: COCO results to write as well, of ``CocoPeople`` and a single decode.
 
     Returns:
         For each decode its numbers by name.
+
+    Raises:
+        ValueError: results of another data set's people or of several decodes, or see
+            :func:`find_poses`.
     """
+    if results is not None and not (isinstance(people, CocoPeople) and len(decodes or ()) == 1):
+        raise ValueError("results are written for CocoPeople and one decode")
     decodes = decodes_of() if decodes is None else decodes
     found = find_poses(
         people.images,
@@ -112,6 +122,9 @@ def evaluate(
         isa=isa,
         progress=progress,
     )
+    if results is not None and isinstance(people, CocoPeople):
+        (poses,) = found.values()
+        write_results(results, people.results(poses, spec, nms=nms))
     return {name: people.metrics(poses, spec, nms=nms) for name, poses in found.items()}
 
 

@@ -78,16 +78,14 @@ def evaluate(
     CHECKPOINT may also be a model file (.safetensors, with --engine core) or an .onnx teacher.
     """
     from lpn_core import evaluation
-    from lpn_core.cli.outputs import check_folder
+    from lpn_core.cli.eval_options import check_results, check_results_folder, suppression
     from lpn_core.cli.tables import table
     from lpn_core.model_spec import HEATMAP_STRIDE
 
     from lpn_training.evaluate import open_candidate
 
-    if official and no_nms:
-        raise click.UsageError("--official asks for the OKS-NMS that --no-nms forbids; choose one")
-    if results is not None:
-        check_folder(results.parent, "--results")
+    nms = suppression(official=official, no_nms=no_nms)
+    check_results_folder(results)
     with told():
         candidate = open_candidate(checkpoint, engine=engine, device=device)
         shift = candidate.flip_shift if flip_shift is None else flip_shift
@@ -106,33 +104,20 @@ def evaluate(
             limit=limit,
             clip=official,
         )
-        if results is not None and not isinstance(people, evaluation.CocoPeople):
-            raise ValueError("--results is in COCO's form, the model has MPII's joints")
-        if results is not None and len(decodes) != 1:
-            raise ValueError(
-                f"--results holds the poses of one decode, but there are {len(decodes)} "
-                f"({', '.join(decodes)}); name one with --decode"
-            )
-    nms = False if no_nms else (True if official else None)
+        check_results(results, people, decodes)
     with told(results):
         try:
-            poses = evaluation.find_poses(
-                people.images,
+            found = evaluation.evaluate(
+                people,
                 candidate.network,
                 candidate.spec,
-                candidate.keypoints,
                 decodes=decodes,
                 flip=flip,
+                nms=nms,
                 batch=batch,
                 progress=_bar,
+                results=results,
             )
-            if results is not None and isinstance(people, evaluation.CocoPeople):
-                (only,) = poses.values()
-                evaluation.write_results(results, people.results(only, candidate.spec, nms=nms))
-            found = {
-                name: people.metrics(entries, candidate.spec, nms=nms)
-                for name, entries in poses.items()
-            }
         except ValueError as error:
             # Nothing in the command was wrong: an image was.
             raise click.ClickException(str(error)) from error

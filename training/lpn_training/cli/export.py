@@ -48,24 +48,14 @@ def export(
     Its averaged weights count where it has them. The file is run first: it must pass its
     self-test and give PyTorch's heatmaps.
     """
-    from lpn_core.model_spec import DecodeSpec
+    from lpn_core.cli.model_options import decode_spec, refuse_overwriting
 
     from lpn_training.checkpoint import load_checkpoint
     from lpn_training.export import export_checkpoint
 
-    if output.exists() and output.samefile(checkpoint):
-        raise click.BadParameter(
-            f"{output} is the checkpoint itself, which would be lost; wanted another file",
-            param_hint="--output",
-        )
-    if decode == "argmax" and beta is not None:
-        raise click.UsageError(
-            "--beta is for --decode soft_argmax, but --decode is argmax; leave one of them out"
-        )
-    if decode == "soft_argmax" and beta is None:
-        beta = DecodeSpec().beta
+    refuse_overwriting(output, checkpoint)
+    how = decode_spec(decode, beta, quarter_step=quarter_step, flip_shift=flip_shift)
     with told(output):
-        how = DecodeSpec(kind=decode, beta=beta, quarter_step=quarter_step, flip_shift=flip_shift)
         try:
             load_checkpoint(checkpoint)
         except ValueError as error:
