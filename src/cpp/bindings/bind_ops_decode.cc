@@ -1,15 +1,14 @@
 // Heatmaps to coordinates as functions of arrays.
 #include <pybind11/stl.h>
 
-#include <cmath>
+#include <optional>
 
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/decoder.h"
 #include "engine/heatmaps.h"
-#include "kernels/argmax/argmax.h"
-#include "kernels/soft_argmax/soft_argmax.h"
 
 namespace lpn::bindings {
 namespace {
@@ -43,22 +42,16 @@ py::tuple decode_all(const Heatmaps& maps, const HeatmapDecoder& decode) {
 
 py::tuple soft_argmax(const py::array& heatmaps, const std::string& layout, float beta,
                       bool quarter_step, const std::string& isa_name) {
-  const SoftArgmaxFn run = select_soft_argmax(parse_isa(isa_name)).run;
+  const Isa isa = parse_isa(isa_name);
   const Heatmaps maps = read_heatmaps(heatmaps, layout);
-  LPN_CHECK(std::isfinite(beta) && beta > 0, "beta is ", beta,
-            "; it must be finite and greater than 0");
-  return decode_all(maps, [&](const float* heatmap, float* coordinates, float* score) {
-    run(SoftArgmaxArgs{heatmap, maps.h, maps.w, beta, quarter_step, coordinates, score});
-  });
+  return decode_all(maps, make_decoder(isa, maps, beta, quarter_step));
 }
 
 py::tuple argmax(const py::array& heatmaps, const std::string& layout, bool quarter_step,
                  const std::string& isa_name) {
-  const ArgmaxFn run = select_argmax(parse_isa(isa_name)).run;
+  const Isa isa = parse_isa(isa_name);
   const Heatmaps maps = read_heatmaps(heatmaps, layout);
-  return decode_all(maps, [&](const float* heatmap, float* coordinates, float* score) {
-    run(ArgmaxArgs{heatmap, maps.h, maps.w, quarter_step, coordinates, score});
-  });
+  return decode_all(maps, make_decoder(isa, maps, std::nullopt, quarter_step));
 }
 
 }  // namespace

@@ -7,11 +7,10 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/crop_input.h"
+#include "bindings/decoder.h"
 #include "engine/compiled_model.h"
 #include "engine/heatmaps.h"
 #include "engine/region.h"
-#include "kernels/argmax/argmax.h"
-#include "kernels/soft_argmax/soft_argmax.h"
 
 namespace lpn::bindings {
 namespace {
@@ -125,24 +124,6 @@ py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
   const py::gil_scoped_release release;
   model.run(*prepared, batch, data);
   return out;
-}
-
-HeatmapDecoder make_decoder(Isa isa, const Heatmaps& maps, std::optional<float> beta,
-                            bool quarter_step) {
-  const std::int64_t h = maps.h;
-  const std::int64_t w = maps.w;
-  if (!beta) {
-    const ArgmaxFn run = select_argmax(isa).run;
-    return [=](const float* heatmap, float* coordinates, float* score) {
-      run(ArgmaxArgs{heatmap, h, w, quarter_step, coordinates, score});
-    };
-  }
-  LPN_CHECK(std::isfinite(*beta) && *beta > 0, "beta is ", *beta,
-            "; it must be finite and greater than 0");
-  const SoftArgmaxFn run = select_soft_argmax(isa).run;
-  return [=](const float* heatmap, float* coordinates, float* score) {
-    run(SoftArgmaxArgs{heatmap, h, w, *beta, quarter_step, coordinates, score});
-  };
 }
 
 py::tuple find_joints(CompiledModel& model, const py::array& heatmaps, const py::array& centers,
