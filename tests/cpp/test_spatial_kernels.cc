@@ -323,6 +323,16 @@ LPN_TEST(group_deconv_at_odd_shapes) {
   }
 }
 
+// Work follows the output's size, not the stride: a loop over the strides of these would not end.
+LPN_TEST(group_deconv_with_a_stride_beyond_the_map) {
+  constexpr int64_t kStride = int64_t{1} << 40;
+  for (const int64_t outputs : {1, 3}) {
+    check_group_deconv({1, 1, 10}, 5 * outputs, 5, {3, 4, kStride, 0}, Activation::kNone);
+    check_group_deconv({1, 1, 10}, 5 * outputs, 5, {3, 4, kStride, 1}, Activation::kRelu);
+    check_group_deconv({2, 2, 10}, 5 * outputs, 5, {9, 7, kStride, kStride / 2}, Activation::kNone);
+  }
+}
+
 LPN_TEST(max_pool) {
   check_max_pool({32, 24, 64}, {3, 3, 2, 1});
   for (const int64_t c : {1, 3, 5, 17, 33}) {

@@ -212,7 +212,10 @@ inline void deconv_rows(const GroupDeconvArgs& args, const Tile& tile) {
     float* out_row = args.out + (y - args.row_begin) * args.out_w * args.out_c;
     int64_t end = lead > 0 ? lead : Tile::kPixels;
     for (int64_t begin = 0; begin * s < args.out_w; begin = end, end += Tile::kPixels) {
-      for (int64_t first = 0; first < s; ++first) {
+      // A stride beyond the map leaves most of its phases without a pixel.
+      const int64_t left = args.out_w - begin * s;
+      const int64_t phases = left < s ? left : s;
+      for (int64_t first = 0; first < phases; ++first) {
         const int64_t count = (args.out_w - first + s - 1) / s;  // pixels of this phase
         deconv_phase(args, tile, rows, first, begin, end < count ? end : count, out_row);
       }
