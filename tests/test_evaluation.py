@@ -212,6 +212,49 @@ def test_results_are_rescored_suppressed_and_without_boxes(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_to_coco_scores_what_evaluation_says(tmp_path: Path) -> None:
+    """By pycocotools alone; the boxes are of another COCO size than the joints in them."""
+    pytest.importorskip("pycocotools")
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    rng = np.random.default_rng(3)
+    content = coco_content([(image, [10.0, 10.0, 30.0, 40.0]) for image in (5, 6, 7)])
+    sides = {5: 50.0, 6: 75.0, 7: 130.0}
+    everyone = []
+    for entry in content["annotations"]:
+        side = sides[entry["image_id"]]
+        joints = rng.uniform(0, side, (17, 2))
+        triples = np.concatenate([joints, np.full((17, 1), 2.0)], axis=1)
+        entry.update(keypoints=triples.reshape(-1).tolist(), area=side * side)
+        write_picture(tmp_path / f"{entry['image_id']}.png")
+        # The person, and a medium one who is not there.
+        stranger = rng.uniform(300, 360, (1, 17, 2))
+        everyone.append(
+            Poses(
+                np.concatenate([joints[None], stranger]).astype(np.float32),
+                rng.uniform(0.3, 0.9, (2, 17)).astype(np.float32),
+                np.array([[0.0, 0, 300, 300], [200, 200, 300, 300]]),
+                np.array([0.3, 0.9]),
+                COCO17,
+            )
+        )
+    people = CocoPeople(write_json(tmp_path, content), tmp_path)
+    expected = people.metrics(everyone, InputSpec(channel_order="rgb"))
+    assert 0 < expected["AP-M"] < 0.9
+    assert expected["AP-L"] == pytest.approx(1)
+    images = [image.image_id for image in people.images]
+    records = [r for i, poses in zip(images, everyone, strict=True) for r in poses.to_coco(i)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(write_json(tmp_path, {"info": {}, **content})))
+        judge = COCOeval(truth, truth.loadRes(str(write_json(tmp_path, records, "results.json"))),
+                         "keypoints")  # fmt: skip
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    assert dict(zip(evaluation.METRICS, judge.stats.tolist(), strict=True)) == expected
+
+
 # --- Poses -------------------------------------------------------------------------------------
 
 

@@ -116,6 +116,22 @@ def test_poses_take_numpys_integers() -> None:
     assert repr(people[1]) == "<Pose of score 0.375, coco17>"
     entries = json.loads(json.dumps(people.to_coco(np.int64(3), np.int32(1))))
     assert [(entry["image_id"], entry["category_id"]) for entry in entries] == [(3, 1)] * 2
+    (entry, _) = people.to_coco(np.float64(4), "person")
+    assert [type(entry["image_id"]), entry["image_id"], entry["category_id"]] == [int, 4, "person"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, True, float("nan"), 1.5, float("inf"), [7], b"7"], ids=repr
+)
+def test_ids_that_are_none(wrong: Any) -> None:
+    nobody = Poses(
+        np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros((0, 4)),
+        np.zeros(0), COCO17,
+    )  # fmt: skip
+    with pytest.raises(TypeError, match=r"image_id is .*; wanted a whole number or text"):
+        nobody.to_coco(wrong)
+    with pytest.raises(TypeError, match=r"category_id is .*; wanted a whole number or text"):
+        nobody.to_coco(7, wrong)
 
 
 def test_model_file_shows_itself_in_a_line(estimator: PoseEstimator) -> None:

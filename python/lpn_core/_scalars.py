@@ -66,6 +66,26 @@ def check_text(value: object, name: str) -> str:
     return value
 
 
+def check_id(value: object, name: str) -> int | str:
+    """What a data set calls an entry: a whole number, Python's or NumPy's, or text.
+
+    Whole floats, which pandas makes of ids beside missing ones, count as the integers that they
+    equal.
+
+    Returns:
+        What JSON takes: it refuses NumPy's integers.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if isinstance(value, str):
+        return value
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    if isinstance(value, bool) or not (whole or isinstance(value, int | np.integer)):
+        raise TypeError(f"{name} is {_shown(value)}; wanted a whole number or text")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
 def _shown(value: object) -> str:
     """A short value as it is, of a long one its type."""
     text = repr(value)

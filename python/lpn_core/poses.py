@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lpn_core._scalars import check_id
 from lpn_core.keypoints import KeypointSet
 from lpn_core.rescoring import person_scores
 
@@ -134,24 +135,35 @@ class Poses:
         }
 
     def to_coco(
-        self, image_id: int | np.integer[Any], category_id: int | np.integer[Any] = 1
+        self, image_id: int | np.integer[Any] | str, category_id: int | np.integer[Any] | str = 1
     ) -> list[dict[str, Any]]:
         """The people as entries of a COCO keypoint results file, as JSON takes them.
 
         The score is the box score times the mean of the raw joint scores above 0.2; each joint is
-        x, y and its raw score. A joint that is NaN is (0, 0) with score 0.
+        x, y and its raw score. A joint that is NaN is (0, 0) with score 0. There is no "bbox": with
+        one, pycocotools would take the box's area for the pose's, and AP-M and AP-L would be
+        others than COCO's.
+
+        Args:
+            image_id: of COCO's image, a whole number or text.
+            category_id: likewise; 1 is COCO's person.
+
+        Raises:
+            TypeError: an id of another kind.
         """
+        ids = {
+            "image_id": check_id(image_id, "image_id"),
+            "category_id": check_id(category_id, "category_id"),
+        }
         triples = np.concatenate(
             [self.keypoints.astype(np.float64), self.raw_scores[..., None]], axis=2
         )
         triples[~np.isfinite(triples).all(axis=2)] = 0.0
         return [
             {
-                "image_id": _plain(image_id),
-                "category_id": _plain(category_id),
+                **ids,
                 "keypoints": triples[index].reshape(-1).tolist(),
                 "score": person.score,
-                "bbox": self.boxes[index].tolist(),
             }
             for index, person in enumerate(self)
         ]
@@ -227,11 +239,6 @@ def _index_array(index: object) -> NDArray[Any]:
             f"integers or booleans; this is {index!r} ({what})"
         )
     return array
-
-
-def _plain(value: int | np.integer[Any]) -> int:
-    """What JSON takes: it refuses NumPy's integers, which pandas and NumPy hand out as ids."""
-    return int(value) if isinstance(value, np.integer) else value
 
 
 def _finite(value: np.float32) -> float | None:

@@ -149,8 +149,6 @@ def coco_results(
 ) -> list[Record]:
     """One image's poses as records of a COCO keypoint results file, rescored.
 
-    They carry no box: with one, pycocotools would take the box's area for the pose's.
-
     Args:
         image_id: COCO's.
         poses: with box scores; the scores become those of
@@ -158,8 +156,6 @@ def coco_results(
         areas: (N,) of the grown and padded boxes, for OKS-NMS; None keeps all poses.
     """
     records = poses.to_coco(image_id)
-    for record in records:
-        del record["bbox"]
     if areas is None:
         return records
     scores = np.array([record["score"] for record in records])

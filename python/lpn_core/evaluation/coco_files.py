@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lpn_core._scalars import check_id
 from lpn_core.evaluation.images import read_json
 from lpn_core.keypoints import COCO17
 
@@ -74,7 +75,7 @@ def _check_ids(where: str, entries: Sequence[Record]) -> None:
         number = entry["id"]
         if not _is_id(number):
             raise ValueError(
-                f"{where}[{index}]: id is {reprlib.repr(number)}; wanted a number or text"
+                f"{where}[{index}]: id is {reprlib.repr(number)}; wanted a whole number or text"
             )
         if seen.setdefault(number, index) != index:
             raise ValueError(
@@ -129,7 +130,11 @@ def _joints_fault(joints: object) -> str:
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, int | str) or _are_numbers([value], 1)
+    try:
+        check_id(value, "id")
+    except TypeError:
+        return False
+    return True
 
 
 def _are_numbers(values: object, count: int) -> bool:
