@@ -61,6 +61,7 @@ def test_predict_writes_pictures_and_json(
         "picture": "a.pose.png",
         "width": 160,
         "height": 120,
+        "first_frame_only": False,
         **json.loads(json.dumps(wanted.to_dict())),
     }
     assert second["file"] == str(folder / "b.jpg")

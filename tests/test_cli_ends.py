@@ -51,12 +51,12 @@ def folder(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
 _SIGNAL_AT_B = """
 import os, signal
 from lpn_core.cli import predict
-load = predict.load_image
+load = predict.read_image
 def load_and_stop(path, **options):
     if path.name == "b.jpg":
         os.kill(os.getpid(), {number})
     return load(path, **options)
-predict.load_image = load_and_stop
+predict.read_image = load_and_stop
 """
 
 
@@ -132,15 +132,30 @@ def test_the_package_runs_as_the_command() -> None:
 def test_a_huge_image_is_named_in_one_line(
     folder: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 160 * 120 - 1)
-    result = _run("predict", folder / "a.png", "--whole-image", "--model", tiny_path, "--json")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 160 * 120 // 2)
+    usual = ["predict", folder / "a.png", "--whole-image", "--model", tiny_path, "--json"]
+    result = _run(*usual)
     assert result.exit_code == 0, result.output
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"lpn: {folder / 'a.png'}: Image size (19200 pixels) exceeds limit")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    result = _run("predict", folder / "a.png", "--whole-image", "--model", tiny_path, "--json")
+    assert result.stderr == ""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 160 * 120 // 2 - 1)
+    result = _run(*usual)
     assert result.exit_code == 1
-    assert "could be decompression bomb" in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{folder / 'a.png'}: 160 x 120 pixels; wanted at most 19,198, twice")
+
+
+def test_an_animation_is_said_to_be_one(
+    tiny_path: Path, tmp_path: Path, photo: NDArray[np.uint8]
+) -> None:
+    first, second = Image.fromarray(photo), Image.fromarray(photo[::-1])
+    first.save(tmp_path / "moving.gif", save_all=True, append_images=[second])
+    first.save(tmp_path / "still.gif")
+    result = _run("predict", tmp_path, "--whole-image", "--model", tiny_path, "--json")
+    assert result.exit_code == 0, result.output
+    moving, still = json.loads(result.stdout)["images"]
+    assert (moving["first_frame_only"], still["first_frame_only"]) == (True, False)
+    (line,) = result.stderr.splitlines()
+    assert line == f"lpn: {tmp_path / 'moving.gif'}: holds several frames; the first one is taken"
 
 
 @pytest.mark.filterwarnings("default")
@@ -207,7 +222,7 @@ def test_a_folder_that_cannot_be_written(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the results have nowhere to go")
 
-    monkeypatch.setattr(sys.modules["lpn_core.cli.predict"], "load_image", never)
+    monkeypatch.setattr(sys.modules["lpn_core.cli.predict"], "read_image", never)
     result = _run("predict", folder, "--whole-image", "--model", tiny_path, "-o", "/proc")
     assert result.exit_code == 2
     assert "no file can be made in /proc" in " ".join(result.stderr.split())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core.image import load_image, pil_module
+from lpn_core.image import load_image
+from lpn_core.image_file import pil_module
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import struct
 import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._arrays import as_array, is_torch
+from lpn_core.image_file import has_more_frames, open_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,17 +20,8 @@ ORDERS = ("rgb", "bgr")
 # Modes of 8 bits per channel, which PIL converts to RGB without loss of meaning.
 _CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr",
                 "HSV")  # fmt: skip
-# What Pillow raises on files that are not what their headers say, beside ValueError.
-_DAMAGED = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    SyntaxError,
-    TypeError,
-    struct.error,
-)
+
+_logger = logging.getLogger(__name__)
 
 
 def load_image(
@@ -55,7 +46,7 @@ def load_image(
     """
     if isinstance(image, str | os.PathLike):
         _refuse_order(order, "a path")
-        return _read_file(image, exif), "rgb"
+        return read_image(image, exif=exif).pixels, "rgb"
     if _is_pil(image):
         _refuse_order(order, "a PIL image")
         return _from_pil(image, "the PIL image"), "rgb"
@@ -87,21 +78,6 @@ def _as_pixels(image: object) -> NDArray[Any]:
     )
 
 
-def pil_module() -> ModuleType:
-    """PIL.Image, imported on first use.
-
-    Raises:
-        ImportError: PIL is not installed; the message says how to install it.
-    """
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError(
-            'reading and drawing images needs Pillow: pip install "lpn-core[image]"'
-        ) from None
-    return Image
-
-
 def _refuse_order(order: str | None, what: str) -> None:
     if order is not None:
         raise ValueError(f"order={order!r} is for arrays; {what} says its own: leave order out")
@@ -113,28 +89,42 @@ def _is_pil(image: object) -> TypeGuard[Image]:
     return module is not None and isinstance(image, module.Image)
 
 
-def _read_file(name: str | os.PathLike[str], exif: bool) -> NDArray[np.uint8]:
-    pil = pil_module()
-    from pathlib import Path
+class FilePixels(NamedTuple):
+    """The pixels of an image file.
 
-    from PIL import ImageOps
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        first_frame_only: whether the file holds more frames or pages, which were left out.
+    """
 
-    path = Path(name)
-    try:
-        with pil.open(path) as image:
-            # PIL cuts 16-bit colour files down to 8 bits while it decodes.
-            if any(";16" in str(tile) for tile in image.tile):
-                raise ValueError(_depth_message(str(path), "16 bits per channel"))
-            oriented = ImageOps.exif_transpose(image) if exif else image
-            return _from_pil(oriented, str(path))
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except pil.UnidentifiedImageError:
-        raise ValueError(f"{path}: not an image, or of a kind that Pillow cannot read") from None
-    except pil.DecompressionBombError as error:
-        raise ValueError(f"{path}: {error}") from None
-    except _DAMAGED as error:
-        raise ValueError(f"{path}: a damaged image: {error}") from None
+    pixels: NDArray[np.uint8]
+    first_frame_only: bool
+
+
+def read_image(path: str | os.PathLike[str], *, exif: bool = True) -> FilePixels:
+    """Reads an image file; of an animation or of several pages the first, with a warning logged.
+
+    Args:
+        path: of the file.
+        exif: whether its EXIF orientation is applied.
+
+    Raises:
+        ValueError: not an image, a damaged one, or one of 16-bit or float pixels.
+        FileNotFoundError: no such file.
+        ImportError: PIL is not installed.
+    """
+    name = os.fspath(path)
+    with open_image(name, name) as image:
+        from PIL import ImageOps
+
+        # PIL cuts 16-bit colour files down to 8 bits while it decodes.
+        if any(";16" in str(tile) for tile in image.tile):
+            raise ValueError(_depth_message(name, "16 bits per channel"))
+        several = has_more_frames(image)
+        if several:
+            _logger.warning("%s: holds several frames; the first one is taken", name)
+        oriented = ImageOps.exif_transpose(image) if exif else image
+        return FilePixels(_from_pil(oriented, name), several)
 
 
 def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:

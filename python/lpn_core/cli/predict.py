@@ -7,14 +7,10 @@ import json
 import logging
 import math
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import DecompressionBombWarning
 from tqdm import tqdm
 
 from lpn_core._files import write_atomically
@@ -25,7 +21,7 @@ from lpn_core.cli.models import open_model
 from lpn_core.cli.outputs import check_folder
 from lpn_core.cli.stopping import StopRequest
 from lpn_core.estimator import PoseEstimator
-from lpn_core.image import load_image
+from lpn_core.image import read_image
 
 _JPEG_QUALITY = 92
 _PREDICTIONS = "predictions.json"
@@ -189,10 +185,10 @@ class _Job:
 
     def run(self, path: Path, name: str) -> dict[str, Any]:
         """Estimates, draws and writes; returns what JSON says of the image."""
-        pixels, order = _load(path, self._exif)
+        pixels, first_frame_only = read_image(path, exif=self._exif)
         boxes = None if self._boxes_file is None else self._boxes_file.find(path)
         poses = self._estimator(
-            pixels, boxes, whole_image=boxes is None, flip=self._flip, order=order
+            pixels, boxes, whole_image=boxes is None, flip=self._flip, order="rgb"
         )
         height, width = pixels.shape[:2]
         _logger.info("%s: %d x %d pixels, people: %d", path, width, height, len(poses))
@@ -202,10 +198,11 @@ class _Job:
             "picture": None if self._folder is None else f"{name}{suffix}",
             "width": width,
             "height": height,
+            "first_frame_only": first_frame_only,
             **poses.to_dict(),
         }
         if self._folder is not None:
-            picture = poses.draw(pixels, order=order, threshold=self._threshold)
+            picture = poses.draw(pixels, order="rgb", threshold=self._threshold)
             buffer = io.BytesIO()
             if suffix == ".png":
                 picture.save(buffer, "PNG")
@@ -213,13 +210,3 @@ class _Job:
                 picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
             write_atomically(self._folder / f"{name}{suffix}", [buffer.getvalue()])
         return result
-
-
-def _load(path: Path, exif: bool) -> tuple[NDArray[np.uint8], str]:
-    """Loads an image; a warning, such as Pillow's of huge ones, becomes a line that names it."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DecompressionBombWarning)
-        loaded = load_image(path, exif=exif)
-    for warning in caught:
-        _logger.warning("%s: %s", path, warning.message)
-    return loaded

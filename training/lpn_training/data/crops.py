@@ -8,7 +8,7 @@ import io
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from lpn_core.image_file import open_image
+from PIL.Image import Image
 from torch import Tensor
 
 from lpn_training.data.keypoints import COCO17, JOINT_SETS, JointSet
@@ -191,17 +192,15 @@ def joint_set(samples: Sequence[Sample]) -> JointSet:
     return JOINT_SETS[next(iter(names))]
 
 
-def _open(sample: Sample) -> Image.Image:
+@contextlib.contextmanager
+def _open(sample: Sample) -> Iterator[Image]:
     try:
-        return Image.open(io.BytesIO(sample.read()))
-    except OSError as error:
-        raise _undecodable(sample, error) from error
-
-
-def _undecodable(sample: Sample, error: Exception) -> ValueError:
-    return ValueError(
-        f"{sample.shard}: member {sample.member} cannot be decoded: {error}; {REPAIR}"
-    )
+        with open_image(io.BytesIO(sample.read()), "the image") as image:
+            yield image
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{sample.shard}: member {sample.member} cannot be decoded: {error}; {REPAIR}"
+        ) from error
 
 
 def image_size(sample: Sample) -> tuple[int, int]:
@@ -219,10 +218,7 @@ def decode_samples(samples: Sequence[Sample], height: int, width: int) -> npt.ND
     result = np.zeros((len(samples), height, width, 3), np.uint8)
     for row, sample in zip(result, samples, strict=True):
         with _open(sample) as image:
-            try:
-                pixels = np.asarray(image.convert("RGB"), np.uint8)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise _undecodable(sample, error) from error
+            pixels = np.asarray(image.convert("RGB"), np.uint8)
         row[: pixels.shape[0], : pixels.shape[1]] = pixels
     return result
 
