@@ -253,27 +253,63 @@ def test_killed_and_resumed_equals_straight_bit_for_bit(shard: Path, tmp_path: P
     assert untimed(straight) == untimed(broken)
 
 
-def test_sigterm_finishes_the_step_and_saves(shard: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("signals", "code"),
+    [
+        ((signal.SIGTERM,), 143),
+        # torchrun's processes get a second one where their group gets the first.
+        ((signal.SIGTERM, signal.SIGTERM), 143),
+        ((signal.SIGINT,), 130),
+        ((signal.SIGINT, signal.SIGTERM), 143),
+    ],
+)
+def test_signals_finish_the_step_and_save(
+    shard: Path, tmp_path: Path, signals: tuple[signal.Signals, ...], code: int
+) -> None:
+    result = interrupted_fit(shard, tmp_path, signals)
+    assert result.exit_code == code, result.output
+    assert load_checkpoint(tmp_path / "last.pt")["step"] == 3
+    again = interrupted_fit(shard, tmp_path, ())
+    assert again.exit_code == 2
+    assert f"--resume {tmp_path / 'last.pt'}" in again.output
+
+
+def test_second_ctrl_c_stops_at_once(shard: Path, tmp_path: Path) -> None:
+    result = interrupted_fit(shard, tmp_path, (signal.SIGINT, signal.SIGINT))
+    assert result.exit_code == 130, result.output
+    # tiny.toml saves every second step.
+    assert load_checkpoint(tmp_path / "last.pt")["step"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ignored_ctrl_c_stays_ignored(shard: Path, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = interrupted_fit(shard, tmp_path, (signal.SIGINT,))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.exit_code == 0, result.output
+
+
+def interrupted_fit(shard: Path, folder: Path, signals: tuple[signal.Signals, ...]) -> Any:
+    """``lpn-train fit`` of 4 steps, where step 3 gets signals before it is done."""
     from click.testing import CliRunner
     from lpn_training import cli, train
 
     class Interrupted(train.Trainer):
         def train_step(self) -> torch.Tensor:
-            result = super().train_step()
-            if self.step == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return result
+            if self.step == 2:
+                for number in signals:
+                    os.kill(os.getpid(), number)
+            return super().train_step()
 
-    options = [w for option in tiny_overrides(shard, validate=False) for w in ("--set", option)]
-    arguments = ["fit", str(CONFIGS / "tiny.toml"), "-o", str(tmp_path), *options]
+    overrides = tiny_overrides(shard, *ONE_STAGE, "schedule.epochs=2", validate=False)
+    options = [word for override in overrides for word in ("--set", override)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "Trainer", Interrupted)
-        result = CliRunner().invoke(cli.main, arguments)
-    assert result.exit_code == 143, result.output
-    assert load_checkpoint(tmp_path / "last.pt")["step"] == 3
-    again = CliRunner().invoke(cli.main, arguments)
-    assert again.exit_code == 2
-    assert f"--resume {tmp_path / 'last.pt'}" in again.output
+        return CliRunner().invoke(
+            cli.main, ["fit", str(CONFIGS / "tiny.toml"), "-o", str(folder), *options]
+        )
 
 
 def test_time_budget_stops_and_keeps_the_schedule(shard: Path, tmp_path: Path) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -35,9 +33,10 @@ from lpn_training.devices import open_device
 from lpn_training.distributed import Processes, join_processes, leave_processes
 from lpn_training.losses import BatchLoss, check_finite
 from lpn_training.models.lpn import LPN
-from lpn_training.optimisation import make_average, make_optimiser
+from lpn_training.optimisation import make_average, make_optimiser, restore_optimiser
 from lpn_training.runlog import RunLog
 from lpn_training.schedule import Position, Schedule
+from lpn_training.stopping import StopRequest
 from lpn_training.validation import check_validation, score_persons
 
 logger = logging.getLogger(__name__)
@@ -63,6 +62,7 @@ class Trainer:
         position: Where the current stage stands.
         best: Score, stage and step of the best validation so far; score -inf before the first.
         stages: One record per finished stage.
+        stop: The signal that ends the run after the step in flight, if one came.
     """
 
     def __init__(self, config: Config, output: Path, processes: Processes | None = None) -> None:
@@ -105,7 +105,7 @@ class Trainer:
         self.best: dict[str, Any] = {"score": -math.inf, "stage": 0, "step": 0}
         self.stage_best = dict(self.best)
         self.stages: list[dict[str, Any]] = []
-        self.stopping = False
+        self.stop = StopRequest()
         self.run_log: RunLog | None = None
         self.validation: CropSet | None = None
         if config.data.validation_shards and self.processes.rank == 0:
@@ -266,7 +266,7 @@ class Trainer:
         if content["sampler"].get("crops", self.crops_digest) != self.crops_digest:
             logger.warning("%s saw other crops: the run will not repeat itself", path)
         self.model.load_state_dict(content["model"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        restore_optimiser(self.optimiser, self.model, content["optimiser"])
         self.step, self.position = content["step"], Position(**content["position"])
         self.best, self.stage_best = content["best"], content["stage_best"]
         self.stages = content["stages"]
@@ -301,22 +301,17 @@ class Trainer:
 
     # --- the loop ----------------------------------------------------------------------------
 
-    def finish_step_and_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler: the loop ends after the step in flight and saves."""
-        self.stopping = True
-
     def run(self, max_seconds: float = 0.0) -> None:
-        """Train until the last stage ends, the time is used up, or SIGTERM arrives; then save."""
+        """Train until the last stage ends, time is up, or SIGTERM or SIGINT arrives; then save."""
         self.output.mkdir(parents=True, exist_ok=True)
         if self.processes.rank == 0:
             board = self.config.train.tensorboard
             self.run_log = RunLog(self.output, self.step, tensorboard=board)
-        previous = signal.signal(signal.SIGTERM, self.finish_step_and_stop)
         try:
-            self._loop(max_seconds)
-            self.save("last.pt")
+            with self.stop:
+                self._loop(max_seconds)
+                self.save("last.pt")
         finally:
-            signal.signal(signal.SIGTERM, previous)
             if self.run_log is not None:
                 self.run_log.close()
         self.processes.wait()
@@ -345,8 +340,8 @@ class Trainer:
             else:
                 elapsed = time.monotonic() - tick
             tick = time.monotonic()
-            over = 0 < max_seconds < tick - started
-            stop, elapsed = self.processes.agree(float(self.stopping or over), elapsed)
+            ends = self.stop.received is not None or 0 < max_seconds < tick - started
+            stop, elapsed = self.processes.agree(float(ends), elapsed)
             self.position = self.schedule.advance(self.position, elapsed)
             logs = self.step % train.log_every == 0
             saves = self.step % train.save_every == 0

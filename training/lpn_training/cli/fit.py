@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import click
 from lpn_training.cli.errors import told
 from lpn_training.cli.paths import ANY_FOLDER, EXISTING_FILE
 
-# What a shell reports of a process that SIGTERM ended.
-TERMINATED = 128 + 15
+# What a shell reports of a process that a signal ended: this and the signal's number.
+SIGNALLED = 128
 
 
 @click.command()
@@ -28,16 +29,20 @@ def fit(
     """Train as a TOML file says.
 
     Several GPUs or processes: torchrun --nproc-per-node N -m lpn_training fit CONFIG -o OUTPUT.
-    SIGTERM finishes the step, saves last.pt and exits with 143.
+    Ctrl-C or SIGTERM finishes the step, saves last.pt and exits with 130 or 143; a second Ctrl-C
+    stops at once.
     """
     from lpn_training.config import load_config
     from lpn_training.train import fit as run
 
     with told():
         settings = load_config(config, overrides)
-        trainer = run(settings, output, resume=resume, max_seconds=max_seconds)
+        try:
+            trainer = run(settings, output, resume=resume, max_seconds=max_seconds)
+        except KeyboardInterrupt:
+            sys.exit(SIGNALLED + signal.SIGINT)
     stage, progress = trainer.position.stage, trainer.schedule.progress(trainer.position)
     if trainer.processes.rank == 0:
         click.echo(f"step {trainer.step}, stage {stage} at {progress:.3f}: {output / 'last.pt'}")
-    if trainer.stopping:
-        sys.exit(TERMINATED)
+    if trainer.stop.received is not None:
+        sys.exit(SIGNALLED + trainer.stop.received)
