@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from lpn_core.model_spec import InputSpec
 from numpy.typing import NDArray
 
 Image = pytest.importorskip("PIL.Image")
+ImageOps = pytest.importorskip("PIL.ImageOps")
 
 
 def test_files_with_any_path(photo: NDArray[np.uint8], tmp_path: Path) -> None:
@@ -26,7 +29,7 @@ def test_files_with_any_path(photo: NDArray[np.uint8], tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels, photo, strict=True)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBX", "CMYK", "YCbCr"])
 def test_pil_modes_are_converted(mode: str, photo: NDArray[np.uint8]) -> None:
     image = Image.fromarray(photo).convert(mode)
     pixels, order = load_image(image)
@@ -67,9 +70,83 @@ def test_exif_orientation(orientation: int, tmp_path: Path) -> None:
     image.save(path, exif=exif)
     np.testing.assert_array_equal(load_image(path)[0], upright)
     np.testing.assert_array_equal(load_image(path, exif=False)[0], stored)
-    # A PIL image is what its owner sees in it.
     with Image.open(path) as image:
-        np.testing.assert_array_equal(load_image(image)[0], stored)
+        np.testing.assert_array_equal(load_image(image)[0], upright)
+        np.testing.assert_array_equal(load_image(image, exif=False)[0], stored)
+        # Who turns it first does not see it turned twice.
+        np.testing.assert_array_equal(load_image(ImageOps.exif_transpose(image))[0], upright)
+
+
+def _transparent(mode: str) -> tuple[Any, NDArray[np.float64]]:
+    """An image of a mode with some kind of transparency, and what it shows over white."""
+    rgba = np.random.default_rng(0).integers(0, 256, (12, 20, 4), np.uint8)
+    rgba[:4, :, 3], rgba[4:6, :, 3] = 255, 0
+    image = Image.fromarray(rgba)
+    if mode in ("LA", "La"):
+        image = image.convert("LA")
+        rgba = np.asarray(image.convert("RGBA"))
+    elif mode in ("P", "L", "RGB"):  # one of their colours is none
+        image = image.convert("RGB").quantize(8) if mode == "P" else image.convert(mode)
+        shown = np.array(image.convert("RGBA"))
+        first = np.asarray(image)[0, 0]
+        image.info["transparency"] = tuple(map(int, first)) if mode == "RGB" else int(first)
+        shown[..., 3] = 255 * (np.asarray(image) != first).reshape(12, 20, -1).any(axis=2)
+        assert 0 < (shown[..., 3] == 0).sum() < 240
+        rgba = shown
+    if mode in ("PA", "La", "RGBa"):
+        image = image.convert(mode)
+        rgba = np.asarray(image.convert("LA" if mode == "La" else mode).convert("RGBA"))
+    alpha = rgba[..., 3:] / 255.0
+    return image, rgba[..., :3] * alpha + 255 * (1 - alpha)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "La", "RGBa", "P", "L", "RGB"])
+def test_what_is_transparent_is_over_white(mode: str, tmp_path: Path) -> None:
+    image, wanted = _transparent(mode)
+    pixels, order = load_image(image)
+    assert order == "rgb"
+    assert np.abs(pixels - wanted).max() <= 0.5
+    if mode in ("RGBA", "LA", "P", "L", "RGB"):  # those that a file can have
+        path = tmp_path / "a.png"
+        image.save(path)
+        np.testing.assert_array_equal(load_image(path)[0], pixels)
+
+
+def test_a_pil_image_that_cannot_be_read(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(photo).save(path)
+    with Image.open(path) as closed:
+        pass
+    with pytest.raises(ValueError, match="the PIL image is damaged, or its file was closed before"):
+        load_image(closed)
+    path.write_bytes(path.read_bytes()[:2000])
+    with Image.open(path) as short, pytest.raises(ValueError, match="the PIL image is damaged, or"):
+        load_image(short)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[:, ::-1],
+        lambda a: a[::-1],
+        lambda a: a[..., ::-1],
+        lambda a: a[::2, ::3],
+        lambda a: a.transpose(1, 0, 2),
+        lambda a: np.asfortranarray(a),
+        lambda a: np.ascontiguousarray(a.transpose(2, 0, 1)).transpose(1, 2, 0),
+        lambda a: np.broadcast_to(a[:1], a.shape),
+    ],
+)
+def test_arrays_of_any_strides(view: Callable[..., Any], photo: NDArray[np.uint8]) -> None:
+    given = view(photo)
+    pixels, order = load_image(given, order="bgr")
+    assert order == "bgr"
+    np.testing.assert_array_equal(pixels, np.ascontiguousarray(given), strict=True)
+    assert pixels.strides[1:] == (3, 1)
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(photo.copy()).permute(1, 0, 2)
+    turned, _ = load_image(tensor, order="bgr")
+    np.testing.assert_array_equal(turned, photo.transpose(1, 0, 2))
 
 
 def test_arrays_are_not_copied(photo: NDArray[np.uint8]) -> None:
@@ -153,6 +230,19 @@ def test_empty_arrays_that_are_not_boxes(shape: tuple[int, ...]) -> None:
         preprocess.check_boxes(np.zeros(shape))
 
 
+@pytest.mark.parametrize("columns", [4, 5])
+def test_boxes_of_any_memory_order(columns: int) -> None:
+    rows = np.random.default_rng(0).uniform(1, 50, (7, columns))
+    wanted = preprocess.check_boxes(rows)
+    for given in (
+        np.asfortranarray(rows), np.ascontiguousarray(rows.T).T, rows[::-1][::-1],
+        np.repeat(rows, 2, axis=1)[:, ::2], rows.astype(">f8"), rows.astype(np.longdouble),
+        rows.tolist(),
+    ):  # fmt: skip
+        for found, expected in zip(preprocess.check_boxes(given), wanted, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_box_formats_and_scores() -> None:
     found, scores = preprocess.check_boxes([[10, 20, 30, 60, 0.5]], "xyxy")
     assert found.tolist() == [[10, 20, 20, 40]]
@@ -172,7 +262,7 @@ def test_whatever_pillow_raises_is_a_damaged_image(
         def fail(*_: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+        monkeypatch.setattr("PIL.Image.Image.getexif", fail)
         with pytest.raises(ValueError, match=r"a\.png: a damaged image: "):
             load_image(path)
 

@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Call, type[Exception], str]] = {
             lambda pose, order=order: preprocess.crop(  # type: ignore[misc]
                 IMAGE, order, preprocess.regions(BOXES, pose.model.input), pose.model.input
             ),
-            ValueError,
+            TypeError if order is None else ValueError,
             f"order is {order!r}; wanted 'rgb' or 'bgr'",
         )
         for order in ("RGB", "", None)

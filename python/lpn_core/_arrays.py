@@ -16,12 +16,13 @@ def is_torch(value: object) -> bool:
     return type(value).__module__.partition(".")[0] == "torch"
 
 
-def as_array(value: object, name: str) -> NDArray[Any]:
+def as_array(value: object, name: str, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
     """Views ``value`` as a NumPy array without copying its elements.
 
     Args:
         value: a NumPy array, a DLPack exporter on the CPU or an object with ``__array__``.
         name: what the caller calls it, for the errors.
+        dtype: that is wanted, for the errors.
 
     Raises:
         TypeError: it is none of these.
@@ -33,19 +34,32 @@ def as_array(value: object, name: str) -> NDArray[Any]:
         try:
             return np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
-            hint = "pass an array in CPU memory (for a torch tensor: tensor.detach().cpu())"
-            if "bfloat16" in str(getattr(value, "dtype", "")):
-                how = f"{name}.float()" if is_torch(value) else f"{name}.astype(np.float32)"
-                hint = f"NumPy has no bfloat16: pass {how}"
             raise ValueError(
                 f"{name}: NumPy cannot view this {type(value).__name__} through DLPack ({error}); "
-                f"{hint}"
+                f"{_export_hint(value, name, dtype)}"
             ) from error
     if hasattr(value, "__array__"):
         return np.asarray(value)
     raise TypeError(
         f"{name} is {type(value).__name__}; wanted a NumPy array or an object that exports DLPack"
     )
+
+
+def _export_hint(value: Any, name: str, dtype: type[np.generic]) -> str:
+    """What exports: all that is in the way, gone at once."""
+    bfloat16 = "bfloat16" in str(getattr(value, "dtype", ""))
+    because = "NumPy has no bfloat16: " if bfloat16 else ""
+    if not is_torch(value):
+        how = f"{name}.astype(np.{np.dtype(dtype)})" if bfloat16 else "an array in CPU memory"
+        return f"{because}pass {how}"
+    how = name
+    if value.requires_grad:
+        how += ".detach()"
+    if value.device.type != "cpu":
+        how += ".cpu()"
+    if bfloat16:
+        how += f".{_TORCH_CASTS[np.dtype(dtype).name]}"
+    return f"{because}pass {how if how != name else f'{name}.detach().cpu()'}"
 
 
 def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -> NDArray[Any]:
@@ -61,7 +75,7 @@ def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -
         TypeError: another dtype (nothing is converted silently).
         ValueError: another number of axes, or not C-contiguous (nothing is copied silently).
     """
-    array = as_array(value, name)
+    array = as_array(value, name, dtype)
     wanted = np.dtype(dtype)
     if array.dtype != wanted:
         how = _TORCH_CASTS.get(wanted.name) if is_torch(value) else None
@@ -76,9 +90,29 @@ def check_array(value: object, name: str, dtype: type[np.generic], shape: str) -
             f"{name} has {array.ndim} axes {array.shape}; wanted {len(axes)}: {shape}{hint}"
         )
     if not array.flags.c_contiguous:
-        how = f"{name}.contiguous()" if is_torch(value) else f"np.ascontiguousarray({name})"
+        hint = _channels_last_hint(array, value, name)
         raise ValueError(
             f"{name} {array.shape} is not C-contiguous (strides {array.strides}); "
-            f"{how} makes a copy that is"
+            f"{contiguous(name, value)} makes a copy that is{hint}"
         )
     return array
+
+
+def contiguous(expression: str, value: object) -> str:
+    """How a caller makes a C-contiguous copy of an expression of ``value``'s kind."""
+    return (
+        f"{expression}.contiguous()" if is_torch(value) else f"np.ascontiguousarray({expression})"
+    )
+
+
+def moved(name: str, value: object, *axes: int) -> str:
+    """How a caller moves the axes of ``value``."""
+    how = "permute" if is_torch(value) else "transpose"
+    return f"{name}.{how}({', '.join(map(str, axes))})"
+
+
+def _channels_last_hint(array: NDArray[Any], value: object, name: str) -> str:
+    if array.ndim != 4 or not array.transpose(0, 2, 3, 1).flags.c_contiguous:
+        return ""
+    view = moved(name, value, 0, 2, 3, 1)
+    return f"; if these are (N, C, H, W) with channels last in memory, {view} needs no copy"

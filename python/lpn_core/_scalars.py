@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 # The extension's integers.
 _LIMIT = 1 << 31
+# Its float32 numbers, but for subnormal ones.
+_LARGEST, _TINIEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
 
 def check_int(value: Any, name: str) -> int:
@@ -29,7 +33,7 @@ def check_int(value: Any, name: str) -> int:
     except TypeError:
         raise TypeError(f"{name} is {_shown(value)}; wanted an integer") from None
     if not -_LIMIT <= number < _LIMIT:
-        raise ValueError(f"{name} is {number}; wanted an integer of at most 32 bits")
+        raise ValueError(f"{name} is {_shown(number)}; wanted an integer of at most 32 bits")
     return number
 
 
@@ -38,10 +42,29 @@ def check_number(value: object, name: str) -> float:
 
     Raises:
         TypeError: anything else.
+        ValueError: an integer beyond all floats.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} is {_shown(value)}; wanted a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is {_shown(value)}; wanted a number of at most 1e308") from None
+
+
+def check_float32(value: object, name: str) -> float:
+    """A number that the engine's float32 can hold, to its precision.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: one so large that it would become infinite, or so small that it would be 0.
+    """
+    number = check_number(value, name)
+    if not (number == 0 or _TINIEST <= abs(number) <= _LARGEST or not isfinite(number)):
+        raise ValueError(
+            f"{name} is {number:g}; wanted 0 or a size from {_TINIEST:g} to {_LARGEST:g}"
+        )
+    return number
 
 
 def check_flag(value: object, name: str) -> bool:
@@ -63,6 +86,20 @@ def check_text(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} is {_shown(value)}; wanted a string")
+    return value
+
+
+def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
+    """One of a few words.
+
+    Raises:
+        TypeError: not a string.
+        ValueError: another one.
+    """
+    if not isinstance(value, str) or value not in tuple(choices):
+        wanted = " or ".join(map(repr, choices))
+        kind = ValueError if isinstance(value, str) else TypeError
+        raise kind(f"{name} is {_shown(value)}; wanted {wanted}")
     return value
 
 
@@ -88,5 +125,8 @@ def check_id(value: object, name: str) -> int | str:
 
 def _shown(value: object) -> str:
     """A short value as it is, of a long one its type."""
+    if isinstance(value, int) and abs(value) > 10**36:
+        # Python refuses to print integers of more than 4300 digits.
+        return f"an integer of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= 40 else f"of type {type(value).__name__}"

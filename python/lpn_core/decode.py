@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
-from lpn_core._arrays import check_array
+from lpn_core._arrays import as_array, check_array
 from lpn_core._isa import isa_name
-from lpn_core._scalars import check_flag, check_number
+from lpn_core._scalars import check_flag, check_float32
 from lpn_core.model_spec import DecodeSpec
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -27,6 +27,7 @@ def soft_argmax(
 
     Args:
         heatmaps: float32, of any model; a NumPy array or anything that exports DLPack on the CPU.
+            Contiguous in either layout: PyTorch's channels_last tensors are not copied.
         layout: "nchw" for (N, K, H, W) or "nhwc" for (N, H, W, K).
         beta: above 0; the larger, the nearer to the maximum.
         quarter_step: adds the classic step of a quarter pixel towards the higher neighbour.
@@ -42,9 +43,8 @@ def soft_argmax(
         ValueError: a layout, shape or beta that does not fit.
     """
     return _core.soft_argmax(
-        _check_heatmaps(heatmaps, layout),
-        layout,
-        check_number(beta, "beta"),
+        *_check_heatmaps(heatmaps, layout),
+        check_float32(beta, "beta"),
         check_flag(quarter_step, "quarter_step"),
         isa_name(isa),
     )
@@ -59,8 +59,7 @@ def argmax(
     an infinite one.
     """
     return _core.argmax(
-        _check_heatmaps(heatmaps, layout),
-        layout,
+        *_check_heatmaps(heatmaps, layout),
         check_flag(quarter_step, "quarter_step"),
         isa_name(isa),
     )
@@ -76,9 +75,16 @@ def decode(heatmaps: object, spec: DecodeSpec, *, layout: str, isa: str | None =
     )
 
 
-def _check_heatmaps(heatmaps: object, layout: str) -> NDArray[np.float32]:
-    if layout not in LAYOUTS:
+def _check_heatmaps(heatmaps: object, layout: str) -> tuple[NDArray[np.float32], str]:
+    """The heatmaps and the layout that they have in memory."""
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ValueError(
             f"layout is {layout!r}; wanted 'nchw' for (N, K, H, W) or 'nhwc' for (N, H, W, K)"
         )
-    return check_array(heatmaps, "heatmaps", np.float32, LAYOUTS[layout])
+    array = as_array(heatmaps, "heatmaps")
+    if array.ndim == 4 and not array.flags.c_contiguous:
+        other, axes = ("nhwc", (0, 2, 3, 1)) if layout == "nchw" else ("nchw", (0, 3, 1, 2))
+        turned = array.transpose(axes)
+        if turned.flags.c_contiguous and array.dtype == np.float32:
+            return turned, other
+    return check_array(heatmaps, "heatmaps", np.float32, LAYOUTS[layout]), layout

@@ -48,13 +48,16 @@ class PoseEstimator:
 
         Args:
             image: a path, a PIL image, or an array (H, W, 3) uint8 (NumPy, or DLPack on the CPU).
+                A path and the PIL image that it opens give the same poses: upright as their EXIF
+                orientation says, and where they are transparent, over white.
             boxes: (N, 4) one box per person, or (N, 5) with detection scores; N may be 0. A box
                 may reach outside the image, which is black there.
             whole_image: takes the whole image as the one box.
             box_format: "xywh" (corner and size, as COCO) or "xyxy" (two corners).
             flip: runs the mirrored crops too and averages: slower, a little more accurate.
             order: of an array's channels, "rgb" or "bgr"; required for arrays.
-            exif: whether a file's EXIF orientation is applied. (A PIL image is taken as it is.)
+            exif: whether the EXIF orientation of a path or a PIL image is applied; else pixels,
+                boxes and poses are those of the picture as it is stored.
 
         Returns:
             One pose per box, in their order.
@@ -66,6 +69,7 @@ class PoseEstimator:
                 image that cannot be read.
             TypeError: an argument of another type.
         """
+        whole_image = check_flag(whole_image, "whole_image")
         if boxes is None and not whole_image:
             raise ValueError(
                 "no boxes: pass boxes=[[x, y, w, h], ...], one per person, or whole_image=True "

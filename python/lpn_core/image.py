@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._arrays import as_array, is_torch
-from lpn_core.image_file import has_more_frames, open_image
+from lpn_core._arrays import as_array, is_torch, moved
+from lpn_core._scalars import check_choice, check_flag
+from lpn_core.image_file import DAMAGED, has_more_frames, open_image, pil_module
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,6 +21,8 @@ ORDERS = ("rgb", "bgr")
 # Modes of 8 bits per channel, which PIL converts to RGB without loss of meaning.
 _CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr",
                 "HSV")  # fmt: skip
+_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+_ORIENTATION = 0x0112
 
 _logger = logging.getLogger(__name__)
 
@@ -29,10 +32,14 @@ def load_image(
 ) -> tuple[NDArray[np.uint8], str]:
     """Loads an image without converting more than it must.
 
+    A path and the PIL image that it opens give the same pixels: upright as their EXIF orientation
+    says, and where they are transparent, over white, as most viewers show them.
+
     Args:
-        image: a path, a PIL image, or an array (H, W, 3) uint8 (NumPy, or DLPack on the CPU).
+        image: a path, a PIL image, or an array (H, W, 3) uint8 (NumPy, or DLPack on the CPU). An
+            array whose pixels are not contiguous in memory, such as image[:, ::-1], is copied.
         order: "rgb" or "bgr"; required for arrays, refused for paths and PIL images.
-        exif: whether a file's EXIF orientation is applied.
+        exif: whether the EXIF orientation is applied; else pixels are taken as they are stored.
 
     Returns:
         The pixels (H, W, 3) and the order of their channels.
@@ -40,30 +47,39 @@ def load_image(
     Raises:
         FileNotFoundError: no such file.
         ValueError: not an image, a damaged one, 16-bit or float pixels, or an array of another
-            shape or layout.
-        TypeError: none of these kinds, or an array of another dtype.
+            shape.
+        TypeError: none of these kinds, an array of another dtype, or an option of another type.
         ImportError: a path, and PIL is not installed.
     """
+    exif = check_flag(exif, "exif")
     if isinstance(image, str | os.PathLike):
         _refuse_order(order, "a path")
         return read_image(image, exif=exif).pixels, "rgb"
     if _is_pil(image):
         _refuse_order(order, "a PIL image")
-        return _from_pil(image, "the PIL image"), "rgb"
+        try:
+            return _from_pil(image, "the PIL image", exif), "rgb"
+        except DAMAGED as error:
+            raise ValueError(
+                f"the PIL image is damaged, or its file was closed before it was read ({error!r})"
+            ) from None
     pixels = _as_pixels(image)
     if order is None:
         raise ValueError(
             'an array does not say the order of its channels: pass order="rgb", or order="bgr" '
             "for one that OpenCV read"
         )
-    if order not in ORDERS:
-        raise ValueError(f"order is {order!r}; wanted 'rgb' or 'bgr'")
-    return _check_pixels(pixels, torch=is_torch(image)), order
+    check_choice(order, "order", ORDERS)
+    return _check_pixels(pixels, image), order
 
 
 def _as_pixels(image: object) -> NDArray[Any]:
     if isinstance(image, np.ndarray | np.generic) or hasattr(image, "__dlpack__"):
-        return as_array(image, "image")
+        dtype = str(getattr(image, "dtype", "uint8"))
+        if is_torch(image) and dtype != "torch.uint8":
+            # Before NumPy is asked, which does not know all of torch's.
+            _refuse_dtype(dtype.removeprefix("torch."), image)
+        return as_array(image, "image", np.uint8)
     if hasattr(image, "__array__"):
         return np.asarray(image)
     hint = ""
@@ -115,19 +131,16 @@ def read_image(path: str | os.PathLike[str], *, exif: bool = True) -> FilePixels
     """
     name = os.fspath(path)
     with open_image(name, name) as image:
-        from PIL import ImageOps
-
         # PIL cuts 16-bit colour files down to 8 bits while it decodes.
         if any(";16" in str(tile) for tile in image.tile):
             raise ValueError(_depth_message(name, "16 bits per channel"))
         several = has_more_frames(image)
         if several:
             _logger.warning("%s: holds several frames; the first one is taken", name)
-        oriented = ImageOps.exif_transpose(image) if exif else image
-        return FilePixels(_from_pil(oriented, name), several)
+        return FilePixels(_from_pil(image, name, exif), several)
 
 
-def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:
+def _from_pil(image: Image, name: str, exif: bool) -> NDArray[np.uint8]:
     if image.mode == "LAB":
         # Which white point it has is not said, so Pillow does not convert it.
         raise ValueError(f"{name} has PIL mode 'LAB'; wanted RGB, which PIL.ImageCms makes of it")
@@ -135,7 +148,29 @@ def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:
         raise ValueError(_depth_message(name, f"PIL mode {image.mode!r}"))
     if image.width == 0 or image.height == 0:
         raise ValueError(f"{name} is {image.width} x {image.height} pixels; wanted at least one")
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return np.array(_over_white(_upright(image) if exif else image))
+
+
+def _upright(image: Image) -> Image:
+    from PIL import ImageOps
+
+    image.load()  # some kinds of files say their orientation after the pixels
+    # Not of every image: without an orientation that is a copy for nothing.
+    if image.getexif().get(_ORIENTATION, 1) == 1:
+        return image
+    turned: Image = ImageOps.exif_transpose(image)
+    return turned
+
+
+def _over_white(image: Image) -> Image:
+    """The image in RGB."""
+    if image.mode not in _TRANSPARENT and "transparency" not in image.info:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    # Pillow converts La to nothing but LA.
+    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    shown: Image = pil_module().new("RGBA", rgba.size, "white")
+    shown.alpha_composite(rgba)
+    return shown.convert("RGB")
 
 
 def _depth_message(name: str, found: str) -> str:
@@ -145,25 +180,24 @@ def _depth_message(name: str, found: str) -> str:
     )
 
 
-def _check_pixels(array: NDArray[Any], *, torch: bool) -> NDArray[np.uint8]:
+def _check_pixels(array: NDArray[Any], image: object) -> NDArray[np.uint8]:
     shape = array.shape
-    copied = "{}.contiguous()" if torch else "np.ascontiguousarray({})"
     if array.dtype != np.uint8:
-        cast = "byte()" if torch else "astype(np.uint8)"
-        raise TypeError(
-            f"image is {array.dtype}; wanted uint8: how its range maps to 0..255 is not known "
-            f"here, so scale it first, as in (image * 255).round().{cast}"
-        )
+        _refuse_dtype(str(array.dtype), image)
     if array.ndim != 3 or shape[2] != 3:
         hint = ""
         if array.ndim == 2:
-            stacked = "torch.stack([image] * 3, -1)" if torch else "np.stack([image] * 3, axis=-1)"
+            stacked = (
+                "torch.stack([image] * 3, -1)" if is_torch(image) else "np.stack([image] * 3, -1)"
+            )
             hint = f"; for a grey image: {stacked}"
+        elif array.ndim == 3 and shape[2] == 1:
+            repeated = "expand(-1, -1, 3)" if is_torch(image) else "repeat(3, axis=2)"
+            hint = f"; for a grey image: image.{repeated}"
         elif array.ndim == 3 and shape[2] == 4:
-            hint = f"; without its alpha channel: {copied.format('image[..., :3]')}"
+            hint = "; without its alpha channel: image[..., :3]"
         elif array.ndim == 3 and shape[0] == 3:
-            turned = "image.permute(1, 2, 0)" if torch else "image.transpose(1, 2, 0)"
-            hint = f"; from (3, H, W): {copied.format(turned)}"
+            hint = f"; from (3, H, W): {moved('image', image, 1, 2, 0)}"
         elif array.ndim == 4:
             hint = "; one image at a time"
         raise ValueError(f"image has shape {shape}; wanted (H, W, 3){hint}")
@@ -171,8 +205,19 @@ def _check_pixels(array: NDArray[Any], *, torch: bool) -> NDArray[np.uint8]:
         raise ValueError(f"image has shape {shape}; wanted at least one pixel")
     # The crop kernel takes padded rows, so a window image[y0:y1, x0:x1] needs no copy.
     if array.strides[1:] != (3, 1) or (shape[0] > 1 and array.strides[0] < 3 * shape[1]):
-        raise ValueError(
-            f"image {shape} has strides {array.strides}; wanted contiguous pixels: "
-            f"{copied.format('image')} makes a copy; for image[..., ::-1] pass the other order"
-        )
+        return np.ascontiguousarray(array)
     return array
+
+
+def _refuse_dtype(dtype: str, image: object) -> NoReturn:
+    cast = "byte()" if is_torch(image) else "astype(np.uint8)"
+    if dtype.startswith(("int", "uint")):
+        hint = f"; where it is 0 to 255 already: image.{cast}"
+    elif dtype == "bool":
+        hint = f", as in image.{cast} * 255"
+    else:
+        hint = f", as in (image * 255).round().{cast}"
+    raise TypeError(
+        f"image is {dtype}; wanted uint8: how its range maps to 0..255 is not known here, so scale "
+        f"it first{hint}"
+    )

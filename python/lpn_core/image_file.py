@@ -21,8 +21,9 @@ FORMATS = (
     "TGA",
 )
 # What Pillow raises on files that are not what their headers say, beside ValueError.
-_DAMAGED = (
+DAMAGED = (
     ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
@@ -74,7 +75,7 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], name: str) -> Iterato
         raise
     except (pil.DecompressionBombError, pil.DecompressionBombWarning) as error:
         raise ValueError(f"{name}: {error}") from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(f"{name}: a damaged image: {error}") from None
 
 

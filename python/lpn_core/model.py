@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core, keypoints
-from lpn_core._arrays import as_array, check_array
-from lpn_core._scalars import check_int
+from lpn_core._arrays import as_array, check_array, contiguous, moved
+from lpn_core._scalars import check_choice, check_int
 from lpn_core.keypoints import KeypointSet
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile
 from lpn_core.model_spec import HEATMAP_STRIDE
@@ -58,8 +58,12 @@ class Model:
                 raise ValueError(
                     f"threads is {threads}; wanted at least 1, or None for all there are"
                 )
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is {precision!r}; wanted one of {', '.join(PRECISIONS)}")
+        if not isinstance(model_file, ModelFile):
+            raise TypeError(
+                f"model_file is {type(model_file).__name__}; wanted a ModelFile, as "
+                "model_file.read(path) gives it; lpn_core.load(path) does both"
+            )
+        check_choice(precision, "precision", PRECISIONS)
         self.file = model_file
         self.precision = precision
         self._options = {"threads": threads, "isa": isa, "precision": precision}
@@ -121,7 +125,9 @@ class Model:
         Raises:
             ValueError: a size for which the heatmaps are not a quarter of the crop.
         """
-        h, w, joints = self.compiled.output_shape(height, width)
+        h, w, joints = self.compiled.output_shape(
+            check_int(height, "height"), check_int(width, "width")
+        )
         if (h * HEATMAP_STRIDE, w * HEATMAP_STRIDE) != (height, width):
             raise ValueError(
                 f"crops of {height} x {width} (H x W) give heatmaps of {h} x {w}; wanted exactly a "
@@ -145,18 +151,24 @@ class Model:
             TypeError: another dtype.
             ValueError: another shape or layout, or the model is closed.
         """
-        dtype = as_array(crops, "crops").dtype
+        viewed = as_array(crops, "crops")
+        dtype = viewed.dtype
         is_bytes = dtype == np.uint8
         if not is_bytes and dtype != np.float32:
             raise TypeError(
                 f"crops are {dtype}; wanted uint8, 0 to 255 in RGB order, or float32, already "
                 "normalised as the model's input says"
             )
+        channels = self.compiled.input_channels
+        if viewed.ndim == 4 and viewed.shape[3] != channels:
+            hint = ""
+            if viewed.shape[1] == channels:
+                turned = moved("crops", crops, 0, 2, 3, 1)
+                is_view = viewed.transpose(0, 2, 3, 1).flags.c_contiguous
+                hint = f"; from (N, {channels}, H, W): "
+                hint += turned if is_view else contiguous(turned, crops)
+            raise ValueError(f"crops have shape {viewed.shape}; wanted (N, H, W, {channels}){hint}")
         array: NDArray[Any] = check_array(crops, "crops", dtype.type, "(N, H, W, 3)")
-        if array.shape[3] != self.compiled.input_channels:
-            raise ValueError(
-                f"crops have shape {array.shape}; wanted (N, H, W, {self.compiled.input_channels})"
-            )
         self.heatmap_shape(array.shape[1], array.shape[2])
         if is_bytes:
             spec = self.input

@@ -9,6 +9,8 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from lpn_core._scalars import check_choice
+
 CHANNEL_ORDERS = ("rgb", "bgr")
 DECODE_KINDS = ("soft_argmax", "argmax")
 # Crop pixels per heatmap pixel; every reader of the heatmaps counts on this ratio.
@@ -73,9 +75,9 @@ class InputSpec:
 
         Raises:
             ValueError: an order that is neither "rgb" nor "bgr".
+            TypeError: not text.
         """
-        if order not in CHANNEL_ORDERS:
-            raise ValueError(f"order is {order!r}; wanted 'rgb' or 'bgr'")
+        check_choice(order, "order", CHANNEL_ORDERS)
         return (0, 1, 2) if order == self.channel_order else (2, 1, 0)
 
 

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from lpn_core import _core
 from lpn_core._arrays import as_array, check_array
 from lpn_core._isa import isa_name
-from lpn_core._scalars import check_int
+from lpn_core._scalars import check_choice, check_int
 from lpn_core.model_spec import InputSpec
+
+BOX_FORMATS = ("xywh", "xyxy")
+_HUGE = 10**300
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def check_boxes(
     """Checks boxes given by a caller.
 
     Args:
-        boxes: (N, 4), or (N, 5) with a score in the last column; N may be 0.
+        boxes: (N, 4), or (N, 5) with a score in the last column; N may be 0. Numbers of any type
+            and memory order.
         box_format: "xywh" (corner and size, as COCO) or "xyxy" (two corners).
 
     Returns:
@@ -70,8 +74,9 @@ def check_boxes(
     Raises:
         ValueError: another shape; or a box that is not finite, not of positive size, or with a
             negative score: the message names its row.
-        TypeError: not numbers.
+        TypeError: not numbers, or a ``box_format`` that is not text.
     """
+    check_choice(box_format, "box_format", BOX_FORMATS)
     return _core.check_boxes(_box_array(boxes), box_format)
 
 
@@ -85,6 +90,8 @@ def _box_array(boxes: object) -> NDArray[np.float64]:
             raise ValueError(
                 "boxes have rows of different lengths; wanted 4, or 5 with scores"
             ) from None
+    if array.dtype == object:
+        array = _of_large_integers(array)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"boxes are {array.dtype}; wanted numbers (N, 4), or (N, 5) with scores")
     # What [] and [[]] give; a larger empty array with other columns is a mistake, not "nobody".
@@ -95,7 +102,19 @@ def _box_array(boxes: object) -> NDArray[np.float64]:
         raise ValueError(
             f"boxes have shape {array.shape}; wanted (N, 4), or (N, 5) with scores{hint}"
         )
-    return array.astype(np.float64)
+    with np.errstate(over="ignore"):  # of longer floats, which become infinite: refused as such
+        return array.astype(np.float64, order="C")
+
+
+def _of_large_integers(array: NDArray[Any]) -> NDArray[Any]:
+    """Rows with an integer of more than 64 bits, which NumPy holds as objects only, as floats."""
+    values = [
+        float(max(-_HUGE, min(value, _HUGE))) if isinstance(value, int) and value.bit_length() > 63
+        else value
+        for value in array.flat
+    ]  # fmt: skip
+    changed = any(new is not old for new, old in zip(values, array.flat, strict=True))
+    return np.array(values).reshape(array.shape) if changed else array
 
 
 def clip_box(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
