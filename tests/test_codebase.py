@@ -1,9 +1,11 @@
-"""The rules of the tree as tests: arrows between layers, ISA files, stub and module in step."""
+"""The rules of the tree, one test each: arrows between layers, ISA files, operators, files.
+
+A failing rule lists every place that breaks it.
+"""
 
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 import subprocess
 import sys
@@ -11,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lpn_core._core as _core
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CPP = ROOT / "src" / "cpp"
@@ -33,8 +34,22 @@ C_HEADERS = {
 }  # fmt: skip
 
 
+PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
+
+
 def _relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def _listed(offenders: list[str]) -> str:
+    return "\n".join(["", *offenders])
+
+
+def _calls(path: Path) -> Iterator[tuple[str, str, ast.Call]]:
+    """Every call in a Python file: where it stands, what it calls and the node."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield f"{_relative(path)}:{node.lineno}", ast.unparse(node.func), node
 
 
 def _cpp_files(*suffixes: str) -> list[Path]:
@@ -93,16 +108,18 @@ def _imports(tree: ast.AST, *, lazy: bool) -> Iterator[str]:
 # --- Python arrows ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=_relative)
-def test_lpn_core_imports_little(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    eager = set(_imports(tree, lazy=False)) - set(sys.stdlib_module_names)
-    lazily = set(_imports(tree, lazy=True)) - set(sys.stdlib_module_names)
-    in_cli = path.parent.name == "cli"
-    assert eager <= {"numpy", "lpn_core"} | ({"PIL", "click", "tqdm"} if in_cli else set())
-    assert "lpn_training" not in eager | lazily
-    if "torch" in lazily:
-        assert path.stem == "convert", "torch is only read by `lpn convert`"
+def test_lpn_core_imports_little() -> None:
+    offenders = []
+    for path in PYTHON_FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        eager = set(_imports(tree, lazy=False)) - set(sys.stdlib_module_names)
+        lazily = set(_imports(tree, lazy=True)) - set(sys.stdlib_module_names)
+        in_cli = path.parent.name == "cli"
+        allowed = {"numpy", "lpn_core"} | ({"PIL", "click", "tqdm"} if in_cli else set())
+        forbidden = {"lpn_training"} | ({"torch"} if path.stem != "convert" else set())
+        names = (eager - allowed) | ((eager | lazily) & forbidden)
+        offenders += [f"{_relative(path)} imports {name}" for name in sorted(names)]
+    assert not offenders, _listed(offenders)
 
 
 def test_import_is_light() -> None:
@@ -114,63 +131,79 @@ def test_import_is_light() -> None:
     assert not loaded & {"torch", "PIL", "click", "tqdm", "cv2", "pycocotools", "safetensors"}
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=_relative)
-def test_library_does_not_print(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert not [
-        call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"
+def test_library_does_not_print() -> None:
+    offenders = [
+        where for path in PYTHON_FILES for where, name, _ in _calls(path) if name == "print"
     ]
+    assert not offenders, _listed(offenders)
 
 
-@pytest.mark.parametrize(
-    "path", sorted([*PACKAGE.rglob("*.py"), *TRAINING.rglob("*.py")]), ids=_relative
-)
-def test_nothing_is_unpickled(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for call in ast.walk(tree):
-        if not isinstance(call, ast.Call):
-            continue
-        name = ast.unparse(call.func)
-        assert not re.search(r"\b[cd]?(cloud)?pickle\.(loads?|Unpickler)$", name), call.lineno
-        if name == "torch.load":
+def test_nothing_is_unpickled() -> None:
+    offenders = []
+    for path in [*PYTHON_FILES, *sorted(TRAINING.rglob("*.py"))]:
+        for where, name, call in _calls(path):
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-            assert options.get("weights_only") == "True", f"line {call.lineno}"
+            unsafe = name == "torch.load" and options.get("weights_only") != "True"
+            if unsafe or re.search(r"\b[cd]?(cloud)?pickle\.(loads?|Unpickler)$", name):
+                offenders.append(f"{where} calls {name}")
+    assert not offenders, _listed(offenders)
 
 
 # --- C++ arrows ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", _cpp_files(".h", ".cc", ".inc"), ids=_relative)
-def test_includes_point_down(path: Path) -> None:
+def _forbidden_includes(path: Path) -> Iterator[str]:
     parts = path.relative_to(CPP).parts
     layer = parts[0]
     below = LAYERS[: LAYERS.index(layer) + 1]
-    for name in _includes(path)[1]:
+    angled, quoted = _includes(path)
+    for name in quoted:
         target = CPP / name
-        assert target.is_file(), f'"{name}" is not a path from src/cpp'
+        if not target.is_file():
+            yield f'"{name}", which is not a path from src/cpp'
+            continue
         target_parts = target.relative_to(CPP).parts
-        assert target_parts[0] in below, f"{layer} must not include {name}"
-        if layer == "kernels" and len(target_parts) > 2 and target_parts[0] == "kernels":
-            assert target_parts[1] == parts[1], f"operator {parts[1]} must not include {name}"
+        of_operator = len(target_parts) > 2 and target_parts[0] == "kernels"
+        if target_parts[0] not in below:
+            yield f'"{name}" of a layer above {layer}'
+        elif layer == "kernels" and of_operator and target_parts[1] != parts[1]:
+            yield f'"{name}" of another operator'
     if layer != "bindings":
-        assert not [name for name in _includes(path)[0] if name.startswith("pybind11")]
+        yield from (f"<{name}> outside bindings" for name in angled if name.startswith("pybind11"))
 
 
-@pytest.mark.parametrize("path", ISA_FILES, ids=_relative)
-def test_isa_files_hold_nothing_the_linker_could_share(path: Path) -> None:
+def test_includes_point_down() -> None:
+    files = _cpp_files(".h", ".cc", ".inc")
+    assert len(files) > 100, "where are the sources?"
+    offenders = [
+        f"{_relative(path)} includes {what}" for path in files for what in _forbidden_includes(path)
+    ]
+    assert not offenders, _listed(offenders)
+
+
+def _shared_by_the_linker(path: Path) -> Iterator[str]:
+    """What an ISA file or anything that it includes holds beyond its own operator."""
     operator = path.parent.name
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, "an ISA file is thin"
+    if len(path.read_text(encoding="utf-8").splitlines()) > 40:
+        yield "has over 40 lines: an ISA file is thin"
     for file in _closure(path):
-        angled, _ = _includes(file)
-        assert set(angled) <= C_HEADERS, f"{_relative(file)} includes {set(angled) - C_HEADERS}"
         parts = file.relative_to(CPP).parts
         shared = parts[0] == "kernels" and len(parts) == 2
         own = parts[:2] == ("kernels", operator)
-        assert parts[0] == "simd" or parts == ("base", "isa.h") or shared or own, _relative(file)
+        if not (parts[0] == "simd" or parts == ("base", "isa.h") or shared or own):
+            yield f"includes {_relative(file)}"
+        foreign = sorted(set(_includes(file)[0]) - C_HEADERS)
         text = _without_comments(file.read_text(encoding="utf-8"))
-        foreign = re.findall(r"std::(?!u?int\d+_t\b|size_t\b|ptrdiff_t\b)\w+", text)
-        assert not foreign, f"{_relative(file)} uses {foreign}"
+        foreign += re.findall(r"std::(?!u?int\d+_t\b|size_t\b|ptrdiff_t\b)\w+", text)
+        yield from (f"has {name} in {_relative(file)}" for name in foreign)
+
+
+def test_isa_files_hold_nothing_the_linker_could_share() -> None:
+    assert len(ISA_FILES) >= 3 * len(OPERATORS)
+    offenders = [
+        f"{_relative(path)} {what}" for path in ISA_FILES for what in _shared_by_the_linker(path)
+    ]
+    assert not offenders, _listed(offenders)
 
 
 def test_machine_flags_live_in_one_file() -> None:
@@ -200,28 +233,36 @@ def _registered(operator: str) -> list[tuple[str, str]]:
     return result
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_operator_folder_is_complete(operator: str) -> None:
-    present = {path.name for path in (KERNELS / operator).iterdir()}
-    wanted = {f"{operator}.h", f"{operator}.cc", "kernels.inc", "scalar.cc"}
-    wanted |= {"x86_avx2.cc", "x86_avx512.cc"}
-    assert wanted <= present
-    assert f"{operator}-inl.h" in present, "the body is written once"
-    for name in present - wanted:
-        assert name.endswith(("-inl.h", ".h")) or name == "arm_neon.cc", f"unexpected {name}"
+def test_operator_folders_are_complete() -> None:
+    offenders = []
+    for operator in OPERATORS:
+        present = {path.name for path in (KERNELS / operator).iterdir()}
+        wanted = {f"{operator}.h", f"{operator}.cc", f"{operator}-inl.h", "kernels.inc"}
+        wanted |= {"scalar.cc", "x86_avx2.cc", "x86_avx512.cc"}
+        offenders += [f"{operator} lacks {name}" for name in sorted(wanted - present)]
+        offenders += [
+            f"{operator} has {name}"
+            for name in sorted(present - wanted)
+            if not (name.endswith(".h") or name == "arm_neon.cc")
+        ]
+    assert not offenders, _listed(offenders)
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_registered_variants_are_defined_in_their_own_file(operator: str) -> None:
+def test_registered_variants_are_defined_in_their_own_file() -> None:
     files = {"scalar": "scalar.cc", "avx2": "x86_avx2.cc", "avx512": "x86_avx512.cc",
              "neon": "arm_neon.cc"}  # fmt: skip
-    variants = _registered(operator)
-    assert variants
-    assert variants[-1][1] == "scalar", "tables end with scalar"
-    for function, tier in variants:
-        assert function.endswith(f"_{tier}")
-        text = (KERNELS / operator / files[tier]).read_text(encoding="utf-8")
-        assert re.search(rf"\b{function}\s*\(", text), f"{files[tier]} does not define {function}"
+    offenders = []
+    for operator in OPERATORS:
+        variants = _registered(operator)
+        if not variants or variants[-1][1] != "scalar":
+            offenders.append(f"the table of {operator} does not end with scalar")
+        for function, tier in variants:
+            text = (KERNELS / operator / files[tier]).read_text(encoding="utf-8")
+            if not function.endswith(f"_{tier}"):
+                offenders.append(f"{function} of {operator} is listed as {tier}")
+            if not re.search(rf"\b{function}\s*\(", text):
+                offenders.append(f"{operator}/{files[tier]} does not define {function}")
+    assert not offenders, _listed(offenders)
 
 
 def test_module_lists_every_registered_variant() -> None:
@@ -233,88 +274,17 @@ def test_module_lists_every_registered_variant() -> None:
     assert listed == {(name, tier) for name, tier in registered if tier in tiers}
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_operator_has_a_cpp_test(operator: str) -> None:
+def test_operators_have_a_cpp_test() -> None:
     tests = "".join(
         path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "cpp").glob("*.cc"))
     )
-    assert f'#include "kernels/{operator}/{operator}.h"' in tests
-    assert f"select_{operator}(" in tests
-
-
-# --- Stub and module -------------------------------------------------------------------------
-
-STUB = ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))
-
-
-def _stub_names(body: list[ast.stmt]) -> dict[str, ast.stmt]:
-    names: dict[str, ast.stmt] = {}
-    for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            names[node.name] = node
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            names[node.target.id] = node
-    return names
-
-
-def _is_offered(name: str) -> bool:
-    return not name.startswith("_") or name in ("__init__", "__version__")
-
-
-def _arguments(function: object) -> list[str] | None:
-    """Parameter names from the signature line that pybind11 writes into the docstring."""
-    line = (inspect.getdoc(function) or "").split("\n")[0]
-    match = re.match(r"\w+\((.*)\)(?: -> .*)?$", line)
-    if match is None:
-        return None
-    depth, names, current = 0, [], ""
-    for letter in match[1] + ",":
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
-            names.append(current.split(":")[0].split("=")[0].strip())
-            current = ""
-        else:
-            current += letter
-    return [name for name in names if name and name not in ("*", "/")]
-
-
-def _stub_arguments(node: ast.FunctionDef) -> list[str]:
-    return [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-
-
-def _check_function(where: str, node: ast.FunctionDef, function: object) -> None:
-    actual = _arguments(function)
-    assert actual is not None, f"{where} has no signature in its docstring"
-    assert actual == _stub_arguments(node), where
-
-
-def test_stub_names_what_the_module_offers() -> None:
-    stub = _stub_names(STUB.body)
-    assert {name for name in dir(_core) if _is_offered(name) and name != "__init__"} == set(stub)
-    for name, node in stub.items():
-        value = getattr(_core, name)
-        if isinstance(node, ast.ClassDef):
-            assert inspect.isclass(value), name
-        elif isinstance(node, ast.FunctionDef):
-            assert callable(value), name
-            _check_function(name, node, value)
-
-
-@pytest.mark.parametrize(
-    "node", [n for n in STUB.body if isinstance(n, ast.ClassDef)], ids=lambda node: str(node.name)
-)
-def test_stub_classes_have_the_members_of_the_module(node: ast.ClassDef) -> None:
-    cls = getattr(_core, node.name)
-    stub = _stub_names(node.body)
-    offered = {name for name in vars(cls) if _is_offered(name)}
-    assert offered == set(stub)
-    for name, member in stub.items():
-        assert isinstance(member, ast.FunctionDef)
-        decorators = {ast.unparse(decorator) for decorator in member.decorator_list}
-        actual = inspect.getattr_static(cls, name)
-        assert isinstance(actual, property) == ("property" in decorators), name
-        if "property" not in decorators:
-            _check_function(f"{node.name}.{name}", member, actual)
+    offenders = [
+        operator
+        for operator in OPERATORS
+        if f'#include "kernels/{operator}/{operator}.h"' not in tests
+        or f"select_{operator}(" not in tests
+    ]
+    assert not offenders, _listed(offenders)
 
 
 # --- Files -----------------------------------------------------------------------------------
@@ -331,19 +301,25 @@ def _sources() -> list[Path]:
     )
 
 
-def test_files_are_short_and_finished() -> None:
-    long, unfinished = [], []
+def test_files_are_short() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in _sources()}
+    offenders = [f"{_relative(path)}: {count}" for path, count in lengths.items() if count > 400]
+    assert not offenders, _listed(["over 400 lines, split them:", *offenders])
+
+
+def test_files_are_finished() -> None:
     marker = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
-    for path in _sources():
-        text = path.read_text(encoding="utf-8")
-        if len(text.splitlines()) > 400:
-            long.append(_relative(path))
-        if marker.search(text):
-            unfinished.append(_relative(path))
-    assert not long, "over 400 lines: split them"
-    assert not unfinished
+    offenders = [
+        _relative(path) for path in _sources() if marker.search(path.read_text(encoding="utf-8"))
+    ]
+    assert not offenders, _listed(offenders)
 
 
-@pytest.mark.parametrize("path", _cpp_files(".h"), ids=_relative)
-def test_headers_are_guarded(path: Path) -> None:
-    assert re.search(r"^#pragma once$", path.read_text(encoding="utf-8"), re.MULTILINE)
+def test_headers_are_guarded() -> None:
+    guard = re.compile(r"^#pragma once$", re.MULTILINE)
+    offenders = [
+        _relative(path)
+        for path in _cpp_files(".h")
+        if not guard.search(path.read_text(encoding="utf-8"))
+    ]
+    assert not offenders, _listed(offenders)
