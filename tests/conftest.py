@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from lpn_core import PoseEstimator
     from lpn_core.model_file import ModelFile
     from numpy.typing import NDArray
+
+# Products of the references are small: on a busy machine BLAS's threads wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Imports are inside the fixtures: the training package's tests run without the compiled module.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import gcd
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from lpn_core.convert import self_test_keypoints, synthetic_crops
 from lpn_core.graph_spec import GraphSpec, NodeSpec
 from lpn_core.model import Model
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
+from networks import Network, random_state
 from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 64, 48
@@ -69,56 +69,6 @@ def photograph(height: int = 120, width: int = 160, seed: int = 3) -> NDArray[np
 
 def lpn_state_dict(
     depth: int, attention: str, joints: int = 17, seed: int = 0
-) -> dict[str, NDArray[np.float32]]:
-    """A random state dict of LPN under its official names, written from the paper's table."""
-    generator = np.random.default_rng(seed)
-    state: dict[str, NDArray[np.float32]] = {}
-
-    def add(name: str, *shape: int) -> None:
-        state[name] = generator.normal(0, 0.1, shape).astype(np.float32)
-
-    def add_norm(name: str, width: int) -> None:
-        add(f"{name}.weight", width)
-        add(f"{name}.bias", width)
-        add(f"{name}.running_mean", width)
-        state[f"{name}.running_var"] = generator.uniform(0.5, 1.5, width).astype(np.float32)
-        state[f"{name}.num_batches_tracked"] = np.array(7, np.int64)
-
-    add("conv1.weight", 64, 3, 7, 7)
-    add_norm("bn1", 64)
-    before = 64
-    blocks = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}[depth]
-    for stage, (count, width) in enumerate(zip(blocks, (64, 128, 256, 512), strict=True), 1):
-        for block in range(count):
-            name = f"layer{stage}.{block}"
-            add(f"{name}.conv1.weight", width, before, 1, 1)
-            add_norm(f"{name}.bn1", width)
-            add(f"{name}.conv2.weight", width, 1, 3, 3)
-            add_norm(f"{name}.bn2", width)
-            add(f"{name}.conv3.weight", width, width, 1, 1)
-            add_norm(f"{name}.bn3", width)
-            hidden = max(width // 16, 16)
-            if attention == "gc":
-                add(f"{name}.att.conv_mask.weight", 1, width, 1, 1)
-                add(f"{name}.att.conv_mask.bias", 1)
-                add(f"{name}.att.channel_add_conv.0.weight", hidden, width, 1, 1)
-                add(f"{name}.att.channel_add_conv.0.bias", hidden)
-                add(f"{name}.att.channel_add_conv.1.weight", hidden, 1, 1)
-                add(f"{name}.att.channel_add_conv.1.bias", hidden, 1, 1)
-                add(f"{name}.att.channel_add_conv.3.weight", width, hidden, 1, 1)
-                add(f"{name}.att.channel_add_conv.3.bias", width)
-            elif attention == "se":
-                add(f"{name}.att.fc.0.weight", hidden, width)
-                add(f"{name}.att.fc.2.weight", width, hidden)
-            if block == 0 and stage > 1:
-                add(f"{name}.downsample.0.weight", width, before, 1, 1)
-                add_norm(f"{name}.downsample.1", width)
-            before = width
-    for first, source in ((0, 512), (6, 256)):
-        add(f"deconv_layers.{first}.weight", source, 256 // gcd(source, 256), 4, 4)
-        add_norm(f"deconv_layers.{first + 1}", 256)
-        add(f"deconv_layers.{first + 3}.weight", 256, 256, 1, 1)
-        add_norm(f"deconv_layers.{first + 4}", 256)
-    add("final_layer.weight", joints, 256, 1, 1)
-    add("final_layer.bias", joints)
-    return state
+) -> dict[str, NDArray[Any]]:
+    """A random state dict of LPN under its official names."""
+    return random_state(Network(depth, attention), joints, seed)

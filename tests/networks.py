@@ -1,24 +1,16 @@
-"""Random networks for parity tests: PyTorch modules, and their weights compiled by us."""
+"""Random networks for parity tests: state dicts under the official keys, and what runs them."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pytest
 from lpn_core.architectures.lpn import build_lpn
 from numpy.typing import NDArray
+from reference_network import lpn_shapes
 
-torch = pytest.importorskip("torch")
-
-CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
-TRAINING = Path(__file__).resolve().parents[1] / "training"
+State = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -34,45 +26,38 @@ class Network:
         return f"lpn{self.depth}-{self.attention}-{self.init}"
 
 
-def lpn_module() -> ModuleType:
-    """``lpn_training.models.lpn``, from the installed package or else from the checkout."""
-    if importlib.util.find_spec("lpn_training") is None:
-        sys.path.append(str(TRAINING))
-    return importlib.import_module("lpn_training.models.lpn")
+def random_state(network: Network, joints: int = 17, seed: int = 0) -> State:
+    """A state dict in which every array counts; the same for the same arguments.
 
-
-def randomise(module: Any, init: str) -> None:
-    """Draws every weight anew, from torch's global generator.
-
-    "default" is PyTorch's own initialisation, "he" Kaiming's normal one for every convolution.
-    BatchNorm gets a running mean N(0, 0.1), running variance and weight U(0.5, 1.5) and bias
-    N(0, 0.1).
+    "default" draws convolutions as PyTorch does, from U(-1, 1) / sqrt(fan in), "he" from Kaiming's
+    N(0, 2 / fan in). Gains are U(0.5, 1.5), shifts and means N(0, 0.1), variances U(0.5, 1.5).
     """
-    for part in module.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(part.running_mean, std=0.1)
-            torch.nn.init.uniform_(part.running_var, 0.5, 1.5)
-            torch.nn.init.uniform_(part.weight, 0.5, 1.5)
-            torch.nn.init.normal_(part.bias, std=0.1)
-        elif hasattr(part, "reset_parameters"):
-            part.reset_parameters()
-            if init == "he" and isinstance(part, CONVOLUTIONS):
-                torch.nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+    generator = np.random.default_rng(seed)
+
+    def draw(key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        owner, field = key.rsplit(".", 1)
+        weight = shapes.get(f"{owner}.weight", shape)
+        norm = len(weight) == 1 or owner.endswith("channel_add_conv.1")
+        if field == "running_var" or (norm and field == "weight"):
+            return generator.uniform(0.5, 1.5, shape)
+        if norm:
+            return generator.normal(0, 0.1, shape)
+        bound = 1 / np.sqrt(np.prod(weight[1:]))
+        if network.init == "he" and len(shape) == 4:
+            return generator.normal(0, np.sqrt(2) * bound, shape)
+        return generator.uniform(-bound, bound, shape)
+
+    shapes = lpn_shapes(network.depth, network.attention, joints)
+    return {
+        key: np.array(7) if key.endswith("num_batches_tracked") else draw(key, shape).astype("f4")
+        for key, shape in shapes.items()
+    }
 
 
-def make_module(network: Network, joints: int = 17, seed: int = 0) -> Any:
-    """The PyTorch module in eval mode, float32; the same for the same arguments."""
-    attention = None if network.attention == "none" else network.attention
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = lpn_module().LPN(network.depth, attention, joints)
-        randomise(module, network.init)
-    return module.eval()
-
-
-def compile_module(module: Any, depth: int, *, threads: int = 1, isa: str = "auto") -> Any:
-    """The module's weights as a ``_core.CompiledModel``."""
-    state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+def compile_state(
+    state: State, depth: int, *, threads: int = 1, isa: str = "auto"
+) -> Any:  # _core.CompiledModel
+    """The state dict as a compiled model of ours."""
     spec, weights = build_lpn(state, depth)
     return spec.compile(weights, threads=threads, isa=isa)
 
@@ -83,9 +68,17 @@ def random_images(count: int, height: int, width: int, seed: int = 0) -> NDArray
     return generator.standard_normal((count, height, width, 3), dtype=np.float32)
 
 
-def run_torch(module: Any, images: NDArray[Any], dtype: Any) -> NDArray[np.float64]:
-    """Heatmaps (N, h, w, K) in float64 of the module run image by image in ``dtype``."""
-    module = module.to(dtype)
+def run_torch(
+    network: Network, state: State, images: NDArray[Any], dtype: str
+) -> NDArray[np.float64]:
+    """Heatmaps (N, h, w, K) of the training package's module, image by image in ``dtype``."""
+    import torch
+    from lpn_training.models.lpn import LPN
+
+    attention = None if network.attention == "none" else network.attention
+    module = LPN(network.depth, attention, len(state["final_layer.bias"]))
+    module.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()})
+    module = module.eval().to(getattr(torch, dtype))
     results = []
     # On a busy machine torch's threads spend their time waiting for each other.
     threads = torch.get_num_threads()
@@ -93,9 +86,8 @@ def run_torch(module: Any, images: NDArray[Any], dtype: Any) -> NDArray[np.float
     try:
         with torch.inference_mode():
             for image in images:
-                x = torch.from_numpy(image).permute(2, 0, 1)[None].to(dtype)
+                x = torch.from_numpy(image).permute(2, 0, 1)[None].to(getattr(torch, dtype))
                 results.append(module(x)[0].permute(1, 2, 0).double().numpy())
     finally:
         torch.set_num_threads(threads)
-        module.float()
     return np.stack(results)

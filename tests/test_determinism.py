@@ -7,7 +7,7 @@ import itertools
 import lpn_core._core as _core
 import numpy as np
 import pytest
-from networks import Network, compile_module, make_module, random_images
+from networks import Network, compile_state, random_images, random_state
 
 NETWORKS = [Network(*axes) for axes in itertools.product((50, 101, 152), ("gc", "se", "none"))]
 TIERS = _core.supported_isas()
@@ -21,16 +21,16 @@ def _bits(x: np.ndarray) -> bytes:
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.label)
 def test_bits_do_not_depend_on_threads_or_batch(network: Network, tier: str) -> None:
-    module = make_module(network, seed=1)
+    state = random_state(network, seed=1)
     # A full-size input where it is cheap, so that steps are cut as in production.
     height, width = (256, 192) if network.depth == 50 and tier != "scalar" else (96, 64)
     images = random_images(BATCH, height, width, seed=2)
 
-    expected = compile_module(module, network.depth, threads=1, isa=tier).run(images)
+    expected = compile_state(state, network.depth, threads=1, isa=tier).run(images)
 
     assert np.isfinite(expected).all()
     for threads in (1, 2, 3):
-        model = compile_module(module, network.depth, threads=threads, isa=tier)
+        model = compile_state(state, network.depth, threads=threads, isa=tier)
         assert model.threads == threads
         assert _bits(model.run(images)) == _bits(expected), f"{threads} threads, whole batch"
         for index in range(BATCH):
@@ -45,7 +45,7 @@ def test_bits_do_not_depend_on_threads_or_batch(network: Network, tier: str) -> 
 @pytest.mark.parametrize("tier", TIERS)
 def test_bits_do_not_depend_on_earlier_runs(tier: str) -> None:
     network = Network(50, "gc")
-    model = compile_module(make_module(network), network.depth, threads=2, isa=tier)
+    model = compile_state(random_state(network), network.depth, threads=2, isa=tier)
     images = random_images(2, 64, 48, seed=3)
     expected = _bits(model.run(images))
 
@@ -60,9 +60,9 @@ def test_bits_do_not_depend_on_earlier_runs(tier: str) -> None:
 )
 @pytest.mark.parametrize("depth", [50, 101, 152])
 def test_avx2_and_avx512_agree_without_attention(depth: int) -> None:
-    module = make_module(Network(depth, "none"), seed=5)
+    state = random_state(Network(depth, "none"), seed=5)
     for height, width in ((256, 192), (224, 160), (96, 64)):
         images = random_images(2, height, width, seed=6)
-        narrow = compile_module(module, depth, threads=2, isa="avx2").run(images)
-        wide = compile_module(module, depth, threads=2, isa="avx512").run(images)
+        narrow = compile_state(state, depth, threads=2, isa="avx2").run(images)
+        wide = compile_state(state, depth, threads=2, isa="avx512").run(images)
         assert _bits(narrow) == _bits(wide), f"{height}x{width}"

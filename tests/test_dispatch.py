@@ -12,7 +12,7 @@ import lpn_core._core as _core
 import numpy as np
 import pytest
 from lpn_core import ops
-from networks import Network, compile_module, make_module
+from networks import Network, compile_state, random_state
 
 ALL_TIERS = ("scalar", "neon", "avx2", "avx512")
 TIERS = _core.supported_isas()
@@ -91,7 +91,7 @@ def test_unsupported_tier_is_refused() -> None:
 def test_unknown_tier_as_argument_is_refused() -> None:
     network = Network(50, "none")
     with pytest.raises(ValueError, match="avx1024"):
-        compile_module(make_module(network), network.depth, isa="avx1024")
+        compile_state(random_state(network), network.depth, isa="avx1024")
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -101,7 +101,7 @@ def test_every_step_runs_on_the_tier_it_was_asked_for(tier: str) -> None:
     }
     for attention in ("gc", "se", "none"):
         network = Network(50, attention)
-        model = compile_module(make_module(network), network.depth, isa=tier)
+        model = compile_state(random_state(network), network.depth, isa=tier)
         assert model.isa == tier
         steps = model.steps(256, 192)
         assert steps

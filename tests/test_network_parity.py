@@ -1,4 +1,4 @@
-"""Whole networks against PyTorch in float64.
+"""Whole networks, ours and the training package's, against the NumPy reference in float64.
 
 The default run takes a subset in which every depth, attention, initialisation, size, batch and tier
 appears; ``pytest -m "full or not full"`` runs the whole product.
@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 import lpn_core._core as _core
 import numpy as np
 import pytest
-from networks import Network, compile_module, make_module, random_images, run_torch, torch
+from networks import Network, State, compile_state, random_images, random_state, run_torch
 from numpy.typing import NDArray
+from reference_network import lpn
+
+pytest.importorskip("torch")
 
 DEPTHS = (50, 101, 152)
 ATTENTIONS = ("gc", "se", "none")
@@ -64,9 +67,9 @@ def _cases() -> list[Any]:
 
 
 class References(NamedTuple):
-    """A module, eight images, and PyTorch's heatmaps of them in float64 and in float32."""
+    """A network's weights, a batch of images, and their heatmaps: exact, and PyTorch's float32."""
 
-    module: Any
+    state: State
     images: NDArray[np.float32]
     exact: NDArray[np.float64]
     single: NDArray[np.float64]
@@ -74,10 +77,13 @@ class References(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def _references(network: Network, size: tuple[int, int]) -> References:
-    module = make_module(network, seed=network.depth)
-    images = random_images(max(BATCHES), *size, seed=size[0])
-    exact = run_torch(module, images, torch.float64)
-    return References(module, images, exact, run_torch(module, images, torch.float32))
+    state = random_state(network, seed=network.depth)
+    # Two images by turns: that a place in a batch changes no bit is test_determinism's.
+    pair = random_images(2, *size, seed=size[0])
+    exact = lpn(state, pair, network.depth, network.attention)
+    single = run_torch(network, state, pair, "float32")
+    turns = np.arange(max(BATCHES)) % 2
+    return References(state, pair[turns], exact[turns], single[turns])
 
 
 def _relative_error(ours: NDArray[Any], reference: NDArray[np.float64]) -> float:
@@ -90,7 +96,7 @@ def _error_in_spreads(ours: NDArray[Any], reference: NDArray[np.float64]) -> flo
 
 
 @pytest.mark.parametrize(("network", "size", "batch", "tier"), _cases())
-def test_heatmaps_match_pytorch(
+def test_engine_matches_the_reference(
     network: Network, size: tuple[int, int], batch: int, tier: str
 ) -> None:
     reference = _references(network, size)
@@ -99,7 +105,7 @@ def test_heatmaps_match_pytorch(
     if network in ILL_CONDITIONED and unavoidable > MEANINGLESS:
         pytest.skip(f"ill-conditioned: PyTorch's own float32 error is {unavoidable:.1e}")
 
-    model = compile_module(reference.module, network.depth, threads=2, isa=tier)
+    model = compile_state(reference.state, network.depth, threads=2, isa=tier)
     ours = model.run(reference.images[:batch])
 
     assert ours.dtype == np.float32
@@ -122,12 +128,29 @@ def test_subset_covers_every_axis() -> None:
 @pytest.mark.parametrize("joints", [1, 14, 16])
 def test_any_number_of_joints(joints: int) -> None:
     network = Network(50, "gc")
-    module = make_module(network, joints=joints, seed=joints)
+    state = random_state(network, joints=joints, seed=joints)
     images = random_images(1, 64, 48, seed=joints)
-    exact = run_torch(module, images, torch.float64)
-    single = run_torch(module, images, torch.float32)
+    exact = lpn(state, images, network.depth, network.attention)
+    single = run_torch(network, state, images, "float32")
 
-    ours = compile_module(module, network.depth).run(images)
+    ours = compile_state(state, network.depth).run(images)
 
     assert ours.shape == (1, 16, 12, joints)
     assert _relative_error(ours, exact) <= max(3e-6, 4 * _relative_error(single, exact))
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_training_model_matches_the_reference(depth: int, attention: str) -> None:
+    network = Network(depth, attention, "default")
+    state = random_state(network, seed=depth)
+    images = random_images(2, 96, 64, seed=depth)
+    exact = lpn(state, images, depth, attention)
+
+    double = run_torch(network, state, images, "float64")
+    single = run_torch(network, state, images, "float32")
+
+    # The same sums in two orders: float64 rounds 2^29 times finer than float32 does.
+    assert double.shape == exact.shape == (2, 24, 16, 17)
+    assert _relative_error(single, exact) <= 3e-6
+    assert _relative_error(double, exact) <= 3e-6 / 2**29 * 8
