@@ -50,7 +50,9 @@ def test_postscript_in_a_shard_reaches_no_other_program(
     crops = pytest.importorskip("lpn_training.data.crops")
     shards = pytest.importorskip("lpn_training.data.shards")
     path = tmp_path / "a-000.tar"
-    shards.write_shard(path, [shards.Encoded("k", "webp", EPS, {"source": "a", "box": [0, 0, 9, 9]})])
+    shards.write_shard(
+        path, [shards.Encoded("k", "webp", EPS, {"source": "a", "box": [0, 0, 9, 9]})]
+    )
     (sample,) = shards.open_shard(path)
     with pytest.raises(ValueError, match=r"member k\.webp cannot be decoded: the image: not an"):
         crops.decode_samples([sample], 9, 9)
