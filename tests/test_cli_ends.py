@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -72,12 +73,10 @@ def test_a_signal_keeps_what_is_done(
     assert done.returncode == code, done.stderr
     assert f"stopped by {name} after 2 of 3" in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in out.iterdir()) == [
-        "a.pose.png",
-        "b.pose.jpg",
-        "predictions.json",
-    ]
+    assert f"lpn: {name}: stopping after this image; again to stop at once\n" in done.stderr
     document = json.loads((out / "predictions.json").read_text())
+    pictures = [entry["picture"] for entry in document["images"]]
+    assert sorted(path.name for path in out.iterdir()) == [*pictures, "predictions.json"]
     assert [Path(entry["file"]).name for entry in document["images"]] == ["a.png", "b.jpg"]
 
 
@@ -91,7 +90,9 @@ def test_a_second_signal_ends_at_once(folder: Path, tiny_path: Path, tmp_path: P
     )  # fmt: skip
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in out.iterdir()] == ["a.pose.png"]
+    (entry,) = json.loads((out / "predictions.json").read_text())["images"]
+    assert entry["file"] == str(folder / "a.png")
+    assert sorted(path.name for path in out.iterdir()) == [entry["picture"], "predictions.json"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")  # noqa: PTH110
@@ -113,6 +114,28 @@ def test_an_output_that_nobody_reads(tiny_path: Path) -> None:
         os.close(writer)
     assert done.returncode == 1
     assert done.stderr == ""
+
+
+_STOP_AT_IMPORT = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+"""
+
+
+@pytest.mark.parametrize("module", ["numpy", "lpn_core._core", "click", "tqdm", "PIL"])
+def test_ctrl_c_while_starting(module: str) -> None:
+    project = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text()
+    (place, function) = re.findall(r'^lpn = "(.*):(.*)"$', project, re.MULTILINE)[0]
+    # What pip makes of it.
+    script = f"import sys\nfrom {place} import {function}\nsys.exit({function}())"
+    code = f"{_STOP_AT_IMPORT.format(module=module)}\n{script}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "lpn: stopped\n"
 
 
 def test_the_package_runs_as_the_command() -> None:

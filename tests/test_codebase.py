@@ -123,7 +123,8 @@ def test_lpn_core_imports_little() -> None:
 
 
 def test_import_is_light() -> None:
-    code = "import lpn_core, sys; print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))"
+    code = "import lpn_core, sys\nlpn_core.load\n"
+    code += "print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

@@ -2,17 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from lpn_core import flip, keypoints, model_file, preprocess
-from lpn_core._core import __version__, default_isa, default_threads, kernels, supported_isas
-from lpn_core.decode import argmax, soft_argmax
-from lpn_core.estimator import PoseEstimator, bundled_models, load
-from lpn_core.keypoints import COCO17, CROWDPOSE14, MPII16, KeypointSet
-from lpn_core.model import Model
-from lpn_core.model_file import ModelFile, ModelFileError
-from lpn_core.poses import Pose, Poses
-
 if TYPE_CHECKING:
-    from lpn_core import architectures, evaluation, ops
+    from lpn_core import (
+        architectures,
+        evaluation,
+        flip,
+        keypoints,
+        model_file,
+        ops,
+        preprocess,
+    )
+    from lpn_core._core import __version__, default_isa, default_threads, kernels, supported_isas
+    from lpn_core.decode import argmax, soft_argmax
+    from lpn_core.estimator import PoseEstimator, bundled_models, load
+    from lpn_core.keypoints import COCO17, CROWDPOSE14, MPII16, KeypointSet
+    from lpn_core.model import Model
+    from lpn_core.model_file import ModelFile, ModelFileError
+    from lpn_core.poses import Pose, Poses
 
 __all__ = [
     "COCO17",
@@ -44,14 +50,28 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # where it would make every name look defined
+    # Nothing is imported before it is used: the command must be able to catch a Ctrl-C meanwhile.
+    _HOMES = {
+        "_core": ("__version__", "default_isa", "default_threads", "kernels", "supported_isas"),
+        "decode": ("argmax", "soft_argmax"),
+        "estimator": ("PoseEstimator", "bundled_models", "load"),
+        "keypoints": ("COCO17", "CROWDPOSE14", "MPII16", "KeypointSet"),
+        "model": ("Model",),
+        "model_file": ("ModelFile", "ModelFileError"),
+        "poses": ("Pose", "Poses"),
+    }
+    _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
     def __getattr__(name):
-        """Imports on first use what finding poses does not need."""
-        if name in ("architectures", "evaluation", "ops"):
-            import importlib
+        """Imports a public name on first use."""
+        if name not in __all__:
+            raise AttributeError(f"module 'lpn_core' has no attribute {name!r}")
+        from importlib import import_module
 
-            return importlib.import_module(f"lpn_core.{name}")
-        raise AttributeError(f"module 'lpn_core' has no attribute {name!r}")
+        home = import_module(f"lpn_core.{_HOME.get(name, name)}")
+        value = getattr(home, name) if name in _HOME else home
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lpn_core.cli import main
+from lpn_core._command import main
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,14 @@
-"""``python -m lpn_training``: the ``lpn-train`` command, for torchrun."""
+"""The ``lpn-train`` command; for torchrun also ``python -m lpn_training``."""
 
 from __future__ import annotations
 
-from lpn_training.cli import main
+from lpn_core._command import load
 
-main(prog_name="lpn-train")
+
+def main() -> None:
+    """The command ``lpn-train``."""
+    load("lpn-train", "lpn_training.cli")(prog_name="lpn-train")
+
+
+if __name__ == "__main__":
+    main()

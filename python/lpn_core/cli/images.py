@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     Raises:
         click.BadParameter: an argument that means none.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     own: list[Path] = []
     for argument in arguments:
         path = Path(argument)
@@ -54,7 +56,8 @@ def expand(arguments: Sequence[str]) -> list[Path]:
             raise click.BadParameter(str(error), param_hint="IMAGE") from None
         if not paths:
             raise click.BadParameter(f"{argument!r} {what}", param_hint="IMAGE")
-        found.update(dict.fromkeys(paths))
+        for path in paths:
+            found.setdefault(absolute(path), path)
     if own and not found:
         raise click.BadParameter(
             f"these are all pictures that this command wrote, such as {str(own[0])!r}; wanted "
@@ -67,7 +70,7 @@ def expand(arguments: Sequence[str]) -> list[Path]:
             own[0],
             f" and {len(own) - 1} more" if own[1:] else "",
         )
-    return list(found)
+    return list(found.values())
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -82,15 +85,17 @@ def _is_result(path: Path) -> bool:
     return path.stem.endswith(_RESULT_MARK)
 
 
-def result_names(paths: Sequence[Path]) -> list[str]:
-    """For each image the name of its results without ending; images of one name are numbered."""
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        name, number = path.stem, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{path.stem}-{number}"
-        taken.add(name.casefold())
-        names.append(name + _RESULT_MARK)
-    return names
+def absolute(path: Path) -> str:
+    """The path that an image's results go by, from whatever folder it is named."""
+    # Not Path.absolute, which leaves "..", nor Path.resolve, which follows links.
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+def result_name(path: Path) -> str:
+    """The name of an image's results without ending.
+
+    It follows from the image's absolute path alone, so that images of one name in several folders
+    are kept apart, and an image has the same results whichever others are predicted.
+    """
+    digest = hashlib.sha256(os.fsencode(absolute(path))).hexdigest()
+    return f"{path.stem}-{digest[:8]}{_RESULT_MARK}"

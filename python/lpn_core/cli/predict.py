@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from tqdm import tqdm
 
 from lpn_core._files import write_atomically
 from lpn_core.cli.boxes import BoxesFile, read_boxes
-from lpn_core.cli.images import expand, result_names
+from lpn_core.cli.images import absolute, expand, result_name
 from lpn_core.cli.messages import with_name
 from lpn_core.cli.models import open_model
 from lpn_core.cli.outputs import check_folder
+from lpn_core.cli.results import Results, document_of
 from lpn_core.cli.stopping import StopRequest
 from lpn_core.estimator import PoseEstimator
 from lpn_core.image import read_image
 
 _JPEG_QUALITY = 92
-_PREDICTIONS = "predictions.json"
 
 _logger = logging.getLogger(__name__)
 
@@ -86,9 +85,10 @@ def predict(
     """Find the poses of the people in images.
 
     IMAGE is a file, a folder or a glob pattern. Subfolders of a folder are not searched:
-    'photos/**/*.jpg', in quotes, finds the images in them. For each, NAME.pose.jpg (.png for PNG
-    images) shows the skeletons; predictions.json lists the joints of all. Pixels are those of the
-    image as its EXIF orientation shows it; see --no-exif.
+    'photos/**/*.jpg', in quotes, finds the images in them. For each, a picture
+    NAME-ID.pose.jpg (.png for PNG images) shows the skeletons, where ID follows from the image's
+    folder and name; predictions.json lists the joints of all, those of earlier runs into the same
+    folder included. Pixels are those of the image as its EXIF orientation shows it; see --no-exif.
 
     \b
     --boxes FILE is one of
@@ -104,7 +104,8 @@ def predict(
     (000000001490.jpg: 1490); a file with one id alone fits any single image.
 
     Exit status: 0 all done, 1 some images failed (the others are done), 2 wrong usage; 130 or 143
-    stopped by Ctrl-C or SIGTERM, with what was done by then in predictions.json.
+    stopped by Ctrl-C or SIGTERM, with what was done by then in predictions.json. What a killed run
+    had done is added there by the next run into its folder.
     """  # noqa: D301
     if boxes is not None and whole_image:
         raise click.UsageError("both --boxes and --whole-image were given; wanted one of them")
@@ -118,42 +119,42 @@ def predict(
     if folder is not None:
         _make_folder(folder)
     job = _Job(estimator, boxes_file, exif, flip, threshold, folder)
-    done: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    with StopRequest() as stop:
-        for path, name in tqdm(
-            list(zip(paths, result_names(paths), strict=True)),
-            unit="image",
-            file=sys.stderr,
-            disable=None,
-            leave=False,
-        ):
-            if stop.received is not None:
-                break
-            try:
-                done.append(job.run(path, name))
-            except (ValueError, TypeError, OSError) as error:
-                failed.append({"file": str(path), "error": str(error)})
-                tqdm.write(with_name(error, path), file=sys.stderr)
-        document = {"model": estimator.model.name, "images": done, "failed": failed}
-        # Escaped, so that a file name that is not UTF-8 can be written, too.
-        text = json.dumps(document, allow_nan=False)
-        if folder is not None:
-            try:
-                write_atomically(folder / _PREDICTIONS, [text.encode(), b"\n"])
-            except OSError as error:
-                raise click.ClickException(str(error)) from None
+    try:
+        results = Results(folder)
+    except (ValueError, OSError) as error:
+        raise click.BadParameter(str(error), param_hint="--output") from None
+    unwritten: OSError | None = None
+    with StopRequest("image") as stop:
+        try:
+            with results:
+                _run(job, paths, results, stop)
+        except OSError as error:
+            unwritten = error
     if to_stdout:
-        click.echo(text)
-    else:
-        people = sum(len(entry["people"]) for entry in done)
-        click.echo(f"images: {len(done)}, people: {people} -> {folder}", err=True)
+        click.echo(document_of(results.images, results.failed))
+    elif unwritten is None:
+        people = sum(len(entry["people"]) for entry in results.images)
+        click.echo(f"images: {len(results.images)}, people: {people} -> {folder}", err=True)
+    if unwritten is not None:
+        raise click.ClickException(str(unwritten))
     if stop.received is not None:
-        tried = len(done) + len(failed)
+        tried = len({entry["file"] for entry in (*results.images, *results.failed)})
         click.echo(f"stopped by {stop.received.name} after {tried} of {len(paths)}", err=True)
         sys.exit(stop.exit_code)
-    if failed:
+    if results.failed:
         sys.exit(1)
+
+
+def _run(job: _Job, paths: Sequence[Path], results: Results, stop: StopRequest) -> None:
+    for path in tqdm(paths, unit="image", file=sys.stderr, disable=None, leave=False):
+        if stop.received is not None:
+            break
+        try:
+            job.run(path, results)
+        except (ValueError, TypeError, OSError) as error:
+            message = with_name(error, path)
+            results.fail(absolute(path), message)
+            tqdm.write(message, file=sys.stderr)
 
 
 def _make_folder(folder: Path) -> None:
@@ -183,8 +184,13 @@ class _Job:
         self._threshold = threshold
         self._folder = folder
 
-    def run(self, path: Path, name: str) -> dict[str, Any]:
-        """Estimates, draws and writes; returns what JSON says of the image."""
+    def run(self, path: Path, results: Results) -> None:
+        """Estimates, draws and writes.
+
+        Raises:
+            ValueError: the image or its boxes are not what they should be.
+            OSError: the image cannot be read, or its picture not written; its poses are kept then.
+        """
         pixels, first_frame_only = read_image(path, exif=self._exif)
         boxes = None if self._boxes_file is None else self._boxes_file.find(path)
         poses = self._estimator(
@@ -193,20 +199,29 @@ class _Job:
         height, width = pixels.shape[:2]
         _logger.info("%s: %d x %d pixels, people: %d", path, width, height, len(poses))
         suffix = ".png" if path.suffix.lower() == ".png" else ".jpg"
-        result = {
-            "file": str(path),
-            "picture": None if self._folder is None else f"{name}{suffix}",
+        name = result_name(path) + suffix
+        entry = {
+            "file": absolute(path),
+            "picture": None if self._folder is None else name,
             "width": width,
             "height": height,
             "first_frame_only": first_frame_only,
+            "model": self._estimator.model.name,
             **poses.to_dict(),
         }
-        if self._folder is not None:
+        if self._folder is None:
+            results.add(entry)
+            return
+        try:
+            # Before the picture: where that is, its poses are, too.
+            results.add(entry)
             picture = poses.draw(pixels, order="rgb", threshold=self._threshold)
             buffer = io.BytesIO()
             if suffix == ".png":
                 picture.save(buffer, "PNG")
             else:
                 picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-            write_atomically(self._folder / f"{name}{suffix}", [buffer.getvalue()])
-        return result
+            write_atomically(self._folder / name, [buffer.getvalue()])
+        except BaseException:
+            results.without_picture(entry)
+            raise

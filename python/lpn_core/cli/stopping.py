@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -17,8 +20,13 @@ class StopRequest:
         received: the signal, or None.
     """
 
-    def __init__(self) -> None:
-        """Leaves the signals alone until ``with``."""
+    def __init__(self, unit: str) -> None:
+        """Leaves the signals alone until ``with``.
+
+        Args:
+            unit: what is finished before the run ends, such as "image".
+        """
+        self._unit = unit
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -47,6 +55,11 @@ class StopRequest:
     def _note(self, number: int, _: FrameType | None) -> None:
         self.received = signal.Signals(number)
         self._restore()
+        text = f"lpn: {self.received.name}: stopping after this {self._unit}; again to stop at once"
+        # Past Python's buffers, in which the signal may have come.
+        with contextlib.suppress(OSError, ValueError):
+            stderr = sys.stderr.fileno()
+            os.write(stderr, ("\n" * os.isatty(stderr) + text + "\n").encode())
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
