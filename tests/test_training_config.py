@@ -91,7 +91,7 @@ def test_cosine_by_steps_and_by_seconds() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "linear"}, "it must be 'cosine' or 'milestones'"),
+        ({"kind": "linear"}, "it must be one of .*'trapezoid'"),
         ({"kind": "milestones"}, r"schedule\.epochs is 0"),
         ({"total_steps": 0}, "a stage has no length"),
         ({"stages": 0}, r"schedule\.stages is 0"),
@@ -239,3 +239,46 @@ def test_retired_keys_only_pass_in_checkpoints() -> None:
     assert stored_config(content) == Config()
     with pytest.raises(ValueError, match=r"schedule\.start"):
         config_from_dict(content["config"])
+
+
+def test_trapezoid_warms_up_stays_and_falls_linearly() -> None:
+    config = ScheduleConfig(kind="trapezoid", total_steps=100, warmup=0.1, cooldown=0.4, final=0.05)
+    schedule = Schedule(config, 10)
+    factors = {step: schedule.factor(Position(0, step)) for step in (5, 10, 60, 80, 100)}
+    assert factors == pytest.approx({5: 0.5, 10: 1.0, 60: 1.0, 80: 0.05 + 0.95 * 0.5, 100: 0.05})
+
+
+def test_a_longer_trapezoid_shares_what_comes_before_the_fall() -> None:
+    """With warmup and cooldown of as many steps, whatever the length."""
+    short, long = (
+        Schedule(ScheduleConfig(kind="trapezoid", total_steps=n, warmup=10 / n, cooldown=40 / n), 1)
+        for n in (100, 200)
+    )
+    for step in range(60):
+        position = Position(0, step)
+        assert short.factor(position) == pytest.approx(long.factor(position))
+
+
+def test_views_grow_with_the_phases_of_a_stage() -> None:
+    config = ScheduleConfig(total_steps=10, phase_ends=(0.3, 0.6), phase_heights=(128, 192))
+    schedule = Schedule(config, 1)
+    heights = [schedule.view_height(Position(0, step), 256) for step in range(10)]
+    assert heights == [128] * 3 + [192] * 3 + [256] * 4
+
+
+@pytest.mark.parametrize(
+    ("ends", "heights", "words"),
+    [
+        ("[0.5]", "[]", "phase_ends has 1 entries and schedule.phase_heights 0"),
+        ("[0.5, 0.5]", "[128, 192]", "each must exceed the one before"),
+        ("[0.5]", "[224]", "makes views 168 wide in the shape of 256 x 192"),
+        ("[1.5]", "[192]", r"phase_ends\[0\] is 1.5; it must be from 0 to 1"),
+        ("[0.5]", "[200]", r"phase_heights\[0\] is 200; it must be a multiple of 16"),
+    ],
+)
+def test_phases_that_do_not_follow_each_other_are_refused(
+    ends: str, heights: str, words: str
+) -> None:
+    overrides = (f"schedule.phase_ends={ends}", f"schedule.phase_heights={heights}")
+    with pytest.raises(ValueError, match=words):
+        load_config(CONFIGS / "lpn50-gc-coco.toml", overrides)

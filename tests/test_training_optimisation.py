@@ -10,7 +10,12 @@ torch = pytest.importorskip("torch")
 
 from lpn_training.config import TrainConfig  # noqa: E402
 from lpn_training.models.lpn import LPN  # noqa: E402
-from lpn_training.optimisation import make_optimiser, restore_optimiser  # noqa: E402
+from lpn_training.optimisation import (  # noqa: E402
+    MuonWithAdamW,
+    Optimiser,
+    make_optimiser,
+    restore_optimiser,
+)
 from training_runs import one_thread  # noqa: E402
 
 
@@ -35,7 +40,7 @@ def test_weight_decay_spares_biases_and_every_normalisation(attention: str | Non
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
 
 
-def step(model: LPN, optimiser: torch.optim.Optimizer, seed: int) -> None:
+def step(model: LPN, optimiser: Optimiser, seed: int) -> None:
     for index, parameter in enumerate(model.parameters()):
         generator = torch.Generator().manual_seed(1000 * seed + index)
         parameter.grad = torch.randn(parameter.shape, generator=generator)
@@ -64,3 +69,68 @@ def test_moments_of_earlier_versions_are_taken_over() -> None:
         assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
         # Settings are the configuration's, not the checkpoint's.
         assert [group["weight_decay"] for group in optimiser.param_groups] == [0.0, 0.0]
+
+
+def new_network() -> LPN:
+    torch.manual_seed(0)
+    return LPN(50, "gc").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def test_muon_takes_every_parameter_once_and_only_matrices() -> None:
+    network = new_network()
+    optimiser = make_optimiser(network, TrainConfig(optimiser="muon"))
+    assert isinstance(optimiser, MuonWithAdamW)
+    places = [p.data_ptr() for group in optimiser.param_groups for p in group["params"]]
+    assert sorted(places) == sorted(p.data_ptr() for p in network.parameters())
+    matrices = set(optimiser.matrices)
+    names = {n.removesuffix(".weight") for n, p in network.named_parameters() if p in matrices}
+    assert {"layer1.0.conv1", "layer4.0.downsample.0", "deconv_layers.3"} < names
+    assert not {"conv1", "layer1.0.conv2", "final_layer"} & names
+    assert not any(".conv_mask" in name for name in names)
+
+
+def test_a_step_of_muon_is_orthogonal_and_as_long_as_the_rate_says() -> None:
+    """Of a gradient of any length: singular values near each other, 0.2 x rate root mean square."""
+    network = new_network()
+    optimiser = make_optimiser(network, TrainConfig(optimiser="muon", learning_rate=0.01))
+    weight = network.layer3[1].conv1.weight
+    before = weight.detach().clone()
+    weight.grad = 1e-6 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    optimiser.step()
+    change = (weight.detach() - before).flatten(1).double()
+    # Newton-Schulz as published brings the singular values to 0.5 .. 1.5; those of a random
+    # gradient that are near 0 stay lower.
+    values = torch.linalg.svdvals(change) / (0.01 * 0.2 * 256**0.5)
+    assert values.max() < 1.5
+    assert values[: len(values) * 9 // 10].min() > 0.5
+    assert change.square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.2)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "muon"])
+def test_state_brings_an_optimiser_back(kind: str) -> None:
+    config = TrainConfig(optimiser=kind, learning_rate=1e-3, weight_decay=0.01)
+    with one_thread():
+        one, two = new_network(), new_network()
+        first, second = make_optimiser(one, config), make_optimiser(two, config)
+        for number in (0, 1):
+            step(one, first, number)
+        two.load_state_dict(one.state_dict())
+        restore_optimiser(second, two, copy.deepcopy(first.state_dict()))
+        step(one, first, 2)
+        step(two, second, 2)
+    for (name, left), right in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.equal(left, right), name
+
+
+@pytest.mark.parametrize(("stored", "configured"), [("adam", "muon"), ("muon", "adamw")])
+def test_the_state_of_another_kind_of_optimiser_is_refused(stored: str, configured: str) -> None:
+    network = new_network()
+    state = make_optimiser(network, TrainConfig(optimiser=stored)).state_dict()
+    optimiser = make_optimiser(network, TrainConfig(optimiser=configured))
+    with pytest.raises(ValueError, match=f"{configured}; its weights can start a new run"):
+        restore_optimiser(optimiser, network, state)
+
+
+def test_an_unknown_optimiser_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"train\.optimiser is 'sgd'; it must be one of .*'muon'"):
+        make_optimiser(new_network(), TrainConfig(optimiser="sgd"))

@@ -72,9 +72,11 @@ class BatchSource:
                 f"loss.teacher_form is {loss.teacher_form!r}; it must be 'heatmaps' or 'points'"
             )
         size, own = (model.height, model.width), (TEACHER_HEIGHT, TEACHER_WIDTH)
-        if loss.teacher and loss.teacher_form == "heatmaps" and size != own:
+        dense = loss.teacher and loss.teacher_form == "heatmaps"
+        if dense and (size != own or config.schedule.phase_heights):
+            phases = " in phases of other sizes" if config.schedule.phase_heights else ""
             raise ValueError(
-                f"the model's input is {size} and the teacher's {own}; "
+                f"the model's input is {size}{phases} and the teacher's {own}; "
                 "loss.teacher_form = 'points' works for any size"
             )
         odd = [joint for joint in loss.teacher_joints if not 0 <= joint < model.num_joints]
@@ -133,14 +135,21 @@ class BatchSource:
             self.teacher = teacher
         return keep
 
-    def draw(self, step: int, rank: int = 0, processes: int = 1) -> Batch:
-        """One process's part of the batch of one step.
+    def draw(
+        self,
+        step: int,
+        rank: int = 0,
+        processes: int = 1,
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> Batch:
+        """One process's part of the batch of one step, in views of ``size`` or the model's.
 
         All randomness is a function of (seed, step), so a resumed run draws what it would have,
         and the parts of several processes are the batch of one (but for ``disturb``, whose
         rectangles come from the process's own part).
         """
-        height, width = self.config.model.height, self.config.model.width
+        height, width = size or (self.config.model.height, self.config.model.width)
         train, augment = self.config.train, self.config.augment
         places = self.sampler.choose(step, train.batch_size)
         chosen = to_device(places, self.crops.device)

@@ -73,16 +73,21 @@ class ScheduleConfig:
     ``total_steps``.
     """
 
-    kind: str = "cosine"  # "cosine" or "milestones"; the latter needs epochs
+    kind: str = "cosine"  # "cosine", "trapezoid" or "milestones"; the last needs epochs
     epochs: int = 0  # passes over the crops
     total_seconds: float = 0.0
     total_steps: int = 1000
-    warmup: float = 0.02  # cosine: part of a stage
-    final: float = 1e-3  # cosine: ends at this part of the full rate
+    warmup: float = 0.02  # cosine and trapezoid: part of a stage
+    final: float = 1e-3  # cosine and trapezoid: end at this part of the full rate
+    cooldown: float = 0.3  # trapezoid: part of a stage over which the rate falls
     milestones: tuple[float, ...] = (90, 120)  # epochs from which on the rate is lower ...
     factor: float = 0.1  # ... by this factor
     stages: int = 1
     restart_epoch: int = 0  # later stages begin at this epoch: 60 of 150 in the paper
+    # Until these parts of a stage views have these heights, and widths of the model's shape; then
+    # the model's size. Small views cost less, and optimiser and average go on.
+    phase_ends: tuple[float, ...] = ()
+    phase_heights: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ class TrainConfig:
     seed: int = 0
     device: str = "cuda"
     batch_size: int = 32  # of all processes together
-    optimiser: str = "adam"  # "adam" or "adamw"
+    # "adam", "adamw", or "muon": Muon for the matrices of 1x1 convolutions, AdamW for the rest.
+    optimiser: str = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     clip_norm: float = 0.0  # 0: no clipping
@@ -106,7 +112,9 @@ class TrainConfig:
     validate_every: int = 2000
     validate_epochs: int = 0  # when positive, validate after so many epochs instead
     tensorboard: bool = False  # needs the extra [tensorboard]
-    initial: str = ""  # checkpoint whose weights the first stage starts from
+    # What the first stage starts from: a bundled model's name, a model file, a checkpoint, or a
+    # state dict with the official keys.
+    initial: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,8 @@ RANGES = {
     "schedule": {
         "epochs": AT_LEAST_0, "total_seconds": AT_LEAST_0, "total_steps": AT_LEAST_0,
         "warmup": PART, "final": PART, "milestones": AT_LEAST_0, "factor": ABOVE_0,
-        "stages": AT_LEAST_1, "restart_epoch": AT_LEAST_0,
+        "stages": AT_LEAST_1, "restart_epoch": AT_LEAST_0, "cooldown": PART,
+        "phase_ends": PART, "phase_heights": SIDE,
     },
     "train": {
         # torch takes a seed of 64 bits.
@@ -270,6 +279,29 @@ def _check_losses(loss: LossConfig) -> None:
         )
 
 
+def _check_phases(config: Config) -> None:
+    """Whether the phases of a stage follow each other, in sizes that the encoder can halve.
+
+    Raises:
+        ValueError: They do not.
+    """
+    ends, heights = config.schedule.phase_ends, config.schedule.phase_heights
+    if len(ends) != len(heights):
+        raise ValueError(
+            f"schedule.phase_ends has {len(ends)} entries and schedule.phase_heights "
+            f"{len(heights)}; each phase needs both"
+        )
+    if list(ends) != sorted(set(ends)):
+        raise ValueError(f"schedule.phase_ends is {list(ends)}; each must exceed the one before")
+    for height in heights:
+        width = height * config.model.width / config.model.height
+        if width % 16:
+            raise ValueError(
+                f"schedule.phase_heights has {height}, which makes views {width:g} wide in the "
+                f"shape of {config.model.height} x {config.model.width}; a multiple of 16 is wanted"
+            )
+
+
 def config_from_dict(values: dict[str, Any]) -> Config:
     """Build a configuration from nested tables.
 
@@ -355,6 +387,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     config = config_from_dict(values)
     try:
         _check_losses(config.loss)
+        _check_phases(config)
     except ValueError as error:
         raise ValueError(f"{path}{' with overrides' if overrides else ''}: {error}") from error
     return config

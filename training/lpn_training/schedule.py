@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from lpn_training.config import ScheduleConfig
 
+KINDS = ("cosine", "trapezoid", "milestones")
+
 
 @dataclass(frozen=True)
 class Position:
@@ -39,10 +41,8 @@ class Schedule:
     """
 
     def __init__(self, config: ScheduleConfig, steps_per_epoch: int) -> None:
-        if config.kind not in ("cosine", "milestones"):
-            raise ValueError(
-                f"schedule.kind is {config.kind!r}; it must be 'cosine' or 'milestones'"
-            )
+        if config.kind not in KINDS:
+            raise ValueError(f"schedule.kind is {config.kind!r}; it must be one of {KINDS}")
         if config.kind == "milestones" and config.epochs < 1:
             raise ValueError(
                 f"schedule.epochs is {config.epochs}; milestones are epochs and need at least 1"
@@ -92,7 +92,8 @@ class Schedule:
         """Part of the full learning rate.
 
         "milestones" multiplies by ``factor`` from each milestone on, which need not be a whole
-        epoch; "cosine" warms up linearly and falls along half a cosine.
+        epoch; "cosine" warms up linearly and falls along half a cosine; "trapezoid" warms up,
+        stays, and falls linearly at the end: a longer run shares all before the fall.
         """
         config, progress = self.config, self.progress(position)
         if config.kind == "milestones":
@@ -102,5 +103,14 @@ class Schedule:
             return float(config.factor**passed)
         if progress < config.warmup:
             return max(progress, 1e-3 * config.warmup) / config.warmup
+        if config.kind == "trapezoid":
+            left = min(1.0, (1 - progress) / max(config.cooldown, 1e-9))
+            return config.final + (1 - config.final) * left
         along = min(1.0, (progress - config.warmup) / (1 - config.warmup))
         return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * along))
+
+    def view_height(self, position: Position, full: int) -> int:
+        """Height of the views of the next batch; ``full`` after all phases."""
+        progress = self.progress(position)
+        phases = zip(self.config.phase_ends, self.config.phase_heights, strict=True)
+        return next((height for end, height in phases if progress < end), full)

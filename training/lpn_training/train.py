@@ -31,6 +31,7 @@ from lpn_training.data.crops import CropSet, load_crops
 from lpn_training.data.shards import find_shards
 from lpn_training.devices import open_device
 from lpn_training.distributed import Processes, join_processes, leave_processes
+from lpn_training.initial import load_initial, measure_norms
 from lpn_training.losses import BatchLoss, check_finite
 from lpn_training.models.lpn import LPN
 from lpn_training.optimisation import make_average, make_optimiser, restore_optimiser
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 STAGES = "stages.json"
 # Steps whose time says nothing: PyTorch compiles, tunes and allocates in them.
 WARM_STEPS = 3
+# BatchNorm's statistics of unfolded weights are those of so many views.
+MEASURED_VIEWS = 512
 
 
 def build_model(config: Config) -> LPN:
@@ -86,16 +89,18 @@ class Trainer:
         self.model = build_model(config).to(self.device)
         if train.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if train.initial:
-            self.take_weights(Path(train.initial))
+        unfolded = bool(train.initial) and load_initial(self.model, train.initial)
+        self.batches = BatchSource(config, self.device)
+        self.crops_digest = self.batches.crops.digest
+        if unfolded:
+            steps = range(math.ceil(MEASURED_VIEWS / train.batch_size))
+            measure_norms(self.model, (self.batches.draw(step).views for step in steps))
         self.average = make_average(self.model, train.ema_decay)
         self.optimiser = make_optimiser(self.model, train)
         self.network: nn.Module = self.model
         if self.processes.count > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.model, device_ids=devices)
-        self.batches = BatchSource(config, self.device)
-        self.crops_digest = self.batches.crops.digest
         self.losses = BatchLoss(self.network, config, self.device)
         self.compute = torch.compile(self.losses.of) if train.compile else self.losses.of
         steps_per_epoch = math.ceil(len(self.batches.sampler) / train.batch_size)
@@ -123,9 +128,10 @@ class Trainer:
         """One update; returns the two losses and the gradient norm as one tensor on the device."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate
-        labels, distilled = self.compute(
-            *self.batches.draw(self.step, self.processes.rank, self.processes.count)
+        batch = self.batches.draw(
+            self.step, self.processes.rank, self.processes.count, size=self.view_size
         )
+        labels, distilled = self.compute(*batch)
         options = self.config.loss
         loss = options.label_weight * labels + options.teacher_weight * distilled
         self.optimiser.zero_grad(set_to_none=True)
@@ -142,6 +148,13 @@ class Trainer:
     def learning_rate(self) -> float:
         """Of the next step."""
         return self.config.train.learning_rate * self.schedule.factor(self.position)
+
+    @property
+    def view_size(self) -> tuple[int, int]:
+        """Height and width of the next step's views."""
+        model = self.config.model
+        height = self.schedule.view_height(self.position, model.height)
+        return height, height * model.width // model.height
 
     def training_mode(self) -> None:
         """Networks learn; BatchNorm does not where it is frozen."""

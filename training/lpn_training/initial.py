@@ -1,0 +1,262 @@
+"""The weights that a run starts from: a checkpoint, a foreign state dict, or a model file unfolded.
+
+A model file holds no BatchNorm: each was folded into the convolution before it. Unfolding gives
+each convolution a BatchNorm that hands its bias on, and ``measure_norms`` then fills in the
+statistics that training needs, so that the network learns from where the file left off.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lpn_core import ModelFileError
+from lpn_core.cli.convert import read_state_dict
+from lpn_core.estimator import bundled_models, read_model
+from lpn_core.model_file import ModelFile
+from lpn_core.model_spec import IMAGENET_MEAN, IMAGENET_STD
+from torch import Tensor, nn
+
+from lpn_training.checkpoint import averaged_weights, load_checkpoint
+from lpn_training.models.lpn import LPN
+
+logger = logging.getLogger(__name__)
+
+LAST_LAYER = "final_layer"
+# Names in a model file of what the attention blocks' modules hold.
+ATTENTION_WEIGHTS = {
+    "conv_mask.weight": "mask_weight",
+    "conv_mask.bias": "mask_bias",
+    "channel_add_conv.0.weight": "w1",
+    "channel_add_conv.0.bias": "b1",
+    "channel_add_conv.1.weight": "norm_weight",
+    "channel_add_conv.1.bias": "norm_bias",
+    "channel_add_conv.3.weight": "w2",
+    "channel_add_conv.3.bias": "b2",
+    "fc.0.weight": "w1",
+    "fc.2.weight": "w2",
+}
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+
+def load_initial(model: LPN, source: str) -> bool:
+    """Put the weights of ``source`` into a model; its last layer stays new where joints differ.
+
+    Args:
+        model: Of the same depth and attention.
+        source: A bundled model's name, or the path of a model file, of a checkpoint of this
+            package, or of a state dict with the official keys.
+
+    Returns:
+        Whether the weights were unfolded, so that ``measure_norms`` is due.
+
+    Raises:
+        ValueError: Another network, or an input that this package does not train for.
+        FileNotFoundError: No such file or bundled model.
+    """
+    if source in bundled_models() or source.endswith(".safetensors"):
+        try:
+            file = read_model(source)
+        except ModelFileError:
+            # A bare state dict may be a safetensors file too.
+            _load_state(model, _official_state(source), source)
+            return False
+        _check_input(file, source)
+        state = unfold(file, model, source)
+        _load_state(model, state, source)
+        return True
+    try:
+        state = averaged_weights(load_checkpoint(Path(source), _device(model)))
+    except ValueError:
+        state = _official_state(source)
+    _load_state(model, state, source)
+    return False
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _official_state(source: str) -> dict[str, Tensor]:
+    arrays = read_state_dict(Path(source))
+    return {
+        key.removeprefix("module."): torch.tensor(np.asarray(array, np.float32))
+        for key, array in arrays.items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
+def _check_input(file: ModelFile, source: str) -> None:
+    spec = file.input
+    given = (spec.channel_order, tuple(spec.mean), tuple(spec.std))
+    if given != ("rgb", IMAGENET_MEAN, IMAGENET_STD):
+        raise ValueError(
+            f"{source} takes {given[0]} pixels with mean {given[1]} and deviation {given[2]}; "
+            f"training feeds rgb with {IMAGENET_MEAN} and {IMAGENET_STD}"
+        )
+
+
+def _load_state(model: LPN, state: dict[str, Tensor], source: str) -> None:
+    """Load strictly, but for a last layer of another number of joints."""
+    own = model.state_dict()
+    joints = state.get(f"{LAST_LAYER}.bias", torch.zeros(0)).numel()
+    if joints and joints != model.final_layer.out_channels:
+        logger.warning(
+            "%s has %d joints, the model %d: its last layer starts anew",
+            source, joints, model.final_layer.out_channels,
+        )  # fmt: skip
+        state = {**state, **{key: own[key] for key in own if key.startswith(f"{LAST_LAYER}.")}}
+    counters = {key: own[key] for key in own if key.endswith("num_batches_tracked")}
+    state = {**counters, **state}
+    problems = [
+        f"{what}: {', '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}"
+        for what, keys in (
+            ("missing", sorted(own.keys() - state.keys())),
+            ("left over", sorted(state.keys() - own.keys())),
+            (
+                "of another shape",
+                sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
+            ),
+        )
+        if keys
+    ]
+    if problems:
+        raise ValueError(f"{source} is another network than the model; {'; '.join(problems)}")
+    model.load_state_dict(state)
+
+
+# --- unfolding -----------------------------------------------------------------------------------
+
+
+def normalised_convolutions(
+    model: nn.Module,
+) -> Iterator[tuple[str, Convolution, str, nn.BatchNorm2d]]:
+    """Each convolution that a BatchNorm follows: both with their names, in the model's order."""
+    for path, parent in model.named_modules():
+        children = list(parent.named_children())
+        for (name, module), (norm_name, norm) in pairwise(children):
+            if isinstance(module, Convolution) and isinstance(norm, nn.BatchNorm2d):
+                prefix = f"{path}." if path else ""
+                yield f"{prefix}{name}", module, f"{prefix}{norm_name}", norm
+
+
+def unfold(file: ModelFile, model: LPN, source: str) -> dict[str, Tensor]:
+    """The state dict of ``model`` that gives the heatmaps of a model file.
+
+    Every BatchNorm has mean 0 and variance 1 - eps, scale 1, and the folded bias as its shift.
+
+    Raises:
+        ValueError: Weights that the model has no place for, or lacks; all are named.
+    """
+    left = dict(file.weights)
+    missing: list[str] = []
+    state: dict[str, Tensor] = {}
+
+    def take(name: str, like: Tensor) -> Tensor:
+        array: npt.NDArray[np.float32] | None = left.pop(name, None)
+        if array is None or array.size != like.numel():
+            missing.append(name)
+            return torch.zeros_like(like)
+        return torch.tensor(array).reshape(like.shape)
+
+    own = model.state_dict()
+    for name, module, norm_name, norm in normalised_convolutions(model):
+        # The builder names the node of a shortcut after the block's `downsample`.
+        node = name.removesuffix(".0") if ".downsample." in name else name
+        state[f"{name}.weight"] = take(f"{node}.weight", module.weight)
+        state[f"{norm_name}.bias"] = take(f"{node}.bias", norm.bias)
+        state[f"{norm_name}.weight"] = torch.ones(norm.num_features)
+        state[f"{norm_name}.running_mean"] = torch.zeros(norm.num_features)
+        state[f"{norm_name}.running_var"] = torch.full((norm.num_features,), 1 - norm.eps)
+    for key, value in own.items():
+        block, found, inner = key.partition(".att.")
+        if found:
+            state[key] = take(f"{block}.att.{ATTENTION_WEIGHTS[inner]}", value)
+    for part in ("weight", "bias"):
+        array = left.pop(f"{LAST_LAYER}.{part}", None)
+        if array is None:
+            missing.append(f"{LAST_LAYER}.{part}")
+        else:
+            state[f"{LAST_LAYER}.{part}"] = torch.tensor(array)
+    if missing or left:
+        lacks, more = ", ".join(missing[:5]) or "none", ", ".join(sorted(left)[:5]) or "none"
+        raise ValueError(
+            f"{source} is another network than the model; missing or of another shape: {lacks}; "
+            f"left over: {more}"
+        )
+    return state
+
+
+@torch.no_grad()
+def measure_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give every BatchNorm the statistics of its input; the function does not change.
+
+    The filters before it are scaled so that each output channel has variance 1: a step of the
+    optimiser then weighs as much on a channel that folding made small as on any other.
+
+    Args:
+        model: In evaluation mode afterwards.
+        batches: Normalised views (N, 3, H, W), together enough for a variance.
+
+    Raises:
+        ValueError: No batch was given, or a statistic is not finite.
+    """
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    sums = {norm: torch.zeros(2, norm.num_features, dtype=torch.float64) for norm in norms}
+    counts = dict.fromkeys(norms, 0)
+
+    def collect(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        x = inputs[0].double()
+        counts[norm] += x.numel() // norm.num_features
+        sums[norm] += torch.stack((x.sum(dim=(0, 2, 3)), x.square().sum(dim=(0, 2, 3)))).cpu()
+
+    handles = [norm.register_forward_pre_hook(collect) for norm in norms]
+    try:
+        for views in batches:
+            model(views)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not all(counts.values()):
+        raise ValueError("no batch was given to measure BatchNorm's statistics on")
+    for _, module, name, norm in normalised_convolutions(model):
+        mean, square = (sums[norm] / counts[norm]).to(norm.weight.device)
+        variance = (square - mean.square()).clamp(min=0)
+        if not bool(torch.isfinite(variance).all()):
+            raise ValueError(f"the input of {name} is not finite: the weights have diverged")
+        _set_statistics(module, norm, mean, variance)
+
+
+def _set_statistics(
+    module: Convolution, norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor
+) -> None:
+    """Write mean and variance (C,) float64 into a BatchNorm, with one scale per filter."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    old = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    shift = norm.bias.double() - norm.running_mean.double() * old
+    # A filter that is all but dead stays as it is.
+    deviation = variance.sqrt()
+    factor = torch.where(variance > norm.eps, 1 / deviation, 1.0)
+    weight = module.weight
+    if isinstance(module, nn.ConvTranspose2d):
+        grouped = factor.reshape(module.groups, 1, -1).expand(
+            -1, module.in_channels // module.groups, -1
+        )
+        scale = grouped.reshape(weight.shape[:2])[:, :, None, None]
+    else:
+        scale = factor[:, None, None, None]
+    weight.copy_(weight.double() * scale)
+    norm.running_mean.copy_(mean * factor)
+    norm.running_var.copy_(variance * factor.square())
+    gain = old / factor
+    norm.weight.copy_(gain * (norm.running_var.double() + norm.eps).sqrt())
+    norm.bias.copy_(shift + mean * old)
