@@ -131,8 +131,7 @@ def restore_optimiser(optimiser: Optimiser, model: nn.Module, state: dict[str, A
     if muon != ("muon" in state):
         given, wanted = ("an Adam", "muon") if muon else ("Muon", "adam or adamw")
         raise ValueError(
-            f"the checkpoint holds {given} optimiser's state, the configuration "
-            f"names {wanted}; "
+            f"the checkpoint holds {given} optimiser's state, the configuration names {wanted}; "
             "its weights can start a new run: --set train.initial=PATH"
         )
     if isinstance(optimiser, MuonWithAdamW):
