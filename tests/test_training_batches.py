@@ -140,9 +140,9 @@ def test_mpii_batches(tmp_path: Path) -> None:
     options = PackOptions("mpii", height=256, width=256)
     made = pack(annotations, tmp_path, tmp_path / "shards", options, form="mpii", workers=0)
     values = configure(made, workers=0).to_dict()
-    with pytest.raises(ValueError, match=r"model.num_joints is 17; the shards hold 16"):
+    with pytest.raises(ValueError, match=r"model.keypoints is 'coco17'; the shards hold 'mpii16'"):
         BatchSource(config_from_dict(values), CPU)
-    values["model"] = {"height": 64, "width": 64, "num_joints": 16}
+    values["model"] = {"height": 64, "width": 64, "keypoints": "mpii16"}
     batch = BatchSource(config_from_dict(values), CPU).draw(0)
     assert batch.views.shape == (5, 3, 64, 64)
     assert batch.targets.shape == (5, 16, 16, 16)

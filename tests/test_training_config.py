@@ -114,14 +114,24 @@ def test_shipped_configurations_load(path: Path) -> None:
 @pytest.mark.parametrize(("depth", "attention", "dataset"), EXPERIMENTS)
 def test_every_experiment_has_a_file(depth: int, attention: str, dataset: str) -> None:
     config = load_config(CONFIGS / f"lpn{depth}-{attention}-{dataset}.toml")
-    joints, width = (17, 192) if dataset == "coco" else (16, 256)
+    coco = dataset == "coco"
+    joints, width = (17, 192) if coco else (16, 256)
     model = config.model
     assert (model.depth, model.attention, model.num_joints) == (depth, attention, joints)
-    assert (model.height, model.width, model.initialisation) == (256, width, "paper")
+    assert model.keypoints == ("coco17" if coco else "mpii16")
+    begin = "paper" if coco else "pytorch"
+    assert (model.height, model.width, model.initialisation) == (256, width, begin)
     train, augment = config.train, config.augment
     assert (train.optimiser, train.batch_size, train.weight_decay) == ("adam", 32, 0.0)
-    assert (augment.rotation_sigma, augment.rotation_probability) == (40.0, 0.6)
-    assert (augment.scale_sigma, augment.mirror_probability) == (0.3, 0.5)
+    assert train.learning_rate == 1e-3
+    assert (augment.rotation_sigma, augment.rotation_probability) == (40.0 if coco else 30.0, 0.6)
+    assert (augment.scale_sigma, augment.mirror_probability) == (0.3 if coco else 0.25, 0.5)
+    others = (augment.shift_sigma, augment.colour, augment.paste_probability, train.ema_decay)
+    assert others == (0.0, 0.0, 0.0, 0.0)
+    assert config.data.target_sigma == 2.0
+    schedule = config.schedule
+    assert (schedule.kind, schedule.epochs, schedule.factor) == ("milestones", 150, 0.1)
+    assert schedule.milestones == (90, 120)
     assert build_model(config).final_layer.out_channels == joints
 
 
@@ -231,6 +241,28 @@ def test_checkpoints_may_be_of_laxer_versions() -> None:
     content["config"]["loss"]["teacher_weight"] = 1.0
     content["config"]["train"]["ema_decay"] = 1.0
     assert stored_config(content).loss.teacher_weight == 1.0
+
+
+@pytest.mark.parametrize(
+    ("joints", "keypoints"), [(17, "coco17"), (16, "mpii16"), (14, "crowdpose14")]
+)
+def test_checkpoints_that_name_a_number_of_joints(joints: int, keypoints: str) -> None:
+    content = {"config": Config().to_dict()}
+    del content["config"]["model"]["keypoints"]
+    content["config"]["model"]["num_joints"] = joints
+    model = stored_config(content).model
+    assert (model.keypoints, model.num_joints) == (keypoints, joints)
+    content["config"]["model"]["num_joints"] = 5
+    with pytest.raises(ValueError, match=r"predicts 5 joints; keypoint sets have \[14, 16, 17\]"):
+        stored_config(content)
+    with pytest.raises(ValueError, match=r"unknown configuration key model\.num_joints"):
+        config_from_dict({"model": {"num_joints": joints}})
+
+
+def test_unknown_keypoint_sets_are_refused() -> None:
+    words = r"model\.keypoints: unknown keypoint set 'coco'; known: coco17, mpii16, crowdpose14"
+    with pytest.raises(ValueError, match=words):
+        config_from_dict({"model": {"keypoints": "coco"}})
 
 
 def test_retired_keys_only_pass_in_checkpoints() -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner  # noqa: E402
 from lpn_core import Model, model_file, model_spec  # noqa: E402
 from lpn_core.model_spec import DecodeSpec  # noqa: E402
 from lpn_training import export  # noqa: E402
-from lpn_training.checkpoint import write_whole  # noqa: E402
+from lpn_training.checkpoint import load_checkpoint, write_whole  # noqa: E402
 from lpn_training.cli import main  # noqa: E402
 from lpn_training.cli.export import DECODE_KINDS  # noqa: E402
 from lpn_training.config import Config, load_config  # noqa: E402
@@ -54,7 +54,7 @@ def test_export_equals_the_network(
     tmp_path: Path, attention: str, joints: int, keypoints: str
 ) -> None:
     network, _ = checkpoint(
-        tmp_path / "c.pt", f"model.attention={attention}", f"model.num_joints={joints}"
+        tmp_path / "c.pt", f"model.attention={attention}", f"model.keypoints={keypoints}"
     )
     path, card = tmp_path / "new" / "m.safetensors", tmp_path / "new" / "card.md"
     metric, option = ("PCKh@0.5", "pckh") if joints == 16 else ("AP", "ap")
@@ -104,7 +104,9 @@ def test_wrong_heatmaps_are_not_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_command_says_what_is_wrong(tmp_path: Path) -> None:
-    checkpoint(tmp_path / "c.pt", "model.num_joints=5")
+    checkpoint(tmp_path / "c.pt")
+    content = load_checkpoint(tmp_path / "c.pt")
+    write_whole(tmp_path / "c.pt", {**content, "config": {"model": {"num_joints": 5}}})
     arguments = ["export", str(tmp_path / "c.pt"), "-o", str(tmp_path / "m"), "--name", "small"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
@@ -142,6 +144,6 @@ def test_decode_is_as_asked(tmp_path: Path) -> None:
 
 
 def test_an_mpii_model_has_no_ap(tmp_path: Path) -> None:
-    checkpoint(tmp_path / "c.pt", "model.num_joints=16")
+    checkpoint(tmp_path / "c.pt", "model.keypoints=mpii16")
     with pytest.raises(ValueError, match="a model with mpii16 joints is measured by pckh"):
         export.export_checkpoint(tmp_path / "c.pt", tmp_path / "m", name="small", ap=0.5)

@@ -53,6 +53,30 @@ def test_he_initialisation_keeps_activations_alive() -> None:
     assert 0.1 < values[0] < 10
 
 
+def test_default_initialisation_is_pytorchs_and_the_gc_blocks_own() -> None:
+    """The same draws as fresh layers make, but for GC's mask and last convolution."""
+    torch.manual_seed(0)
+    model = LPN(50, "gc", initialisation="pytorch")
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if name.endswith("att.conv_mask"):
+            channels = weight.shape[1]
+            # Kaiming-normal of a 1x1 convolution; 64 and more draws.
+            assert abs(weight.std() / (2 / channels) ** 0.5 - 1) < 0.5
+            assert not module.bias.any()
+        elif name.endswith("att.channel_add_conv.3"):
+            assert not weight.any()
+            assert not module.bias.any()
+        elif isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            # U(-1 / sqrt(fan), 1 / sqrt(fan)), where PyTorch counts the taps of one output.
+            bound = weight[0].numel() ** -0.5
+            assert weight.abs().max() <= bound
+            assert weight.abs().max() > 0.9 * bound
+        elif isinstance(module, torch.nn.BatchNorm2d | torch.nn.LayerNorm):
+            assert bool((weight == 1).all())
+            assert not module.bias.any()
+
+
 @pytest.mark.parametrize("changes", [{"depth": 34}, {"attention": "cbam"}, {"num_joints": 0},
                                      {"initialisation": "xavier"}])  # fmt: skip
 def test_bad_arguments_name_the_choices(changes: dict[str, object]) -> None:

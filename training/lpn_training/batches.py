@@ -93,10 +93,9 @@ class BatchSource:
             device=device,
             storage=data.storage,
         )
-        if crops.joints.size != model.num_joints:
+        if crops.joints.name != model.keypoints:
             raise ValueError(
-                f"model.num_joints is {model.num_joints}; the shards hold {crops.joints.size} "
-                f"joints, {crops.joints.name}"
+                f"model.keypoints is {model.keypoints!r}; the shards hold {crops.joints.name!r}"
             )
         if loss.teacher and crops.joints != COCO17:
             raise ValueError(

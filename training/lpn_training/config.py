@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
+from lpn_core import keypoints
+
 from lpn_training.data.augment import Augmentation
 
 if sys.version_info >= (3, 11):
@@ -23,10 +25,15 @@ class ModelConfig:
 
     depth: int = 50
     attention: str = "gc"  # "gc", "se" or "none"
-    num_joints: int = 17
-    initialisation: str = "he"  # "he" or "paper"
+    keypoints: str = "coco17"  # a set of lpn_core.keypoints
+    initialisation: str = "he"  # "he", "paper" or "pytorch"
     height: int = 256
     width: int = 192
+
+    @property
+    def num_joints(self) -> int:
+        """Joints of the keypoint set, which are the network's heatmaps."""
+        return len(keypoints.get(self.keypoints))
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ SIDE = Range("a multiple of 16 from 16 to 4096", lambda v: v % 16 == 0 and 16 <=
 # Of every key with numbers, also those in lists and tables.
 RANGES = {
     "model": {
-        "depth": ABOVE_0, "num_joints": AT_LEAST_1, "height": SIDE, "width": SIDE,
+        "depth": ABOVE_0, "height": SIDE, "width": SIDE,
     },
     "data": {
         "source_weights": AT_LEAST_0, "workers": Range("at least -1", lambda value: value >= -1),
@@ -182,6 +189,8 @@ RANGES = {
 }  # fmt: skip
 # Keys of earlier versions that mean nothing any more.
 RETIRED_KEYS = {"schedule": ("start",)}
+# Earlier versions named the number of joints, and meant these.
+SETS_BY_SIZE = {17: "coco17", 16: "mpii16", 14: "crowdpose14"}
 NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
 PLURALS = {int: "integers", float: "numbers", str: "strings"}
 
@@ -306,19 +315,36 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     """Build a configuration from nested tables.
 
     Raises:
-        ValueError: An unknown key, a value of another type, or a number out of its range.
+        ValueError: An unknown key, a value of another type, a number out of its range, or an
+            unknown keypoint set.
     """
     config = _fill(Config(), values, "")
     _check_ranges(config)
+    try:
+        keypoints.get(config.model.keypoints)
+    except ValueError as error:
+        raise ValueError(f"model.keypoints: {error}") from None
     return config
 
 
 def stored_config(content: dict[str, Any]) -> Config:
-    """The configuration in a checkpoint, which may be older than this version and its ranges."""
+    """The configuration in a checkpoint, which may be older than this version and its ranges.
+
+    Raises:
+        ValueError: It is of as many joints as no keypoint set has.
+    """
     values = {table: dict(keys) for table, keys in content["config"].items()}
     for table, keys in RETIRED_KEYS.items():
         for key in keys:
             values.get(table, {}).pop(key, None)
+    joints = values.get("model", {}).pop("num_joints", None)
+    if joints is not None:
+        if joints not in SETS_BY_SIZE:
+            raise ValueError(
+                f"the checkpoint predicts {joints} joints; keypoint sets have "
+                f"{sorted(SETS_BY_SIZE)}"
+            )
+        values["model"].setdefault("keypoints", SETS_BY_SIZE[joints])
     return _fill(Config(), values, "")
 
 

@@ -21,7 +21,7 @@ from torch import nn
 from lpn_training.checkpoint import averaged_weights, load_checkpoint
 from lpn_training.config import stored_config
 from lpn_training.devices import open_device
-from lpn_training.export import export_checkpoint, keypoint_set
+from lpn_training.export import export_checkpoint
 from lpn_training.teacher import OnnxRuntimeTeacher
 from lpn_training.train import build_model
 
@@ -119,5 +119,5 @@ def _torch_candidate(path: Path, device: torch.device) -> Candidate:
     model = build_model(config)
     model.load_state_dict(averaged_weights(content))
     spec = InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width)
-    joints = keypoints.get(keypoint_set(config, path))
+    joints = keypoints.get(config.model.keypoints)
     return Candidate(torch_network(model, device), spec, joints)

@@ -16,11 +16,10 @@ from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance
 
 from lpn_training.card import model_card
 from lpn_training.checkpoint import averaged_weights, failures_name, load_checkpoint, write_text
-from lpn_training.config import Config, stored_config
+from lpn_training.config import stored_config
 from lpn_training.data.augment import normalise
 from lpn_training.train import build_model
 
-KEYPOINT_SETS = {17: "coco17", 16: "mpii16", 14: "crowdpose14"}
 # Largest difference of heatmaps, in parts of their largest value. Folding and another order of
 # sums cost float32 a few of its 24 bits. bfloat16 keeps 8 bits of each weight: 0.004 to 0.011 was
 # measured on trained and random networks.
@@ -63,7 +62,7 @@ def export_checkpoint(
         card: Markdown file to write as well: what the model is and how it was trained.
 
     Raises:
-        ValueError: No training checkpoint, no keypoint set of that many joints, the accuracy of
+        ValueError: No training checkpoint, one of an unknown number of joints, the accuracy of
             another data set, or weights that the engine does not give PyTorch's heatmaps with.
         OSError: A file cannot be read or written, as on a full disk; the message names it.
     """
@@ -76,7 +75,7 @@ def export_checkpoint(
         if not key.endswith("num_batches_tracked")
     }
     architecture = f"lpn{config.model.depth}"
-    keypoints = keypoint_set(config, checkpoint)
+    keypoints = config.model.keypoints
     accuracy = _accuracy(keypoints, (ap, ap_flip), (pckh, pckh_flip))
     if keypoints == MPII16.name:
         notes = " ".join(filter(None, (notes, *_sentences(accuracy)))) or None
@@ -111,20 +110,6 @@ def export_checkpoint(
             trial.unlink(missing_ok=True)
     if card is not None:
         write_text(card, model_card(made, config, accuracy, content.get("step", 0), output))
-
-
-def keypoint_set(config: Config, checkpoint: Path) -> str:
-    """Name of the keypoint set that a checkpoint's model predicts.
-
-    Raises:
-        ValueError: There is none of that many joints.
-    """
-    joints = config.model.num_joints
-    if joints not in KEYPOINT_SETS:
-        raise ValueError(
-            f"{checkpoint} predicts {joints} joints; keypoint sets have {sorted(KEYPOINT_SETS)}"
-        )
-    return KEYPOINT_SETS[joints]
 
 
 def _accuracy(

@@ -100,10 +100,10 @@ def check_validation(crops: CropSet, model: ModelConfig) -> None:
     Raises:
         ValueError: No crop has a label, or the crops have other joints than the model.
     """
-    if crops.joints.size != model.num_joints:
+    if crops.joints.name != model.keypoints:
         raise ValueError(
-            f"the validation shards hold {crops.joints.size} joints, {crops.joints.name}; the "
-            f"model has {model.num_joints}"
+            f"the validation shards hold {crops.joints.name!r}; model.keypoints is "
+            f"{model.keypoints!r}"
         )
     if not bool(crops.labelled.any()):
         raise ValueError(f"none of {len(crops)} validation crops has a labelled joint")

@@ -12,7 +12,7 @@ from torch.nn import functional
 from lpn_training.models.convolutions import DepthwiseConv, GroupedDeconv
 
 Attention = Literal["gc", "se"]
-Initialisation = Literal["paper", "he"]
+Initialisation = Literal["paper", "he", "pytorch"]
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     50: (3, 4, 6, 3),
@@ -22,6 +22,8 @@ BLOCKS: dict[int, tuple[int, int, int, int]] = {
 # Width and stride of layer1..layer4; the paper removes the last downsampling.
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 1))
 HEAD_WIDTH = 256
+# What has an initialisation of its own in PyTorch.
+DEFAULTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, nn.LayerNorm)
 
 
 class GlobalContext(nn.Module):
@@ -111,7 +113,9 @@ class LPN(nn.Module):
         attention: "gc", "se" or None.
         num_joints: K.
         initialisation: "paper" draws every convolution from N(0, 0.001); "he" uses Kaiming's
-            fan-out rule, lets each block start as its shortcut and keeps the head small.
+            fan-out rule, lets each block start as its shortcut and keeps the head small; "pytorch"
+            leaves every layer to PyTorch and a GC block to its authors: a Kaiming mask, a last
+            convolution of zeros. On MPII the official code begins so.
     """
 
     def __init__(
@@ -155,8 +159,11 @@ class LPN(nn.Module):
 
     def initialise(self, kind: Initialisation) -> None:
         """Draw all weights anew from torch's global generator."""
-        if kind not in ("paper", "he"):
-            raise ValueError(f"initialisation is {kind!r}; it must be 'paper' or 'he'")
+        if kind not in ("paper", "he", "pytorch"):
+            raise ValueError(f"initialisation is {kind!r}; it must be 'paper', 'he' or 'pytorch'")
+        if kind == "pytorch":
+            self._initialise_by_default()
+            return
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 if kind == "paper":
@@ -183,6 +190,19 @@ class LPN(nn.Module):
                     nn.init.zeros_(last.weight)
                     nn.init.zeros_(module.conv_mask.weight)
             nn.init.normal_(self.final_layer.weight, std=0.001)
+
+    def _initialise_by_default(self) -> None:
+        for module in self.modules():
+            if isinstance(module, DEFAULTS):
+                module.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, GlobalContext):
+                nn.init.kaiming_normal_(module.conv_mask.weight, nonlinearity="relu")
+                last = module.channel_add_conv[3]
+                assert isinstance(last, nn.Conv2d)
+                for parameter in (module.conv_mask.bias, last.weight, last.bias):
+                    assert parameter is not None
+                    nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.maxpool(functional.relu(self.bn1(self.conv1(x))))
