@@ -11,13 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lpn_training.config import (  # noqa: E402
-    RANGES,
     Config,
     ScheduleConfig,
     config_from_dict,
     load_config,
     stored_config,
 )
+from lpn_training.ranges import RANGES  # noqa: E402
 from lpn_training.schedule import Position, Schedule  # noqa: E402
 from lpn_training.train import build_model  # noqa: E402
 from training_runs import CONFIGS  # noqa: E402
