@@ -288,6 +288,14 @@ def test_operators_have_a_cpp_test() -> None:
     assert not offenders, _listed(offenders)
 
 
+def test_bindings_give_up_the_gil_in_one_way() -> None:
+    """A daemon thread that comes back while the interpreter finalizes survives only WithoutGil."""
+    others = re.compile(r"gil_scoped_release|PyEval_(Save|Restore|Acquire|Release)|ALLOW_THREADS")
+    bindings = (CPP / "bindings").iterdir()
+    found = [path for path in bindings if others.search(_without_comments(path.read_text("utf-8")))]
+    assert {path.stem for path in found} == {"without_gil"}
+
+
 # --- Files -----------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@
 #include "base/cpu_features.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/without_gil.h"
 #include "engine/compiled_model.h"
 #include "engine/profile.h"
 
@@ -25,13 +26,13 @@ py::array_t<float> run_batch(CompiledModel& model, std::int64_t h, std::int64_t 
                              const Batch& batch) {
   std::shared_ptr<PreparedPlan> prepared;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     prepared = model.prepare(h, w);
   }
   const Shape& shape = prepared->plan().output();
   py::array_t<float> out = make_array<float>("the result", {batch.n, shape.h, shape.w, shape.c});
   float* data = out.mutable_data();
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   model.run(*prepared, batch, data);
   return out;
 }
@@ -80,13 +81,13 @@ py::array_t<double> profile_run(CompiledModel& model, const py::array& x, std::i
   LPN_CHECK(rounds >= 1, "rounds is ", rounds, "; it must be at least 1");
   std::shared_ptr<PreparedPlan> prepared;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     prepared = model.prepare(input[1], input[2]);
   }
   const auto steps = static_cast<std::int64_t>(prepared->plan().steps().size());
   py::array_t<double> marks = make_array<double>("the result", {rounds, steps + 1});
   double* data = marks.mutable_data();
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   profile(model, *prepared, input.data, rounds, data);
   return marks;
 }

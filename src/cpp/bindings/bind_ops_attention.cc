@@ -7,6 +7,7 @@
 #include "base/cpu_features.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/without_gil.h"
 #include "kernels/gc_pool/gc_pool.h"
 #include "kernels/se_gate/se_gate.h"
 
@@ -43,7 +44,7 @@ py::array_t<float> gc_pool(const py::array& x_array, const py::array& w_array,
   py::array_t<float> out = make_array<float>("the result", {x[0], x[3]});
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   const std::int64_t positions = x[1] * x[2];
   Buffer<float> logits = make_buffer(positions);
   Buffer<float> partial = make_buffer(2 + x[3]);
@@ -81,7 +82,7 @@ py::array_t<float> gc_transform(const py::array& context_array, const py::array&
   py::array_t<float> out = make_array<float>("the result", {context[0], args.c_out});
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   const Buffer<float> first = transpose(w1);
   const Buffer<float> second = transpose(w2);
   Buffer<float> scratch = make_buffer(args.hidden);
@@ -102,7 +103,7 @@ py::array_t<float> channel_mean(const py::array& x_array, const std::string& isa
   py::array_t<float> out = make_array<float>("the result", {x[0], x[3]});
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   const std::int64_t positions = x[1] * x[2];
   Buffer<float> partial = make_buffer(x[3]);
   for (std::int64_t image = 0; image < x[0]; ++image) {
@@ -126,7 +127,7 @@ py::array_t<float> se_gate(const py::array& mean_array, const py::array& w1_arra
   py::array_t<float> out = make_array<float>("the result", mean.shape);
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   const Buffer<float> first = transpose(w1);
   const Buffer<float> second = transpose(w2);
   Buffer<float> scratch = make_buffer(args.hidden);

@@ -5,6 +5,7 @@
 #include "base/cpu_features.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/without_gil.h"
 #include "engine/node_schema.h"
 #include "kernels/conv/conv.h"
 #include "kernels/depthwise/depthwise.h"
@@ -70,7 +71,7 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
   py::array_t<float> out = make_array<float>("the result", shape);
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   Buffer<float> packed =
       make_buffer(conv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c));
   pack_conv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, packed.data());
@@ -111,7 +112,7 @@ py::array_t<float> pointwise_conv2d(const py::array& x_array, const py::array& w
   py::array_t<float> out = make_array<float>("the result", shape);
   args.out = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   Buffer<float> packed = make_buffer(pointwise_packed_size(isa, args.k, args.n));
   pack_pointwise(isa, w.data, args.k, args.n, packed.data());
   args.packed_b = packed.data();
@@ -144,7 +145,7 @@ py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w
       make_array<float>("the result", {x[0], args.row_end, args.out_w, args.c});
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   Buffer<float> packed = make_buffer(args.kh * args.kw * args.c);
   pack_depthwise(w.data, args.kh, args.kw, args.c, packed.data());
   args.w = packed.data();
@@ -189,7 +190,7 @@ py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_a
       make_array<float>("the result", {x[0], args.row_end, args.out_w, args.out_c});
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   Buffer<float> packed = make_buffer(
       group_deconv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c, args.groups));
   pack_group_deconv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, args.groups,
@@ -227,7 +228,7 @@ py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std
       make_array<float>("the result", {x[0], args.row_end, args.out_w, args.c});
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   for (std::int64_t image = 0; image < x[0]; ++image) {
     args.in = x.data + image * args.in_h * args.in_w * args.c;
     args.out = out_data + image * args.row_end * args.out_w * args.c;

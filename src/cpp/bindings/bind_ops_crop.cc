@@ -13,6 +13,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/crop_input.h"
+#include "bindings/without_gil.h"
 #include "kernels/crop_affine/crop_affine.h"
 
 namespace lpn::bindings {
@@ -57,7 +58,7 @@ py::array_t<float> crop_affine(const py::array& image, const py::array& matrices
   py::array_t<float> out = make_array<float>("the result", {n, height, width, 3});
   float* out_data = out.mutable_data();
 
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   const std::int64_t chunks_per_crop = (height + kRowsPerChunk - 1) / kRowsPerChunk;
   shared_pool(threads).parallel_for(n * chunks_per_crop, [&](std::int64_t chunk, int) {
     const std::int64_t crop = chunk / chunks_per_crop;

@@ -8,6 +8,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/decoder.h"
+#include "bindings/without_gil.h"
 #include "engine/heatmaps.h"
 
 namespace lpn::bindings {
@@ -33,7 +34,7 @@ py::tuple decode_all(const Heatmaps& maps, const HeatmapDecoder& decode) {
   float* coordinates_data = coordinates.mutable_data();
   float* scores_data = scores.mutable_data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     ThreadPool alone(1);
     decode_heatmaps(maps, nullptr, alone, decode, coordinates_data, scores_data);
   }

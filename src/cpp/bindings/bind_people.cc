@@ -8,6 +8,7 @@
 #include "bindings/bindings.h"
 #include "bindings/crop_input.h"
 #include "bindings/decoder.h"
+#include "bindings/without_gil.h"
 #include "engine/compiled_model.h"
 #include "engine/heatmaps.h"
 #include "engine/region.h"
@@ -102,7 +103,7 @@ py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
   const auto n = static_cast<std::int64_t>(regions.size());
   std::shared_ptr<PreparedPlan> prepared;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     prepared = model.prepare(height, width);
   }
   const Shape& shape = prepared->plan().output();
@@ -121,7 +122,7 @@ py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
   };
   py::array_t<float> out = make_array<float>("the result", {batch.n, shape.h, shape.w, shape.c});
   float* data = out.mutable_data();
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   model.run(*prepared, batch, data);
   return out;
 }
@@ -155,7 +156,7 @@ py::tuple find_joints(CompiledModel& model, const py::array& heatmaps, const py:
   float* coordinate = coordinates.mutable_data();
   float* score = scores.mutable_data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     decode_heatmaps(maps, mirror_index ? &flip : nullptr, model.pool(), decode, coordinate, score);
     for (const Region& region : regions) {
       for (std::int64_t joint = 0; joint < maps.k; ++joint, coordinate += 2)

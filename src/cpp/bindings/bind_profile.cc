@@ -7,6 +7,7 @@
 #include "base/cpu_features.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/without_gil.h"
 #include "engine/profile.h"
 #include "kernels/fma_peak/fma_peak.h"
 
@@ -23,7 +24,7 @@ py::array_t<float> run_fma_peak(const py::array& x, float factor, float addend, 
   const FmaPeakFn run = select_fma_peak(parse_isa(isa)).run;
   py::array_t<float> out = make_array<float>("the result", {kFmaPeakValues});
   const FmaPeakArgs args{input.data, factor, addend, steps, out.mutable_data()};
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   run(args);
   return out;
 }
@@ -35,7 +36,7 @@ double measure_peak(const std::string& isa, int threads, double seconds) {
   LPN_CHECK(seconds > 0 && seconds <= kMaxSeconds, "seconds is ", seconds,
             "; it must be above 0 and at most ", kMaxSeconds);
   const Isa tier = parse_isa(isa);
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   return peak_gflops(tier, threads == 0 ? default_threads() : threads, seconds);
 }
 
