@@ -57,6 +57,7 @@ def made_up_crops(persons: int, seed: int) -> CropSet:
         boxes=torch.from_numpy(np.concatenate((corner, size), 1)).float(),
         keypoints=torch.from_numpy(keypoints).float(),
         labelled=torch.from_numpy(labelled),
+        areas=torch.from_numpy(size.prod(axis=1) * rng.uniform(0.2, 0.9, persons)).float(),
         sources=torch.zeros(persons, dtype=torch.int64),
         source_names=("noise",),
         joints=COCO17,
@@ -96,10 +97,11 @@ def coco_ap(crops: CropSet, predicted: NDArray[np.float64], scores: NDArray[np.f
     points = torch.cat((crops.keypoints, 2 * crops.labelled[..., None]), -1).double().numpy()
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
+    areas = crops.areas.double().tolist()
     for index, (box, joints) in enumerate(zip(crops.boxes.tolist(), points, strict=True)):
         annotations.append({
             "id": index + 1, "image_id": index, "category_id": 1, "iscrowd": 0, "bbox": box,
-            "area": 0.53 * box[2] * box[3], "keypoints": joints.reshape(-1).tolist(),
+            "area": areas[index], "keypoints": joints.reshape(-1).tolist(),
             "num_keypoints": int((joints[:, 2] > 0).sum()),
         })  # fmt: skip
         pose = np.concatenate((predicted[index], np.ones((17, 1))), 1).reshape(-1)

@@ -171,15 +171,18 @@ def test_killed_pack_goes_on_where_it_ended(coco: tuple[Path, Path], tmp_path: P
     process = start_slow_pack(coco, output, workers=0)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    (output / ".coco-002.tar.tmp").write_bytes(b"half")
+    for name in (".coco-002.tar.tmp", ".coco-001.tar.0a1b.tmp", ".coco.manifest.json.77.tmp"):
+        (output / name).write_bytes(b"half")
     # Of another source, which may be packed at the same time.
-    other = output / ".coco-more-000.tar.tmp"
-    other.write_bytes(b"half")
+    others = [output / f".coco-{name}-000.tar.0a1b.tmp" for name in ("more", "2")]
+    for other in others:
+        other.write_bytes(b"half")
     done = shards.Manifest.read(output / "coco.manifest.json").shards
     assert 0 < len(done) < 3, "the kill came too late or too early to show anything"
     before = {name: (output / name).stat().st_mtime_ns for name in done}
     pack(*coco, output, OPTIONS, workers=0)
-    other.unlink()
+    for other in others:
+        other.unlink()
     assert hashes(output) == hashes(tmp_path / "straight")
     assert {name: (output / name).stat().st_mtime_ns for name in done} == before
 

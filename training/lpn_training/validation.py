@@ -24,8 +24,6 @@ from lpn_training.teacher import soft_peaks
 
 BATCH = 64
 JOINT_THRESHOLD = 0.2
-# COCO's ratio of a person's area to its box's, where crops only know the box.
-AREA = 0.53
 # Joint sets without published constants are judged by the one of COCO's shoulders.
 OTHER_SIGMA = 0.079
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -76,12 +74,11 @@ def average_precision(oks: Array, scores: Array, counts: Array | None = None) ->
 
 
 def keypoint_similarity(
-    predicted: Tensor, keypoints: Tensor, labelled: Tensor, boxes: Tensor, sigmas: Tensor
+    predicted: Tensor, keypoints: Tensor, labelled: Tensor, areas: Tensor, sigmas: Tensor
 ) -> Tensor:
-    """OKS (N,) over each person's labelled joints, all in the same pixels; area 0.53 x box."""
-    area = AREA * boxes[:, 2] * boxes[:, 3]
+    """OKS (N,) over each person's labelled joints, all in the same pixels."""
     squared = (predicted - keypoints).square().sum(dim=-1)
-    similarity = torch.exp(-squared / (2 * area[:, None] * (2 * sigmas).square()))
+    similarity = torch.exp(-squared / (2 * areas[:, None] * (2 * sigmas).square()))
     count = labelled.sum(dim=1)
     return (similarity * labelled).sum(dim=1) / count.clamp(min=1)
 
@@ -134,7 +131,7 @@ def score_persons(
     constants = COCO_SIGMAS if crops.joints == COCO17 else (OTHER_SIGMA,) * count
     sigmas = torch.tensor(constants, device=crops.boxes.device)
     oks = keypoint_similarity(
-        torch.cat(places), crops.keypoints, crops.labelled, crops.boxes, sigmas
+        torch.cat(places), crops.keypoints, crops.labelled, crops.areas, sigmas
     )
     top = torch.cat(tops)
     above = top > JOINT_THRESHOLD

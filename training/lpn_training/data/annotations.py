@@ -27,18 +27,21 @@ class Person:
         image: File name.
         box: xywh in image pixels.
         keypoints: (K, 3) float64 x, y, v in image pixels; v = 0 where not labelled.
+        area: In square image pixels; None where the annotation has none.
     """
 
     key: str
     image: str
     box: tuple[float, float, float, float]
     keypoints: npt.NDArray[np.float64]
+    area: float | None = None
 
 
 def coco_persons(annotations: Path, source: str) -> list[Person]:
     """All persons of a COCO keypoint file but crowds, labelled or not, image by image.
 
-    Boxes are clipped to the image as the official code does, where the file gives its size.
+    As the official code does, boxes are clipped to the image, where the file gives its size, and
+    persons whose area is 0 are left out.
 
     Raises:
         ValueError: Not a COCO file, an entry that lacks a field or has another form than COCO's,
@@ -64,10 +67,11 @@ def coco_persons(annotations: Path, source: str) -> list[Person]:
             if record.get("width") is not None and record.get("height") is not None:
                 boxes = np.array([annotation["bbox"]], np.float64)
                 x, y, w, h = clip_box(boxes, record["width"], record["height"])[0].tolist()
-            if w > 0 and h > 0:
+            area = annotation.get("area")
+            if w > 0 and h > 0 and (area is None or area > 0):
                 key = f"{source}_{annotation['id']:012d}"
                 points = np.array(annotation.get("keypoints", blank), np.float64).reshape(-1, 3)
-                persons.append(Person(key, record["file_name"], (x, y, w, h), points))
+                persons.append(Person(key, record["file_name"], (x, y, w, h), points, area))
     return persons
 
 
@@ -113,6 +117,8 @@ def _person_fault(annotation: dict[str, Any]) -> str:
         return "has another id than the whole number, at least 0, that is wanted"
     if not _are_numbers(annotation["bbox"], 4):
         return f"has the bbox {reprlib.repr(annotation['bbox'])}; [x, y, width, height] is wanted"
+    if annotation.get("area") is not None and not _are_numbers([annotation["area"]], 1):
+        return f"has the area {reprlib.repr(annotation['area'])}; a number of pixels is wanted"
     count = 3 * COCO17.size
     joints = annotation.get("keypoints", [0] * count)
     if not isinstance(joints, list) or len(joints) != count:

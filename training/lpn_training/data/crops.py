@@ -22,7 +22,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from lpn_training.data.keypoints import COCO17, JOINT_SETS, JointSet
-from lpn_training.data.shards import REPAIR, Sample, open_shard
+from lpn_training.data.shards import REPAIR, Sample, open_shard, shard_hash
 from lpn_training.data.workers import make_pool, processes_here, worker_count
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ CHUNK = 64
 HELD_PART = 0.5
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 STORAGES = ("auto", "held", "streamed")
+# COCO's ratio of a person's area to its box's, for persons without an annotated area.
+AREA = 0.53
 
 
 class StreamedImages:
@@ -107,9 +109,11 @@ class CropSet:
         boxes: (N, 4) float32 xywh in crop pixels.
         keypoints: (N, K, 2) float32 x, y in crop pixels.
         labelled: (N, K) bool, True where the keypoint is an annotation.
+        areas: (N,) float32 the persons' areas in square crop pixels, which OKS is measured in.
         sources: (N,) int64 index into ``source_names``.
         source_names: Names of the data sources.
         joints: Which K joints.
+        origin: SHA-256 of the shards' bytes, in hexadecimal.
     """
 
     images: Tensor | StreamedImages
@@ -117,9 +121,11 @@ class CropSet:
     boxes: Tensor
     keypoints: Tensor
     labelled: Tensor
+    areas: Tensor
     sources: Tensor
     source_names: tuple[str, ...]
     joints: JointSet = COCO17
+    origin: str = ""
 
     def __len__(self) -> int:
         return self.boxes.shape[0]
@@ -131,20 +137,23 @@ class CropSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, that tells these persons from others."""
-        found = hashlib.sha256()
+        """SHA-256, in hexadecimal, that tells these crops and what is known of them from others.
+
+        The shards' bytes stand for pixels and labels, the tensors for which crops were taken.
+        """
+        found = hashlib.sha256(self.origin.encode())
         for tensor in (self.boxes, self.keypoints, self.sizes):
             found.update(tensor.cpu().numpy().tobytes())
         return found.hexdigest()
 
     def to(self, device: torch.device) -> CropSet:
         """Copy every tensor to a device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if field.name not in ("source_names", "joints")
-        }
-        return CropSet(**moved, source_names=self.source_names, joints=self.joints)
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor | StreamedImages):
+                moved[field.name] = value.to(device)
+        return replace(self, **moved)
 
 
 def parse_keypoints(
@@ -170,6 +179,12 @@ def parse_keypoints(
             )
         labelled &= np.isin(np.arange(joints.size), wanted)
     return values[:, :2].copy(), labelled
+
+
+def person_area(meta: dict[str, Any]) -> float:
+    """The annotated area, or that of its box as COCO's persons fill theirs."""
+    _, _, width, height = meta["box"]
+    return float(meta.get("area", AREA * width * height))
 
 
 def joint_set(samples: Sequence[Sample]) -> JointSet:
@@ -284,9 +299,11 @@ def load_crops(
         boxes=torch.tensor([s.meta["box"] for s in samples], dtype=torch.float32, device=device),
         keypoints=torch.from_numpy(np.stack([p for p, _ in points])).to(device),
         labelled=torch.from_numpy(np.stack([v for _, v in points])).to(device),
+        areas=torch.tensor([person_area(s.meta) for s in samples], device=device),
         sources=torch.tensor([names.index(s.meta["source"]) for s in samples], device=device),
         source_names=names,
         joints=joints,
+        origin=hashlib.sha256("".join(map(shard_hash, shards)).encode()).hexdigest(),
     )
 
 

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ from lpn_training.data.shards import (
     ShardRecord,
     check_shard,
     file_hash,
+    only_writer,
     write_shard,
 )
 from lpn_training.data.workers import make_pool, worker_count
@@ -161,6 +163,9 @@ class Cutter:
                 "keypoint_set": self.keypoint_set,
                 "keypoints": points.reshape(-1).tolist(),
             }
+            if person.area is not None:
+                shrink = box[2] * box[3] / (person.box[2] * person.box[3])
+                meta["area"] = round(person.area * shrink, 2)
             suffix = "jpg" if options.encoding == "jpeg" else options.encoding
             yield Encoded(person.key, suffix, encoded.getvalue(), meta)
 
@@ -188,7 +193,8 @@ def pack(
         The shards, in order.
 
     Raises:
-        ValueError: Nobody to pack, or the folder holds shards of other settings.
+        ValueError: Nobody to pack, the folder holds shards of other settings, or another process
+            packs this source into it.
         FileNotFoundError: An image is missing.
     """
     if form not in FORMS:
@@ -197,6 +203,19 @@ def pack(
     if not persons:
         raise ValueError(f"{annotations} holds no person")
     output.mkdir(parents=True, exist_ok=True)
+    with only_writer(output, options.source):
+        return _fill(output, persons, annotations, images, options, form, workers)
+
+
+def _fill(
+    output: Path,
+    persons: list[Person],
+    annotations: Path,
+    images: Path,
+    options: PackOptions,
+    form: str,
+    workers: int,
+) -> list[Path]:
     place = output / f"{options.source}.manifest.json"
     settings = {**asdict(options), "form": form, "annotations_sha256": file_hash(annotations)}
     manifest = _resume(place, settings)
@@ -245,9 +264,11 @@ def pack(
 def _resume(place: Path, settings: dict[str, Any]) -> Manifest:
     """The manifest of an interrupted call, less the shards that are not what it says."""
     # Digits only: another source, whose name begins as this one's, may be packed right now.
-    for stray in place.parent.glob(f".{settings['source']}-[0-9]*.tar.tmp"):
-        stray.unlink(missing_ok=True)
-    place.with_name(f".{place.name}.tmp").unlink(missing_ok=True)
+    source = re.escape(settings["source"])
+    stray = re.compile(rf"\.{source}(-\d+\.tar|\.manifest\.json)\.(\w+\.)?tmp")
+    for path in place.parent.iterdir():
+        if stray.fullmatch(path.name):
+            path.unlink(missing_ok=True)
     if not place.exists():
         return Manifest(settings, {})
     manifest = Manifest.read(place)

@@ -7,12 +7,15 @@ A sample is two members with one key: ``KEY.webp`` (or another encoding) and ``K
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
 import os
+import secrets
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -120,16 +123,42 @@ class Manifest:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a file, whole or not at all, also where others write it at the same time."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_writer(output: Path, source: str) -> Iterator[None]:
+    """Keep a second process from packing a source into the same folder meanwhile.
+
+    Raises:
+        ValueError: Another process is at it.
+    """
+    place = output / f".{source}.lock"
+    with place.open("wb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The file may be one that its writer has removed since it was opened here.
+            ours = os.path.samestat(place.stat(), os.fstat(stream.fileno()))
+        except (BlockingIOError, FileNotFoundError):
+            ours = False
+        if not ours:
+            raise ValueError(
+                f"another process packs {source!r} into {output} right now: wait for it, or name "
+                "another folder"
+            )
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
 
 
 def write_shard(path: Path, samples: Iterable[Encoded]) -> ShardRecord:
@@ -171,6 +200,12 @@ def check_shard(path: Path, record: ShardRecord) -> None:
     found = file_hash(path)
     if found != record.sha256:
         raise ValueError(f"{path} has SHA-256 {found}; its manifest says {record.sha256}: {REPAIR}")
+
+
+def shard_hash(path: Path) -> str:
+    """SHA-256 of a shard that was held to its manifest, or has none."""
+    record = recorded(path)
+    return file_hash(path) if record is None else record.sha256
 
 
 def recorded(path: Path) -> ShardRecord | None:
@@ -271,6 +306,10 @@ def _read_meta(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) ->
             f"{path}: member {member.name} has the box {meta['box']}; wanted [x, y, width, height] "
             "with a positive width and height"
         )
+    if "area" in meta and not (_is_number(meta["area"]) and meta["area"] > 0):
+        raise ValueError(
+            f"{path}: member {member.name} has the area {meta['area']}; wanted a positive number"
+        )
     result: dict[str, Any] = meta
     return result
 
@@ -278,8 +317,11 @@ def _read_meta(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) ->
 def _is_box(box: object) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
-    numbers = [value for value in box if isinstance(value, int | float) and math.isfinite(value)]
-    return len(numbers) == 4 and min(numbers[2:]) > 0
+    return all(map(_is_number, box)) and min(box[2:]) > 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _check_end(path: Path, last: tarfile.TarInfo | None) -> None:
