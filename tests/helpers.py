@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -72,3 +74,14 @@ def lpn_state_dict(
 ) -> dict[str, NDArray[Any]]:
     """A random state dict of LPN under its official names."""
     return random_state(Network(depth, attention), joints, seed)
+
+
+def file_of(header: Any, data: bytes = b"") -> bytes:
+    """A safetensors file as it lies on disk; ``header`` is bytes, or what JSON makes of it."""
+    encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(encoded)) + encoded + data
+
+
+def entry(dtype: object = "F32", shape: object = (2,), offsets: object = (0, 8)) -> dict[str, Any]:
+    """A tensor's entry in the header."""
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}

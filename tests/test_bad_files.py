@@ -6,13 +6,15 @@ import io
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lpn_core
 import numpy as np
 import pytest
-from lpn_core import ModelFileError, PoseEstimator
+from lpn_core import ModelFileError, PoseEstimator, model_file
+from lpn_core.model_file import ModelFile
 
 BOX = [[0, 0, 20, 30]]
 
@@ -113,3 +115,23 @@ def test_bad_model_file(name: str, tiny_path: Path, tmp_path: Path) -> None:
 def test_folder_as_model(tmp_path: Path) -> None:
     with pytest.raises((IsADirectoryError, PermissionError)):
         lpn_core.load(tmp_path)
+
+
+def test_graph_that_is_not_consistent(tiny: ModelFile, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    node = tiny.graph.nodes[0]
+    for changes, words in (
+        ({"attributes": {**node.attributes, "stride": 0}}, 'node "head" .*"stride" is 0; it must'),
+        ({"attributes": {**node.attributes, "stride": 2}}, "64 x 48 .* give heatmaps of 31 x 23"),
+        ({"inputs": ("picture",)}, 'node "head" .* input "picture" is neither the graph.s input'),
+    ):
+        graph = replace(tiny.graph, nodes=(replace(node, **changes),))
+        model_file.write(path, replace(tiny, graph=graph))
+        with pytest.raises(ModelFileError, match=f"{path}: model 'tiny': .*{words}"):
+            lpn_core.load(path)
+
+
+def test_bad_option_is_no_bad_file(tiny_path: Path) -> None:
+    with pytest.raises(ValueError, match="mmx") as caught:
+        lpn_core.load(tiny_path, isa="mmx")
+    assert caught.type is ValueError

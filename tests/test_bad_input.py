@@ -14,7 +14,7 @@ import pytest
 from helpers import lpn_state_dict
 from lpn_core import Model, PoseEstimator, ops
 from lpn_core.convert import make_model_file
-from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile
+from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, ModelFileError
 
 IMAGE = np.zeros((40, 30, 3), np.uint8)
 BOX = [[0, 0, 20, 30]]
@@ -262,7 +262,7 @@ CASES: dict[str, Case] = {
         lambda _: make_model_file(
             "x", "lpn50", lpn_state_dict(50, "none", 16), channel_order="rgb"
         ),
-        ValueError,
+        ModelFileError,
         "makes 16 heatmaps, but its keypoint set 'coco17' has 17",
     ),
     "flip shift as wide as the heatmaps": (

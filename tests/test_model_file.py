@@ -1,148 +1,20 @@
-"""The container against the safetensors package, and the model file against itself."""
+"""The model file against itself, and documents that are not what they should be."""
 
 from __future__ import annotations
 
 import json
-import struct
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import tiny_model_file
+from helpers import entry, file_of, tiny_model_file
 from lpn_core import model_file, safetensors_file
 from lpn_core.model_file import ModelFileError
-from lpn_core.safetensors_file import SafetensorsError, StoredTensor
-
-NUMPY_TYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
-
-
-def _arrays() -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    arrays = {f"x.{t}": (generator.normal(0, 50, (3, 5)) ** 2).astype(t) for t in NUMPY_TYPES}
-    arrays["scalar"] = np.array(3.5, np.float32)
-    arrays["empty"] = np.zeros((0, 4), np.float32)
-    arrays["naïve"] = np.arange(4, dtype=np.int32)
-    return arrays
-
-
-def test_safetensors_reads_what_we_write(tmp_path: Path) -> None:
-    reference = pytest.importorskip("safetensors")
-    path = tmp_path / "größe und mehr.safetensors"
-    arrays = _arrays()
-    stored = {name: StoredTensor.from_array(array) for name, array in arrays.items()}
-    safetensors_file.write(path, stored, {"a": "b", "ü": "✓"})
-    with reference.safe_open(path, "numpy") as file:
-        assert file.metadata() == {"a": "b", "ü": "✓"}
-        assert set(file.keys()) == set(arrays)
-        for name, array in arrays.items():
-            found = file.get_tensor(name)
-            assert found.dtype == array.dtype
-            np.testing.assert_array_equal(found, array, strict=True)
-
-
-def test_we_read_what_safetensors_writes(tmp_path: Path) -> None:
-    reference = pytest.importorskip("safetensors.numpy")
-    path = tmp_path / "other.safetensors"
-    arrays = _arrays()
-    reference.save_file(arrays, path, metadata={"k": "v"})
-    tensors, metadata = safetensors_file.read(path)
-    assert metadata == {"k": "v"}
-    assert set(tensors) == set(arrays)
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(tensors[name].to_array(), array, strict=True)
-
-
-def test_bfloat16_rounds_as_torch_does() -> None:
-    torch = pytest.importorskip("torch")
-    bits = np.random.default_rng(1).integers(0, 1 << 32, 200_000, dtype=np.uint32)
-    values = bits.view(np.float32)
-    # Ties to even, the largest numbers, signed zeros, infinities.
-    special = np.array(
-        [0x3F808000, 0x3F818000, 0x7F7FFFFF, 0xFF7FFFFF, 0x80000000, 0x7F800000, 0x00000001],
-        np.uint32,
-    )
-    values = np.concatenate([values, special.view(np.float32)])
-    stored = StoredTensor.from_array(values, bfloat16=True)
-    ours = stored.to_array()
-    theirs = torch.from_numpy(values).bfloat16().float().numpy()
-    assert (np.isnan(ours) == np.isnan(values)).all()
-    clear = ~np.isnan(values)
-    np.testing.assert_array_equal(ours[clear].view(np.uint32), theirs[clear].view(np.uint32))
-    # What is a bfloat16 already comes back as it was.
-    again = StoredTensor.from_array(ours, bfloat16=True)
-    assert bytes(again.data)[:1000] == bytes(stored.data)[:1000]
-
-
-def test_bfloat16_file_is_read_by_safetensors(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    reference = pytest.importorskip("safetensors.torch")
-    values = np.random.default_rng(2).normal(size=(7, 9)).astype(np.float32)
-    path = tmp_path / "half.safetensors"
-    safetensors_file.write(path, {"x": StoredTensor.from_array(values, bfloat16=True)}, {})
-    found = reference.load_file(path)["x"]
-    assert found.dtype == torch.bfloat16
-    assert torch.equal(found, torch.from_numpy(values).bfloat16())
-
-
-def _file(header: Any, data: bytes = b"") -> bytes:
-    encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(encoded)) + encoded + data
-
-
-def _entry(dtype: object = "F32", shape: object = (2,), offsets: object = (0, 8)) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
-
-
-DAMAGED = {
-    "empty": (b"", "0 bytes"),
-    "short": (b"\1\0\0", "3 bytes; a safetensors file starts with an 8-byte length"),
-    "length beyond the end": (struct.pack("<Q", 99) + b"{}", "header length at byte 0 is 99"),
-    "length beyond reason": (b"\xff" * 64, "header length at byte 0 is 18446744073709551615"),
-    "not JSON": (_file(b'{"x": }'), "not JSON at byte 14"),
-    "not UTF-8": (_file(b'{"\xff": 1}'), "not UTF-8 at byte 10"),
-    "not an object": (_file([1]), "a JSON list, not an object"),
-    "nested too deeply": (_file(b"[" * 100_000), "header (cannot be read|is nested)"),
-    "number too long": (_file(b'{"x": ' + b"9" * 5000 + b"}"), "header cannot be read"),
-    "duplicate": (
-        _file(b'{"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"x":{}}'),
-        "'x' twice",
-    ),
-    "metadata of numbers": (_file({"__metadata__": {"a": 1}}), "__metadata__ is not an object of"),
-    "missing dtype": (_file({"x": {"shape": [1]}}), "'x': wanted exactly dtype, shape"),
-    "unknown dtype": (_file({"x": _entry("F31")}, b"\0" * 8), "'x': unknown dtype 'F31'; known"),
-    "negative size": (_file({"x": _entry(shape=[-2])}, b"\0" * 8), r"'x': shape \[-2\]"),
-    "size of true": (_file({"x": _entry(shape=[True])}, b"\0" * 8), r"'x': shape \[True\]"),
-    "three offsets": (_file({"x": _entry(offsets=[0, 8, 8])}, b"\0" * 8), "are not .begin, end."),
-    "reversed offsets": (_file({"x": _entry(offsets=[8, 0])}, b"\0" * 8), "are not .begin, end."),
-    "shape and offsets differ": (
-        _file({"x": _entry(shape=[3])}, b"\0" * 8),
-        r"'x': F32 \(3,\) takes 12 bytes, data_offsets \[0, 8\] hold 8",
-    ),
-    "truncated": (_file({"x": _entry()}, b"\0" * 7), "ends at byte 8 of the data, which has 7"),
-    "trailing bytes": (_file({"x": _entry()}, b"\0" * 9), "end at byte 8 of the data, which has 9"),
-    "overlap": (
-        _file({"x": _entry(), "y": _entry(offsets=[4, 12])}, b"\0" * 12),
-        "'y' overlaps the tensor before it: begins at byte 4 of the data, wanted 8",
-    ),
-    "gap": (
-        _file({"x": _entry(), "y": _entry(offsets=[12, 20])}, b"\0" * 20),
-        "'y' leaves a gap before it: begins at byte 12 of the data, wanted 8",
-    ),
-    "pickle": (b"\x80\x04K\x01.", "pickle or a PyTorch checkpoint.*lpn convert"),
-    "zip": (b"PK\x03\x04 and so on", "pickle or a PyTorch checkpoint.*lpn convert"),
-}
-
-
-@pytest.mark.parametrize("case", DAMAGED)
-def test_damaged_containers(case: str, tmp_path: Path) -> None:
-    content, words = DAMAGED[case]
-    path = tmp_path / "damaged.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(SafetensorsError, match=words) as caught:
-        safetensors_file.read(path)
-    assert str(path) in str(caught.value)
+from lpn_core.safetensors_file import StoredTensor
 
 
 def _assert_same(found: model_file.ModelFile, wanted: model_file.ModelFile) -> None:
@@ -186,7 +58,14 @@ def _rewrite(path: Path, document: object, tensors: dict[str, StoredTensor]) -> 
     """Writes a document with the SHA-256 that belongs to it."""
     text = document if isinstance(document, str) else json.dumps(document)
     digest = model_file._digest(text, tensors)
-    safetensors_file.write(path, tensors, {"lpn_core": text, "lpn_core_sha256": digest})
+    header: dict[str, Any] = {"__metadata__": {"lpn_core": text, "lpn_core_sha256": digest}}
+    data = b""
+    for name, tensor in tensors.items():
+        offsets = [len(data), len(data) + tensor.data.nbytes]
+        header[name] = entry(tensor.dtype, tensor.shape, offsets)
+        data += tensor.data
+    # Escaped, so that even what is not valid Unicode gets there.
+    path.write_bytes(file_of(header, data))
 
 
 def test_every_missing_field_is_named(tiny_path: Path, tmp_path: Path) -> None:
@@ -220,7 +99,7 @@ def test_all_missing_fields_are_listed_at_once(tiny_path: Path, tmp_path: Path) 
     for words in (
         "missing fields: input.mean, decode.beta, provenance.ap, graph.nodes[0].inputs",
         "unknown fields: input.size",
-        "wrong fields: name (wanted a string)",
+        "wrong fields: name (wanted a string of valid Unicode)",
     ):
         assert words in str(caught.value)
 
@@ -231,12 +110,20 @@ WRONG = {
     "huge width": ("input.width", 10**30, "wrong fields: input.width"),
     "channel order": ("input.channel_order", "grb", "channel_order is 'grb'; wanted 'rgb' or"),
     "two means": ("input.mean", [0.1, 0.2], "input mean is .* wanted three"),
-    "std of 0": ("input.std", [0.1, 0.0, 0.1], "input std is .* wanted positive"),
-    "padding": ("input.padding", -1, "padding is -1; wanted a positive"),
+    "std of 0": ("input.std", [0.1, 0.0, 0.1], "input std is 0.0; wanted a number from 1e-06"),
+    "tiny std": ("input.std", [1, 1, 1e-300], "input std is 1e-300; wanted a number from 1e-06"),
+    "huge std": ("input.std", [10**299, 1, 1], "input std is 10+; wanted .* to 1e.06"),
+    "huge mean": ("input.mean", [0, -1e30, 0], r"input mean is \[0, -1e\+30, 0\]; wanted"),
+    "infinite mean": ("input.mean", [0, math.inf, 0], "wrong fields: input.mean .wanted a list of"),
+    "negative padding": ("input.padding", -1, "padding is -1; wanted a number from 0.01 to 100"),
+    "tiny padding": ("input.padding", 1e-300, "padding is 1e-300; wanted a number from 0.01"),
+    "huge padding": ("input.padding", 1e300, r"padding is 1e\+300; wanted a number from 0.01"),
     "affine": ("input.affine", "corner", "affine is 'corner'; wanted 'center'"),
     "decode": ("decode.kind", "dark", "decode kind is 'dark'; wanted 'soft_argmax' or 'argmax'"),
     "argmax with beta": ("decode.kind", "argmax", "beta is 160.0; wanted null"),
-    "no beta": ("decode.beta", None, "beta is None; wanted a positive number"),
+    "no beta": ("decode.beta", None, "beta is None; wanted a number from 1e-06"),
+    "tiny beta": ("decode.beta", 1e-300, "decode beta is 1e-300; wanted a number from 1e-06"),
+    "huge beta": ("decode.beta", 1e300, r"decode beta is 1e\+300; wanted a number from 1e-06"),
     "quarter step of 1": ("decode.quarter_step", 1, "decode.quarter_step .wanted true or false."),
     "negative shift": ("decode.flip_shift", -1, "flip_shift is -1"),
     "huge shift": (
@@ -248,10 +135,22 @@ WRONG = {
     "other joints": (
         "keypoints",
         "mpii16",
-        r"self_test.keypoints are \(2, 17, 2\); wanted \(2, 16",
+        r"self_test.keypoints has lists of \[17, 17\] points; wanted \[16, 16\] for 'mpii16'",
     ),
-    "self-test": ("self_test.keypoints", [[1], [1, 2]], "self_test.keypoints are not numbers"),
     "AP of text": ("provenance.ap", "0.7", "provenance.ap .wanted a number or null."),
+    "AP in percent": ("provenance.ap_flip", 34.9, "ap_flip is 34.9; wanted a number from 0 to 1"),
+    "version of 400 digits": ("format_version", 10**400, "format_version is 10+[.]{3}0+; this"),
+    "attribute of 400 digits": (
+        "graph.nodes.0.attributes.stride",
+        10**400,
+        r"graph.nodes\[0\].attributes .wanted an object of numbers and strings: integers in 53",
+    ),
+    "attribute of true": (
+        "graph.nodes.0.attributes.stride",
+        True,
+        r"nodes\[0\].attributes .wanted",
+    ),
+    "channels of 400 digits": ("graph.input.channels", 10**400, "fields: graph.input.channels .wa"),
     "nodes": ("graph.nodes", {}, "graph.nodes .wanted a list."),
     "node": ("graph.nodes", [7], r"graph.nodes\[0\] .wanted an object."),
     "no weights": ("graph.nodes", [], "left-over tensors: head.bias, head.weight"),
@@ -265,13 +164,95 @@ def test_wrong_fields(case: str, tiny_path: Path, tmp_path: Path) -> None:
     *parents, last = where.split(".")
     target = document
     for key in parents:
-        target = target[key]
+        target = target[int(key) if isinstance(target, list) else key]
     target[last] = value
     path = tmp_path / "wrong.safetensors"
     _rewrite(path, document, tensors)
     with pytest.raises(ModelFileError, match=words) as caught:
         model_file.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [[1, 10**400], ["1", "2"], [True, False], [1, None], [1, math.nan], [1, 1e7], [1], [1, 2, 3]],
+    ids=["400 digits", "strings", "booleans", "null", "NaN", "far away", "one", "three"],
+)
+def test_self_test_points_are_numbers(point: object, tiny_path: Path, tmp_path: Path) -> None:
+    document, tensors = _document(tiny_path)
+    document["self_test"]["keypoints"][1][5] = point
+    path = tmp_path / "wrong.safetensors"
+    _rewrite(path, document, tensors)
+    with pytest.raises(ModelFileError, match=r"wrong fields: self_test.keypoints .wanted numbers"):
+        model_file.read(path)
+
+
+def test_self_test_has_as_many_points_in_each_crop(tiny_path: Path, tmp_path: Path) -> None:
+    document, tensors = _document(tiny_path)
+    document["self_test"]["keypoints"][1].pop()
+    path = tmp_path / "wrong.safetensors"
+    _rewrite(path, document, tensors)
+    with pytest.raises(ModelFileError, match=r"lists of \[17, 16\] points; wanted \[17, 17\]"):
+        model_file.read(path)
+
+
+def _strings(tree: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Every string below, and every name of an attribute, by path: where it can be replaced."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        where = f"{path}[{key}]" if isinstance(tree, list) else f"{path}.{key}".lstrip(".")
+        if isinstance(value, str) or (where.startswith("provenance.") and "ap" not in where):
+            found[where] = (tree, key)
+        elif isinstance(value, dict | list):
+            found.update(_strings(value, where))
+    return found
+
+
+@pytest.mark.parametrize("escaped", [True, False], ids=["escaped", "raw"])
+def test_lone_surrogates_anywhere(escaped: bool, tiny_path: Path, tmp_path: Path) -> None:
+    document, tensors = _document(tiny_path)
+    path = tmp_path / "wrong.safetensors"
+    fields = _strings(document)
+    assert {"name", "graph.nodes[0].name", "input.affine", "provenance.notes"} <= set(fields)
+    fields["graph.nodes[0].attributes.new"] = (
+        document["graph"]["nodes"][0]["attributes"],
+        "\udfff",
+    )
+    fields["new"] = (document, "\udfff")
+    for where, (parent, key) in fields.items():
+        before = parent.get(key) if isinstance(parent, dict) else parent[key]
+        parent[key] = "half a pair: \ud800"
+        _rewrite(path, json.dumps(document, ensure_ascii=escaped), tensors)
+        field = re.sub(r"\.attributes.*|(inputs|weights)\[.*", r"\1", where)
+        with pytest.raises(ModelFileError) as caught:
+            model_file.read(path)
+        assert ("unknown fields: '" if where == "new" else field) in str(caught.value)
+        assert str(caught.value).isprintable()
+        parent[key] = before
+        if where.endswith("new"):
+            del parent[key]
+    _rewrite(path, document, tensors)
+    model_file.read(path)
+
+
+def test_field_that_is_there_twice(tiny_path: Path, tmp_path: Path) -> None:
+    document, tensors = _document(tiny_path)
+    path = tmp_path / "wrong.safetensors"
+    _rewrite(path, json.dumps(document).replace("{", '{"name": "\\ud800", ', 1), tensors)
+    with pytest.raises(ModelFileError, match="not sound JSON: it holds 'name' twice"):
+        model_file.read(path)
+
+
+def test_written_text_is_valid_unicode(tiny: model_file.ModelFile, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(ModelFileError, match=r"wrong fields: name .wanted a string of valid"):
+        model_file.write(path, replace(tiny, name="\ud800"))
+    with pytest.raises(ModelFileError, match=r"left-over tensors: '\\ud800'"):
+        model_file.write(path, replace(tiny, weights={**tiny.weights, "\ud800": np.zeros(1, "f4")}))
+    points = np.full((2, 17, 2), np.nan)
+    with pytest.raises(ModelFileError, match=r"wrong fields: self_test\.keypoints"):
+        model_file.write(path, replace(tiny, self_test=replace(tiny.self_test, keypoints=points)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_tensors(tiny_path: Path, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_decode_is_as_asked(tmp_path: Path) -> None:
         assert model_file.read(tmp_path / "m").decode == expected
     for options, words in (
         (("--decode", "argmax", "--beta", "40"), "--beta is for --decode soft_argmax"),
-        (("--beta", "0"), "beta is 0.0; wanted a positive number"),
+        (("--beta", "0"), "beta is 0.0; wanted a number from 1e-06"),
         (("--flip-shift", "12"), "flip_shift is 12"),
         (("--flip-shift", "-1"), "--flip-shift"),
         (("--pckh", "0.5"), "a model with coco17 joints is measured by ap"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import reprlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import keypoints
+from lpn_core._json import is_text, load_unique
+from lpn_core._text import printable
 from lpn_core.graph_spec import GraphSpec, NodeSpec
 from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance
 
@@ -41,7 +43,7 @@ class Document(NamedTuple):
 
 def _is_number(value: object) -> bool:
     # A JSON integer may be too long for a double; comparing does not convert it.
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300
 
 
 def _is_int(value: object) -> bool:
@@ -49,7 +51,29 @@ def _is_int(value: object) -> bool:
 
 
 def _is_attribute(value: object) -> bool:
-    return isinstance(value, str) or _is_number(value)
+    return _is_int(value) or is_text(value) or (isinstance(value, float) and _is_number(value))
+
+
+def _are_attributes(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        is_text(name) and _is_attribute(entry) for name, entry in value.items()
+    )
+
+
+def _are_crops_of_points(value: object) -> bool:
+    """Lists of lists of [x, y]; how many of them, the keypoint set says."""
+    return isinstance(value, list) and all(
+        isinstance(points, list) and all(map(_is_point, points)) for points in value
+    )
+
+
+def _is_point(value: object) -> bool:
+    # The bound is beyond every crop; squares of larger numbers would leave the range of a double.
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(_is_number(part) and abs(part) <= 1e6 for part in value)
+    )
 
 
 class _Leaf(NamedTuple):
@@ -61,19 +85,19 @@ def _list_of(leaf: _Leaf) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(map(leaf.accepts, value))
 
 
-_STRING = _Leaf("a string", lambda value: isinstance(value, str))
+_STRING = _Leaf("a string of valid Unicode", is_text)
 _INT = _Leaf("an integer", _is_int)
 _NUMBER = _Leaf("a number", _is_number)
 _BOOL = _Leaf("true or false", lambda value: isinstance(value, bool))
-_STRING_OR_NULL = _Leaf("a string or null", lambda v: v is None or isinstance(v, str))
+_STRING_OR_NULL = _Leaf("a string of valid Unicode or null", lambda v: v is None or is_text(v))
 _NUMBER_OR_NULL = _Leaf("a number or null", lambda v: v is None or _is_number(v))
-_STRINGS = _Leaf("a list of strings", _list_of(_STRING))
+_STRINGS = _Leaf("a list of strings of valid Unicode", _list_of(_STRING))
 _NUMBERS = _Leaf("a list of numbers", _list_of(_NUMBER))
 _LIST = _Leaf("a list", lambda value: isinstance(value, list))
 _ATTRIBUTES = _Leaf(
-    "an object of numbers and strings",
-    lambda value: isinstance(value, dict) and all(map(_is_attribute, value.values())),
+    "an object of numbers and strings: integers in 53 bits, valid Unicode", _are_attributes
 )
+_POINTS = _Leaf("numbers [[[x, y] * K] * 2] in pixels", _are_crops_of_points)
 
 _NODE = {
     "kind": _STRING,
@@ -114,7 +138,7 @@ _DOCUMENT = {
         "source_sha256": _STRING_OR_NULL,
         "notes": _STRING_OR_NULL,
     },
-    "self_test": {"keypoints": _LIST},
+    "self_test": {"keypoints": _POINTS},
 }
 
 
@@ -154,15 +178,15 @@ def load(text: str) -> Document:
         ModelFileError: not JSON, another version, missing, unknown or wrong fields.
     """
     try:
-        document = json.loads(text)
+        document = load_unique(text)
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"the metadata document is not JSON: {error}") from None
+        raise ModelFileError(f"the metadata document is not sound JSON: {error}") from None
     if not isinstance(document, dict):
         raise ModelFileError("the metadata document is not a JSON object")
     version = document.get("format_version", FORMAT_VERSION)
     if version != FORMAT_VERSION:
         raise ModelFileError(
-            f"format_version is {version!r}; this lpn_core reads {FORMAT_VERSION}: "
+            f"format_version is {reprlib.repr(version)}; this lpn_core reads {FORMAT_VERSION}: "
             "a newer lpn_core may read it"
         )
     _check(document)
@@ -189,7 +213,7 @@ def load(text: str) -> Document:
             decode=DecodeSpec(**document["decode"]),
             keypoints=keypoints.get(document["keypoints"]).name,
             provenance=Provenance(**document["provenance"]),
-            self_test_keypoints=_self_test_keypoints(document["self_test"]["keypoints"]),
+            self_test_keypoints=_self_test_keypoints(document),
         )
     except ValueError as error:
         raise ModelFileError(str(error)) from None
@@ -223,14 +247,16 @@ def _walk(schema: object, value: object, path: str, problems: dict[str, list[str
             _walk(inner, value[key], prefix + key, problems)
         else:
             problems["missing"].append(prefix + key)
-    problems["unknown"].extend(prefix + key for key in value if key not in schema)
+    problems["unknown"].extend(prefix + printable(key) for key in value if key not in schema)
 
 
-def _self_test_keypoints(value: list[Any]) -> NDArray[np.float64]:
-    try:
-        array = np.array(value, np.float64)
-    except (TypeError, ValueError):
-        raise ModelFileError("self_test.keypoints are not numbers [[[x, y] * K] * 2]") from None
-    if array.ndim != 3 or not np.isfinite(array).all():
-        raise ModelFileError("self_test.keypoints are not finite numbers [[[x, y] * K] * 2]")
-    return array
+def _self_test_keypoints(document: dict[str, Any]) -> NDArray[np.float64]:
+    crops, keypoint_set = document["self_test"]["keypoints"], document["keypoints"]
+    counts = [len(points) for points in crops]
+    wanted = [len(keypoints.get(keypoint_set))] * 2
+    if counts != wanted:
+        raise ModelFileError(
+            f"self_test.keypoints has lists of {reprlib.repr(counts)} points; "
+            f"wanted {wanted} for {keypoint_set!r}"
+        )
+    return np.array(crops, np.float64)

@@ -1,4 +1,4 @@
-"""Tables as text."""
+"""Text for people to read."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def align(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def printable(name: str) -> str:
+    """A name as it is; quoted and escaped where a terminal could not show it."""
+    return name if name.isprintable() else ascii(name)

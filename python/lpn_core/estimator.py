@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,6 +172,21 @@ def read_model(model: str | os.PathLike[str]) -> model_file.ModelFile:
     return model_file.read(model)
 
 
+def load_model(model: str | os.PathLike[str], **options: Any) -> Model:
+    """Compiles a model file by bundled name or path; ``options`` are those of :class:`Model`.
+
+    Raises:
+        FileNotFoundError: neither; the message lists the bundled names.
+        ModelFileError: not a model file, a damaged one, or one whose graph is not consistent.
+        ValueError: a bad option.
+    """
+    content = read_model(model)
+    try:
+        return Model(content, **options)
+    except model_file.ModelFileError as error:
+        raise model_file.ModelFileError(f"{os.fspath(model)}: {error}") from None
+
+
 def load(
     model: str | os.PathLike[str] = "lpn50",
     *,
@@ -188,7 +204,7 @@ def load(
 
     Raises:
         FileNotFoundError: no such model; the message lists the bundled names.
-        ModelFileError: not a model file, or a damaged one.
+        ModelFileError: not a model file, a damaged one, or one whose graph is not consistent.
         ValueError: a bad option.
     """
-    return PoseEstimator(Model(read_model(model), threads=threads, isa=isa, precision=precision))
+    return PoseEstimator(load_model(model, threads=threads, isa=isa, precision=precision))

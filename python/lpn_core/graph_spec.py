@@ -53,18 +53,14 @@ class GraphSpec:
         """Names of all weight arrays, in node order."""
         return [f"{node.name}.{weight}" for node in self.nodes for weight in node.weights]
 
-    def compile(
-        self, weights: Mapping[str, NDArray[np.float32]], *, threads: int | None, isa: str | None
-    ) -> _core.CompiledModel:
-        """Compiles the network for this CPU.
+    def build(self, weights: Mapping[str, NDArray[np.float32]]) -> _core.Graph:
+        """The graph as the engine holds it.
 
         Args:
             weights: float32 arrays called ``<node>.<weight>``; read-only ones are not copied.
-            threads: at least 1; None for what affinity and quota allow.
-            isa: one of ``lpn_core.supported_isas()``; None for the best one.
 
         Raises:
-            ValueError: the graph is not consistent (the message names the node), or a bad option.
+            ValueError: it is not consistent; the message names the node.
         """
         array = weights.for_engine if isinstance(weights, StoredArrays) else weights.__getitem__
         graph = _core.Graph()
@@ -73,4 +69,19 @@ class GraphSpec:
             arrays = {weight: array(f"{node.name}.{weight}") for weight in node.weights}
             graph.add_node(node.kind, node.name, node.inputs, node.attributes, arrays)
         graph.set_output(self.output)
-        return _core.CompiledModel(graph, 0 if threads is None else threads, isa_name(isa))
+        return graph
+
+    def compile(
+        self, weights: Mapping[str, NDArray[np.float32]], *, threads: int | None, isa: str | None
+    ) -> _core.CompiledModel:
+        """Compiles the network for this CPU.
+
+        Args:
+            weights: as :meth:`build` takes them.
+            threads: at least 1; None for what affinity and quota allow.
+            isa: one of ``lpn_core.supported_isas()``; None for the best one.
+
+        Raises:
+            ValueError: the graph is not consistent (the message names the node), or a bad option.
+        """
+        return _core.CompiledModel(self.build(weights), threads or 0, isa_name(isa))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from lpn_core import _core, keypoints
 from lpn_core._arrays import as_array, check_array, contiguous, moved
+from lpn_core._isa import isa_name
 from lpn_core._scalars import check_choice, check_int
 from lpn_core.keypoints import KeypointSet
-from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile
+from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, ModelFileError
 from lpn_core.model_spec import HEATMAP_STRIDE
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class Model:
 
         Raises:
             TypeError: an option of another type.
-            ValueError: a bad option, or a graph that is not consistent.
+            ModelFileError: the graph is not consistent, or not with the input and the keypoints.
+            ValueError: a bad option.
         """
         if threads is not None:
             threads = check_int(threads, "threads")
@@ -68,15 +71,18 @@ class Model:
         self.precision = precision
         self._options = {"threads": threads, "isa": isa, "precision": precision}
         self._keypoints = keypoints.get(model_file.keypoints)
-        self._compiled: _core.CompiledModel | None = model_file.graph.compile(
-            model_file.weights, threads=threads, isa=isa
+        with _naming(model_file):
+            graph = model_file.graph.build(model_file.weights)
+        self._compiled: _core.CompiledModel | None = _core.CompiledModel(
+            graph, threads or 0, isa_name(isa)
         )
-        joints = self.heatmap_shape(self.input.height, self.input.width)[2]
-        if joints != len(self._keypoints):
-            raise ValueError(
-                f"model {self.name!r} makes {joints} heatmaps, but its keypoint set "
-                f"{self._keypoints.name!r} has {len(self._keypoints)}"
-            )
+        with _naming(model_file):
+            joints = self.heatmap_shape(self.input.height, self.input.width)[2]
+            if joints != len(self._keypoints):
+                raise ValueError(
+                    f"it makes {joints} heatmaps, but its keypoint set "
+                    f"{self._keypoints.name!r} has {len(self._keypoints)}"
+                )
 
     @property
     def name(self) -> str:
@@ -224,6 +230,14 @@ class Model:
             f"<Model {self.name!r} {self.input.width}x{self.input.height} "
             f"{self.keypoints.name} {self.precision} {self.isa} threads={self.threads}>"
         )
+
+
+@contextlib.contextmanager
+def _naming(content: ModelFile) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ModelFileError(f"model {content.name!r}: {error}") from None
 
 
 def _rebuild(model_file: ModelFile, options: dict[str, Any]) -> Model:

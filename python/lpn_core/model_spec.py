@@ -17,9 +17,20 @@ DECODE_KINDS = ("soft_argmax", "argmax")
 HEATMAP_STRIDE = 4
 # More than any crop needs; keeps a damaged size from allocating the machine away.
 _MAX_INPUT = 4096
+# Wider than any use: what is computed with such numbers stays finite, and not 0, in float32.
+_MAX_MEAN = 1e6
+_STD_RANGE = (1e-6, 1e6)
+_PADDING_RANGE = (1e-2, 1e2)
+_BETA_RANGE = (1e-6, 1e6)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _check_range(name: str, value: float | None, bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    if value is None or not low <= value <= high:
+        raise ValueError(f"{name} is {value}; wanted a number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +64,14 @@ class InputSpec:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(map(isfinite, values)):
                 raise ValueError(f"input {name} is {list(values)}; wanted three finite numbers")
-        if min(self.std) <= 0:
-            raise ValueError(f"input std is {list(self.std)}; wanted positive numbers")
-        if not (isfinite(self.padding) and self.padding > 0):
-            raise ValueError(f"input padding is {self.padding}; wanted a positive number")
+        if max(map(abs, self.mean)) > _MAX_MEAN:
+            raise ValueError(
+                f"input mean is {list(self.mean)}; wanted numbers from {-_MAX_MEAN:g} to "
+                f"{_MAX_MEAN:g}"
+            )
+        for std in self.std:
+            _check_range("input std", std, _STD_RANGE)
+        _check_range("input padding", self.padding, _PADDING_RANGE)
         if self.affine != "center":
             raise ValueError(f"input affine is {self.affine!r}; wanted 'center'")
 
@@ -103,10 +118,8 @@ class DecodeSpec:
             raise ValueError(f"decode kind is {self.kind!r}; wanted 'soft_argmax' or 'argmax'")
         if self.kind == "argmax" and self.beta is not None:
             raise ValueError(f"decode beta is {self.beta}; wanted null (None) for argmax")
-        if self.kind == "soft_argmax" and not (
-            self.beta is not None and isfinite(self.beta) and self.beta > 0
-        ):
-            raise ValueError(f"decode beta is {self.beta}; wanted a positive number")
+        if self.kind == "soft_argmax":
+            _check_range("decode beta", self.beta, _BETA_RANGE)
         if self.flip_shift < 0:
             raise ValueError(f"decode flip_shift is {self.flip_shift}; wanted 0 or more pixels")
 
@@ -130,6 +143,11 @@ class Provenance:
     ap_flip: float | None = None
     source_sha256: str | None = None
     notes: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("ap", self.ap), ("ap_flip", self.ap_flip)):
+            if value is not None:
+                _check_range(f"provenance {name}", value, (0.0, 1.0))
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lpn_core._json import is_text, load_unique
+
 # The same bound as the safetensors package: a damaged length must not allocate the machine away.
 _MAX_HEADER_BYTES = 100_000_000
+# What every NumPy can index.
+_MAX_AXES = 32
+_MAX_BYTES = (1 << 63) - 1
 # A zip archive (torch.save) and pickles of protocol 2 to 5.
 _PICKLE_MARKS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -178,15 +184,13 @@ def _parse(content: memoryview) -> tuple[dict[str, StoredTensor], dict[str, str]
 
 def _parse_header(header: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(header.decode("utf-8"), object_pairs_hook=_unique_object)
+        document = load_unique(header.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise SafetensorsError(f"the header is not UTF-8 at byte {8 + error.start}") from None
     except json.JSONDecodeError as error:
         raise SafetensorsError(
             f"the header is not JSON at byte {8 + error.pos}: {error.msg}"
         ) from None
-    except SafetensorsError:
-        raise
     except (ValueError, RecursionError) as error:
         raise SafetensorsError(f"the header cannot be read: {error}") from None
     if not isinstance(document, dict):
@@ -194,27 +198,28 @@ def _parse_header(header: bytes) -> dict[str, Any]:
     return document
 
 
-def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SafetensorsError(f"the header holds {twice!r} twice")
-    return result
-
-
 def _parse_tensor(name: str, entry: object, data: memoryview) -> StoredTensor:
+    if not is_text(name):
+        raise SafetensorsError(f"tensor {name!r}: the name is not valid Unicode")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise SafetensorsError(f"tensor {name!r}: wanted exactly dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise SafetensorsError(
-            f"tensor {name!r}: unknown dtype {dtype!r}; known: {', '.join(_DTYPES)}"
+            f"tensor {name!r}: unknown dtype {reprlib.repr(dtype)}; known: {', '.join(_DTYPES)}"
         )
-    if not _are_sizes(shape):
-        raise SafetensorsError(f"tensor {name!r}: shape {shape!r} is not a list of sizes")
-    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise SafetensorsError(f"tensor {name!r}: data_offsets {offsets!r} are not [begin, end]")
+    # Zeros count as ones: NumPy wants the strides of an empty array to fit, too.
+    if not _are_sizes(shape, _MAX_AXES) or (
+        math.prod(size or 1 for size in shape) * _DTYPES[dtype].itemsize > _MAX_BYTES
+    ):
+        raise SafetensorsError(
+            f"tensor {name!r}: shape {reprlib.repr(shape)} is not a list of at most {_MAX_AXES} "
+            "sizes, their product in 63 bits"
+        )
+    if not _are_sizes(offsets, 2) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise SafetensorsError(
+            f"tensor {name!r}: data_offsets {reprlib.repr(offsets)} are not [begin, end]"
+        )
     begin, end = offsets
     if end > len(data):
         raise SafetensorsError(
@@ -230,8 +235,12 @@ def _parse_tensor(name: str, entry: object, data: memoryview) -> StoredTensor:
     return StoredTensor(dtype, tuple(shape), data[begin:end])
 
 
-def _are_sizes(value: object) -> bool:
-    return isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
+def _are_sizes(value: object, most: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= most
+        and all(type(v) is int and 0 <= v <= _MAX_BYTES for v in value)
+    )
 
 
 def _check_coverage(header: Mapping[str, Any], size: int) -> None:

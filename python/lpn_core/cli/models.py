@@ -7,7 +7,7 @@ import logging
 import click
 
 from lpn_core import bundled_models, default_threads, supported_isas
-from lpn_core.estimator import read_model
+from lpn_core.estimator import load_model
 from lpn_core.model import Model
 
 _logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def open_model(name: str, *, threads: int | None = None, isa: str | None = None)
         click.UsageError: there is none, or it cannot be read.
     """
     try:
-        opened = Model(read_model(name), threads=threads, isa=isa)
+        opened = load_model(name, threads=threads, isa=isa)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     source = "a bundled one" if name in bundled_models() else f"from {name}"
