@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     import numpy as np
+    from figures_network import Figures
     from lpn_core import PoseEstimator
     from lpn_core.model_file import ModelFile
     from numpy.typing import NDArray
@@ -55,4 +56,27 @@ def photo_path(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactor
     image = pytest.importorskip("PIL.Image")
     path = tmp_path_factory.mktemp("images") / "photo.png"
     image.fromarray(photo).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    for module in ("PIL", "pycocotools"):
+        pytest.importorskip(module)
+    from figures_network import make_figures
+
+    return make_figures(tmp_path_factory.mktemp("figures"))
+
+
+@pytest.fixture(scope="session")
+def figures_model(figures: Figures, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from figures_network import HEIGHT, WIDTH
+    from lpn_core import model_file
+    from lpn_core.convert import make_model_file
+    from lpn_core.model_spec import InputSpec
+
+    spec = InputSpec(channel_order="rgb", height=HEIGHT, width=WIDTH)
+    made = make_model_file("figures", "lpn50", figures.state, channel_order="rgb", input=spec)
+    path = tmp_path_factory.mktemp("models") / "figures.safetensors"
+    model_file.write(path, made)
     return path
