@@ -56,6 +56,7 @@ def test_json_is_what_the_library_says(
         "people": 3,
         "flip": True,
         "metrics": expected,
+        "bootstrap": None,
     }
     assert list(document["metrics"]["model"]) == list(evaluation.METRICS)
 
@@ -68,6 +69,25 @@ def test_table(usual: list[object]) -> None:
     assert [row.split()[0] for row in rows] == ["argmax", "model"]
     assert all(len(row) == len(header) for row in rows)
     assert "tiny: 2 people (boxes: ground-truth boxes) in 1 images" in result.stderr
+
+
+def test_intervals(usual: list[object], tmp_path: Path, estimator: PoseEstimator) -> None:
+    options = ("--decode", "model", "--decode", "argmax", "--bootstrap", 50)
+    document = _document(*usual, *options, "--seed", 3)
+    bootstrap = document["bootstrap"]
+    assert (bootstrap["resamples"], bootstrap["seed"], bootstrap["level"]) == (50, 3, 0.95)
+    people = CocoPeople(tmp_path / "person_keypoints_some.json", tmp_path)
+    model = estimator.model
+    poses = [estimator(image.path, image.boxes, exif=False) for image in people.images]
+    expected = evaluation.intervals(people, poses, model.input, resamples=50, seed=3)
+    assert bootstrap["intervals"]["model"] == {key: list(ends) for key, ends in expected.items()}
+    assert list(bootstrap["intervals"]) == ["model", "argmax"]
+    result = _run(*usual, *options)
+    assert result.exit_code == 0, result.output
+    rows = ["model", "argmax", "model, low", "model, high", "argmax, low", "argmax, high"]
+    starts = [line.split("  ")[0] for line in result.stdout.splitlines()[1:]]
+    assert starts == rows
+    assert "95% interval; resamples of the images: 50, seed: 0" in result.stderr
 
 
 def test_ablation_of_beta(usual: list[object]) -> None:
@@ -133,7 +153,7 @@ def test_a_beta_that_nothing_takes_is_refused(kinds: list[str], usual: list[obje
 def test_a_place_for_the_results_is_wanted_first(
     usual: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("lpn_core.cli.evaluate.measure")
+    monkeypatch.delattr("lpn_core.cli.evaluate.find_poses")
     folder = tmp_path / "absent"
     result = _run(*usual, "--results", folder / "r.json")
     assert result.exit_code == 2

@@ -126,6 +126,41 @@ def test_true_poses_score_one_and_shifted_ones_what_they_should(
     assert score(15.1)["PCKh"] == 0.0
 
 
+def test_resampled_images_count_as_their_copies(
+    tmp_path: Path, entries: list[dict[str, Any]]
+) -> None:
+    generator = np.random.default_rng(2)
+    moved = {}
+    for entry in entries:
+        moved[id(entry)] = np.array(entry["joints"]) + generator.normal(0, 10, (16, 2)) - 1
+
+    def people_and_poses(images: list[str]) -> tuple[MpiiPeople, list[Poses]]:
+        copies, joints = [], []
+        for number, name in enumerate(images):
+            copied = f"{number}.png"
+            write_picture(tmp_path / "images" / copied, size=(300, 300))
+            shown = [entry for entry in entries if entry["image"] == name]
+            copies += [{**entry, "image": copied} for entry in shown]
+            joints.append(np.array([moved[id(entry)] for entry in shown], np.float32))
+        people = MpiiPeople(write_json(tmp_path, copies), tmp_path)
+        poses = [
+            Poses(found, np.ones(found.shape[:2], np.float32), image.boxes, image.box_scores,
+                  MPII16)
+            for found, image in zip(joints, people.images, strict=True)
+        ]  # fmt: skip
+        return people, poses
+
+    people, poses = people_and_poses(["a.png", "b.png"])
+    counts = np.array([[1, 1], [2, 0], [0, 1], [3, 2]])
+    resampled = people.resampled(poses, SPEC, counts)
+    for row, (first, second) in enumerate(counts):
+        copied, found = people_and_poses(["a.png"] * first + ["b.png"] * second)
+        expected = copied.metrics(found, SPEC)
+        numbers = {name: values[row] for name, values in resampled.items()}
+        assert numbers == pytest.approx(expected, abs=1e-12)
+    assert len({*resampled["PCKh"]}) > 2
+
+
 def test_perfect_heatmaps_score_one(tmp_path: Path, entries: list[dict[str, Any]]) -> None:
     entry = entries[0]
     people = MpiiPeople(write_json(tmp_path, [entry]), tmp_path)

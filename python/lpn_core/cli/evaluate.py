@@ -16,11 +16,14 @@ from lpn_core.cli.models import open_model
 from lpn_core.cli.tables import table
 from lpn_core.evaluation import (
     DECODES,
+    LEVEL,
     ImagePeople,
     decodes_of,
+    find_poses,
+    intervals,
     open_people,
+    score,
 )
-from lpn_core.evaluation import evaluate as measure
 from lpn_core.model import Model
 from lpn_core.model_spec import DecodeSpec
 
@@ -73,6 +76,13 @@ def _parse_betas(_: click.Context, __: click.Parameter, value: str | None) -> tu
 )
 @click.option("--no-nms", is_flag=True, help="No OKS-NMS of poses from detections.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="COCO results.")
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Also the 95% intervals over N resamples of the images, such as 2000.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of these.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="Only the first images.")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
@@ -92,6 +102,8 @@ def evaluate(
     official: bool,
     no_nms: bool,
     results: Path | None,
+    bootstrap: int | None,
+    seed: int,
     as_json: bool,
     limit: int,
     batch: int,
@@ -107,6 +119,7 @@ def evaluate(
     \b
     lpn eval lpn50 --annotations person_keypoints_val2017.json --images val2017 --flip
     lpn eval lpn50 ... --beta 40,80,120,160,200        the paper's ablation of beta
+    lpn eval lpn50 ... --flip --bootstrap 2000         how far the numbers are certain
     """  # noqa: D301
     nms = suppression(official=official, no_nms=no_nms)
     if betas and kinds and not any(kind.startswith("beta") for kind in kinds):
@@ -131,18 +144,28 @@ def evaluate(
             raise click.UsageError(str(error)) from None
         check_results(results, people, decodes)
         try:
-            metrics = measure(
-                people,
+            poses = find_poses(
+                people.images,
                 opened,
                 opened.input,
+                people.keypoints,
                 decodes=decodes,
                 flip=flip,
-                nms=nms,
                 batch=batch,
                 threads=opened.threads,
                 isa=opened.isa,
                 progress=_bar,
-                results=results,
+            )
+            metrics = score(people, poses, opened.input, nms=nms, results=results)
+            certain = (
+                None
+                if bootstrap is None
+                else {
+                    name: intervals(
+                        people, found, opened.input, resamples=bootstrap, seed=seed, nms=nms
+                    )
+                    for name, found in poses.items()
+                }
             )
         except (ValueError, OSError, ImportError) as error:
             raise click.ClickException(str(error)) from None
@@ -154,17 +177,30 @@ def evaluate(
             "people": sum(len(image.boxes) for image in people.images),
             "flip": flip,
             "metrics": metrics,
+            "bootstrap": None
+            if certain is None
+            else {"resamples": bootstrap, "seed": seed, "level": LEVEL, "intervals": certain},
         }
     if as_json:
         click.echo(json.dumps(document, allow_nan=False))
     else:
-        click.echo(table(metrics, "decode"))
+        rows = dict(metrics)
+        for name, ends in (certain or {}).items():
+            for end, which in enumerate(("low", "high")):
+                rows[f"{name}, {which}"] = {key: value[end] for key, value in ends.items()}
+        click.echo(table(rows, "decode"))
         boxes = "detections" if detections is not None else "ground-truth boxes"
         click.echo(
             f"{document['model']}: {document['people']} people (boxes: {boxes}) in "
             f"{document['images']} images{', flip test' if flip else ''}",
             err=True,
         )
+        if bootstrap is not None:
+            click.echo(
+                f"low, high: ends of the {LEVEL:.0%} interval; resamples of the images: "
+                f"{bootstrap}, seed: {seed}",
+                err=True,
+            )
 
 
 def _decodes(

@@ -3,22 +3,19 @@
 COCO's metric is that of pycocotools: ``pip install "lpn-core[eval]"``.
 """
 
-from lpn_core.evaluation.coco import (
-    METRICS,
-    CocoPeople,
-    average_precision,
-    coco_results,
-    write_results,
-)
+from lpn_core.evaluation.average_precision import METRICS, average_precision, resampled_precision
+from lpn_core.evaluation.bootstrap import LEVEL, intervals
+from lpn_core.evaluation.coco import CocoPeople, coco_results, write_results
 from lpn_core.evaluation.images import ImagePeople, find_image
 from lpn_core.evaluation.mpii import MpiiPeople, pckh
 from lpn_core.evaluation.people import open_people
-from lpn_core.evaluation.predict import DECODES, Network, decodes_of, evaluate, find_poses
+from lpn_core.evaluation.predict import DECODES, Network, decodes_of, evaluate, find_poses, score
 from lpn_core.evaluation.suppression import oks, oks_nms
 from lpn_core.rescoring import person_scores
 
 __all__ = [
     "DECODES",
+    "LEVEL",
     "METRICS",
     "CocoPeople",
     "ImagePeople",
@@ -30,10 +27,13 @@ __all__ = [
     "evaluate",
     "find_image",
     "find_poses",
+    "intervals",
     "oks",
     "oks_nms",
     "open_people",
     "pckh",
     "person_scores",
+    "resampled_precision",
+    "score",
     "write_results",
 ]

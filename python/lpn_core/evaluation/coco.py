@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._files import write_atomically
+from lpn_core.evaluation.average_precision import average_precision, resampled_precision
 from lpn_core.evaluation.coco_files import (
     Record,
-    completed,
     detected_boxes,
     read_annotations,
     true_boxes,
@@ -30,9 +27,6 @@ from lpn_core.poses import Poses
 from lpn_core.preprocess import check_boxes, clip_box, regions
 
 logger = logging.getLogger(__name__)
-
-# pycocotools' ten numbers for keypoints, in its order.
-METRICS = ("AP", "AP50", "AP75", "AP-M", "AP-L", "AR", "AR50", "AR75", "AR-M", "AR-L")
 
 
 class CocoPeople:
@@ -125,6 +119,20 @@ class CocoPeople:
         ids = [image.image_id for image in self.images]
         return average_precision(self.content, self.results(poses, spec, nms=nms), ids)
 
+    def resampled(
+        self,
+        poses: Sequence[Poses],
+        spec: InputSpec,
+        counts: NDArray[np.int64],
+        *,
+        nms: bool | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
+        """The ten numbers (B,) of the poses with each image taken ``counts`` (B, images) times."""
+        ids = [image.image_id for image in self.images]
+        return resampled_precision(
+            self.content, self.results(poses, spec, nms=nms), ids, counts=counts
+        )
+
 
 def _image_people(
     record: Record, path: Path, rows: list[list[float]], source: str, clip: bool
@@ -170,62 +178,3 @@ def write_results(path: str | os.PathLike[str], records: Iterable[Record]) -> No
         OSError: it cannot be written.
     """
     write_atomically(path, [json.dumps(list(records), allow_nan=False).encode(), b"\n"])
-
-
-def average_precision(
-    content: Record, results: Sequence[Record], image_ids: Sequence[int] | None = None
-) -> dict[str, float]:
-    """COCO keypoint AP and AR: what pycocotools' ``COCOeval`` says of the results.
-
-    Args:
-        content: the annotation file's; not changed. Annotations may lack ``id``, ``iscrowd`` (0)
-            and ``num_keypoints`` (then the joints with v > 0).
-        results: records as :func:`coco_results` makes them, of any number of images; not changed.
-        image_ids: images that count; None for all.
-
-    Returns:
-        The ten numbers by name (``METRICS``), -1 for a size of which the file has no person.
-
-    Raises:
-        ImportError: pycocotools is not installed.
-        ValueError: a result's image is not in the annotations.
-    """
-    coco, cocoeval = load_pycocotools()
-    known = {record["id"] for record in content["images"]}
-    foreign = [record["image_id"] for record in results if record["image_id"] not in known]
-    if foreign:
-        raise ValueError(f"a result has image_id {foreign[0]!r}, which the annotations do not have")
-    # pycocotools prints what it does, which a library must not, and writes into the entries.
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO()
-        truth.dataset = {"info": {}, **content, "annotations": completed(content["annotations"])}
-        truth.createIndex()
-        if results:
-            # A copy of the first level: that is where pycocotools writes.
-            found = truth.loadRes([dict(record) for record in results])
-        else:
-            found = coco.COCO()
-            found.dataset = {**truth.dataset, "annotations": []}
-            found.createIndex()
-        evaluation = cocoeval.COCOeval(truth, found, "keypoints")
-        if image_ids is not None:
-            evaluation.params.imgIds = list(image_ids)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True)}
-
-
-def load_pycocotools() -> tuple[ModuleType, ModuleType]:
-    """``pycocotools.coco`` and ``pycocotools.cocoeval``, imported on first use.
-
-    Raises:
-        ImportError: they are not installed; the message says how to install them.
-    """
-    try:
-        from pycocotools import coco, cocoeval
-    except ImportError:
-        raise ImportError(
-            'the COCO metric needs pycocotools: pip install "lpn-core[eval]"'
-        ) from None
-    return coco, cocoeval

@@ -151,9 +151,26 @@ class MpiiPeople:
         nms: bool | None = None,  # noqa: ARG002  (likewise)
     ) -> dict[str, float]:
         """PCKh of the poses, one entry per image; see :func:`~lpn_core.evaluation.pckh`."""
+        return self._pckh(poses, slice(None))
+
+    def resampled(
+        self,
+        poses: Sequence[Poses],
+        spec: InputSpec,  # noqa: ARG002  (as for metrics)
+        counts: NDArray[np.int64],
+        *,
+        nms: bool | None = None,  # noqa: ARG002  (likewise)
+    ) -> dict[str, Array]:
+        """The same numbers (B,) with each image taken ``counts`` (B, images) times."""
+        owners = np.repeat(np.arange(len(self)), [len(image.boxes) for image in self.images])
+        rows = np.arange(len(owners))
+        found = [self._pckh(poses, np.repeat(rows, count[owners])) for count in counts]
+        return {name: np.array([numbers[name] for numbers in found]) for name in found[0]}
+
+    def _pckh(self, poses: Sequence[Poses], rows: slice | NDArray[np.intp]) -> dict[str, float]:
         found = np.concatenate([people.keypoints for people in poses]).astype(np.float64)
         # MPII's first pixel is 1.
-        return pckh(found + 1, self._truth, self._labelled, self._sizes)
+        return pckh(found[rows] + 1, self._truth[rows], self._labelled[rows], self._sizes[rows])
 
 
 def _check_annotations(file: Path) -> list[dict[str, Any]]:

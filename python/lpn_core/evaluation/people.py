@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lpn_core.evaluation.coco import CocoPeople, load_pycocotools
+from lpn_core.evaluation.average_precision import load_pycocotools
+from lpn_core.evaluation.coco import CocoPeople
 from lpn_core.evaluation.mpii import MpiiPeople
 from lpn_core.keypoints import COCO17, MPII16, KeypointSet
 

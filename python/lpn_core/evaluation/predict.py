@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -107,9 +107,8 @@ def evaluate(
         ValueError: results of another data set's people or of several decodes, or see
             :func:`find_poses`.
     """
-    if results is not None and not (isinstance(people, CocoPeople) and len(decodes or ()) == 1):
-        raise ValueError("results are written for CocoPeople and one decode")
     decodes = decodes_of() if decodes is None else decodes
+    _check_results(people, decodes, results)
     found = find_poses(
         people.images,
         network,
@@ -122,10 +121,37 @@ def evaluate(
         isa=isa,
         progress=progress,
     )
+    return score(people, found, spec, nms=nms, results=results)
+
+
+def score(
+    people: People,
+    found: Mapping[str, Sequence[Poses]],
+    spec: InputSpec,
+    *,
+    nms: bool | None = None,
+    results: Path | None = None,
+) -> dict[str, dict[str, float]]:
+    """The data set's metric of poses, for each of several decodes.
+
+    Args:
+        people: and all else: see :func:`evaluate`.
+        found: what :func:`find_poses` gives.
+
+    Raises:
+        ValueError: results of another data set's people or of several decodes.
+        OSError: they cannot be written.
+    """
+    _check_results(people, found, results)
     if results is not None and isinstance(people, CocoPeople):
         (poses,) = found.values()
         write_results(results, people.results(poses, spec, nms=nms))
     return {name: people.metrics(poses, spec, nms=nms) for name, poses in found.items()}
+
+
+def _check_results(people: People, decodes: Collection[str], results: Path | None) -> None:
+    if results is not None and not (isinstance(people, CocoPeople) and len(decodes) == 1):
+        raise ValueError("results are written for CocoPeople and one decode")
 
 
 def find_poses(
