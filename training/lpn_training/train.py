@@ -21,22 +21,22 @@ from lpn_training.checkpoint import (
     bring_along,
     generator_state,
     load_checkpoint,
-    load_resumable,
     restore_generators,
     write_text,
     write_whole,
 )
-from lpn_training.config import Config, stored_config
+from lpn_training.config import Config
 from lpn_training.data.crops import CropSet, load_crops
 from lpn_training.data.shards import find_shards
-from lpn_training.devices import open_device
+from lpn_training.devices import training_device
 from lpn_training.distributed import Processes, join_processes, leave_processes
 from lpn_training.initial import load_initial, measure_norms
 from lpn_training.losses import BatchLoss, check_finite
 from lpn_training.models.lpn import LPN
 from lpn_training.optimisation import make_average, make_optimiser, restore_optimiser
+from lpn_training.resuming import open_run, resumed_position
 from lpn_training.runlog import RunLog
-from lpn_training.schedule import Position, Schedule
+from lpn_training.schedule import Schedule
 from lpn_training.stopping import StopRequest
 from lpn_training.validation import check_validation, score_persons
 
@@ -63,7 +63,8 @@ class Trainer:
     Attributes:
         step: Updates made in all stages.
         position: Where the current stage stands.
-        best: Score, stage and step of the best validation so far; score -inf before the first.
+        best: Score, stage and step of the best weights so far: score -inf for weights that were
+            not validated, step 0 before there are any.
         stages: One record per finished stage.
         stop: The signal that ends the run after the step in flight, if one came.
     """
@@ -77,15 +78,8 @@ class Trainer:
                 f"train.batch_size is {train.batch_size}; it must be a multiple of the "
                 f"{self.processes.count} processes that share it"
             )
-        local = f":{self.processes.local_rank}" if self.processes.count > 1 else ""
-        try:
-            self.device = open_device(train.device + (local if train.device == "cuda" else ""))
-        except ValueError as error:
-            raise ValueError(f"train.{error}: --set train.device=cpu") from None
+        self.device = training_device(train.device, self.processes)
         torch.manual_seed(train.seed)
-        if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
-            torch.set_float32_matmul_precision("high")
         self.model = build_model(config).to(self.device)
         if train.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -178,10 +172,14 @@ class Trainer:
             self.log(ap=score, oks=float(found.oks.mean()))
         self.keep(self.processes.agree(-math.inf if math.isnan(score) else score)[0])
 
-    def keep(self, score: float) -> None:
-        """Write ``stage-S.pt`` and ``best.pt`` where ``score`` is higher than any before."""
+    def keep(self, score: float, *, validated: bool = True) -> None:
+        """Write ``stage-S.pt`` and ``best.pt`` where ``score`` is higher than any before.
+
+        Where nothing is validated, the last weights replace those before them, for any AP to beat.
+        """
         now = {"score": score, "stage": self.position.stage, "step": self.step}
-        better, best = score > self.stage_best["score"], score > self.best["score"]
+        better = not validated or score > self.stage_best["score"]
+        best = not validated or score > self.best["score"]
         self.stage_best = now if better else self.stage_best
         self.best = now if best else self.best
         if better:
@@ -196,8 +194,7 @@ class Trainer:
         """Record the stage; begin the next one from the best weights of all stages."""
         stage = self.position.stage
         if not self.config.data.validation_shards:
-            # Nothing tells weights apart: the last ones count as better than all before.
-            self.keep(float(stage))
+            self.keep(-math.inf, validated=False)
         elif not self.validation_due():
             self.validate()
         self.stages.append(
@@ -252,7 +249,7 @@ class Trainer:
             "sampler": {
                 "seed": self.config.train.seed,
                 "step": self.step,
-                "crops": self.crops_digest,
+                "digest": self.crops_digest,
             },
             "rng": generator_state(self.device),
             "config": self.config.to_dict(),
@@ -268,19 +265,10 @@ class Trainer:
         Raises:
             ValueError: A checkpoint of another network or of an earlier version.
         """
-        content = load_resumable(path, self.device)
-        stored = stored_config(content)
-        if stored.model != self.config.model:
-            raise ValueError(
-                f"{path} is of {stored.model}; the configuration says {self.config.model}"
-            )
-        if stored != self.config:
-            logger.warning("%s has another configuration: the run will not repeat itself", path)
-        if content["sampler"].get("crops", self.crops_digest) != self.crops_digest:
-            logger.warning("%s saw other crops: the run will not repeat itself", path)
+        content, stored = open_run(path, self.device, self.config, self.crops_digest)
         self.model.load_state_dict(content["model"])
         restore_optimiser(self.optimiser, self.model, content["optimiser"])
-        self.step, self.position = content["step"], Position(**content["position"])
+        self.step, self.position = content["step"], resumed_position(content, stored, self.schedule)
         self.best, self.stage_best = content["best"], content["stage_best"]
         self.stages = content["stages"]
         if self.average is not None:
@@ -288,7 +276,7 @@ class Trainer:
             self.average.module.load_state_dict(averaged_weights(content))
             self.average.n_averaged.fill_(content.get("ema_updates", 0))
         restore_generators(content["rng"], self.device)
-        if self.best["score"] > -math.inf and self.processes.rank == 0:
+        if self.best["step"] > 0 and self.processes.rank == 0:
             # Later stages begin from these, which the run so far left where it was.
             bring_along(path.parent, self.output, ("best.pt", f"stage-{self.best['stage']}.pt"))
         if stored.schedule.stages <= self.position.stage < self.config.schedule.stages:
