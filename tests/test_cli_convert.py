@@ -238,6 +238,11 @@ def test_convert_usage(options: list[str], words: str, tiny_path: Path, tmp_path
     assert not output.exists()
 
 
+def test_help_says_the_channel_order_of_official_checkpoints() -> None:
+    words = " ".join(_run("convert", "--help").stdout.split())
+    assert "LPN's take bgr on COCO and rgb on MPII, SimpleBaseline's bgr, HRNet's rgb." in words
+
+
 def test_the_checkpoint_is_not_overwritten(tiny_path: Path, tmp_path: Path) -> None:
     checkpoint, link = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     checkpoint.write_bytes(tiny_path.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,20 @@ def test_mpii_model(tmp_path: Path) -> None:
         expected = people.metrics(poses, estimator.model.input)
     assert document["metrics"]["model"] == expected
     assert expected["PCKh"] > 0
+    assert document["bias"] == 0
+    biased = MpiiPeople(file, tmp_path, bias=1.0).metrics(poses, estimator.model.input)
+    assert biased != expected
+    given = _document(*usual, "--flip", "--bias", 1)
+    assert (given["bias"], given["metrics"]["model"]) == (1, biased)
+    origin = model_file.Provenance(architecture="lpn50")
+    model_file.write(model, replace(tiny_model_file("mpii16"), provenance=origin))
+    published = _document(*usual, "--flip")
+    assert (published["bias"], published["metrics"]["model"]) == (1, biased)
+    result = _run(*usual)
+    assert result.stderr.endswith("1 people (boxes: ground-truth boxes) in 1 images, bias 1 px\n")
+    result = _run(*usual, "--bias", "nan")
+    assert result.exit_code == 2
+    assert "bias is nan; wanted a number of pixels" in result.stderr
     result = _run(*usual, "--results", tmp_path / "r.json")
     assert result.exit_code == 2
     assert "--results is in COCO's form" in result.output

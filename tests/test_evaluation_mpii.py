@@ -161,6 +161,40 @@ def test_resampled_images_count_as_their_copies(
     assert len({*resampled["PCKh"]}) > 2
 
 
+def test_a_bias_is_taken_from_predictions_before_they_become_1_based(
+    tmp_path: Path, entries: list[dict[str, Any]]
+) -> None:
+    """Each prediction lies 14.5 px to the left of the truth; 15 are half a head's size."""
+    file = write_json(tmp_path, entries)
+    order = [[entries[0], entries[2]], [entries[1]]]
+
+    def score(**options: float) -> float:
+        people = MpiiPeople(file, tmp_path, **options)
+        poses = []
+        for image, chosen in zip(people.images, order, strict=True):
+            joints = np.array([entry["joints"] for entry in chosen], np.float32) - 1
+            joints[..., 0] -= 14.5
+            ones = np.ones(joints.shape[:2], np.float32)
+            poses.append(Poses(joints, ones, image.boxes, image.box_scores, MPII16))
+        found = people.metrics(poses, SPEC)["PCKh"]
+        resampled = people.resampled(poses, SPEC, np.ones((1, 2), np.int64))
+        assert resampled["PCKh"].tolist() == [found]
+        return found
+
+    assert (score(), score(bias=0.0)) == (1.0, 1.0)
+    # One pixel further on both axes: beyond.
+    assert score(bias=1.0) == 0.0
+    assert score(bias=-2.0) == 1.0
+    with pytest.raises(ValueError, match="bias is nan; wanted a number of pixels"):
+        score(bias=math.nan)
+
+
+def test_the_published_bias_is_lpns_alone() -> None:
+    """TEST.BIAS of the official MPII configurations."""
+    names = ("lpn50", "lpn152", "simplebaseline50", "hrnet_w32", None)
+    assert [evaluation.published_bias(name) for name in names] == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
 def test_perfect_heatmaps_score_one(tmp_path: Path, entries: list[dict[str, Any]]) -> None:
     entry = entries[0]
     people = MpiiPeople(write_json(tmp_path, [entry]), tmp_path)
@@ -243,6 +277,8 @@ def test_a_models_joints_choose_the_metric(tmp_path: Path, entries: list[dict[st
         evaluation.open_people(MPII16, file, tmp_path, detections=file)
     with pytest.raises(ValueError, match="head boxes are for MPII's joints"):
         evaluation.open_people(COCO17, file, tmp_path, head_boxes=file)
+    with pytest.raises(ValueError, match="bias is 1: it is for MPII's joints"):
+        evaluation.open_people(COCO17, file, tmp_path, bias=1.0)
     with pytest.raises(ValueError, match="joints are 'crowdpose14'"):
         evaluation.open_people(CROWDPOSE14, file, tmp_path)
     with pytest.raises(ValueError, match="wanted MPII annotations"):

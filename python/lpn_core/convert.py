@@ -51,8 +51,9 @@ def make_model_file(
         name: of the model.
         architecture: one of ``architectures.ARCHITECTURES``.
         state_dict: the network's arrays under its official key names.
-        channel_order: in which it was trained: "bgr" for official LPN and SimpleBaseline
-            checkpoints, "rgb" for HRNet's. The wrong one costs several AP and nothing fails.
+        channel_order: in which it was trained. Of the official checkpoints LPN's take "bgr" on
+            COCO and "rgb" on MPII, SimpleBaseline's "bgr", HRNet's "rgb". The wrong one costs
+            several AP and nothing fails.
         decode: None for the published one (beta 160, quarter step, flip shift 1).
         input: None for 256 x 192 with ImageNet's mean and std; its channel order must agree.
         keypoints: the keypoint set of the output channels.

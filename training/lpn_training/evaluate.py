@@ -37,12 +37,14 @@ class Candidate:
         spec: How its crops are made.
         keypoints: The joints of its heatmaps.
         flip_shift: Pixels by which the flip test shifts its mirrored heatmaps.
+        architecture: As ``lpn_core`` names it; None where it is not known.
     """
 
     network: Network
     spec: InputSpec
     keypoints: KeypointSet
     flip_shift: int = DecodeSpec().flip_shift
+    architecture: str | None = None
 
 
 def torch_network(model: nn.Module, device: torch.device) -> Network:
@@ -110,7 +112,9 @@ def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") ->
 
 def _core_candidate(path: Path) -> Candidate:
     model = Model(model_file.read(path))
-    return Candidate(model, model.input, model.keypoints, model.decode.flip_shift)
+    architecture = model.file.provenance.architecture
+    shift = model.decode.flip_shift
+    return Candidate(model, model.input, model.keypoints, shift, architecture)
 
 
 def _torch_candidate(path: Path, device: torch.device) -> Candidate:
@@ -120,4 +124,5 @@ def _torch_candidate(path: Path, device: torch.device) -> Candidate:
     model.load_state_dict(averaged_weights(content))
     spec = InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width)
     joints = keypoints.get(config.model.keypoints)
-    return Candidate(torch_network(model, device), spec, joints)
+    architecture = f"lpn{config.model.depth}"
+    return Candidate(torch_network(model, device), spec, joints, architecture=architecture)

@@ -56,8 +56,8 @@ def _parse_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     "--channel-order",
     required=True,
     type=click.Choice(CHANNEL_ORDERS),
-    help="Of its training: bgr for official LPN and SimpleBaseline checkpoints, rgb for HRNet's. "
-    "The wrong one costs several AP, and nothing says so.",
+    help="Of its training. Official checkpoints: LPN's take bgr on COCO and rgb on MPII, "
+    "SimpleBaseline's bgr, HRNet's rgb. The wrong one costs several AP, and nothing says so.",
 )
 @click.option(
     "-o",

@@ -11,7 +11,14 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from lpn_core.cli.eval_options import check_results, check_results_folder, suppression
+from lpn_core.cli.eval_options import (
+    check_results,
+    check_results_folder,
+    chosen_bias,
+    describe,
+    summary,
+    suppression,
+)
 from lpn_core.cli.models import open_model
 from lpn_core.cli.tables import table
 from lpn_core.evaluation import (
@@ -53,6 +60,11 @@ def _parse_betas(_: click.Context, __: click.Parameter, value: str | None) -> tu
 )
 @click.option("--detections", type=_FILE, help="COCO detections instead of ground-truth boxes.")
 @click.option("--head-boxes", type=_FILE, help="MPII's gt_valid.mat.")
+@click.option(
+    "--bias",
+    type=float,
+    help="MPII: pixels taken from every prediction.  [default: as published, 1 for LPN, else 0]",
+)
 @click.option("--flip", is_flag=True, help="Average with the mirrored crops.")
 @click.option(
     "--flip-shift", type=click.IntRange(min=0), help="Heatmap pixels.  [default: the model's]"
@@ -95,6 +107,7 @@ def evaluate(
     images: Path,
     detections: Path | None,
     head_boxes: Path | None,
+    bias: float | None,
     flip: bool,
     flip_shift: int | None,
     kinds: tuple[str, ...],
@@ -138,6 +151,7 @@ def evaluate(
                 head_boxes=head_boxes,
                 limit=limit,
                 clip=official,
+                bias=chosen_bias(bias, opened.keypoints, opened.file.provenance.architecture),
             )
             decodes = _decodes(opened, kinds, betas, flip_shift)
         except (ValueError, OSError, ImportError) as error:
@@ -170,12 +184,13 @@ def evaluate(
         except (ValueError, OSError, ImportError) as error:
             raise click.ClickException(str(error)) from None
         document = {
-            "model": opened.name,
-            "annotations": str(annotations),
-            "detections": None if detections is None else str(detections),
-            "images": len(people),
-            "people": sum(len(image.boxes) for image in people.images),
-            "flip": flip,
+            **describe(
+                people,
+                name=opened.name,
+                annotations=annotations,
+                detections=detections,
+                flip=flip,
+            ),
             "metrics": metrics,
             "bootstrap": None
             if certain is None
@@ -189,12 +204,7 @@ def evaluate(
             for end, which in enumerate(("low", "high")):
                 rows[f"{name}, {which}"] = {key: value[end] for key, value in ends.items()}
         click.echo(table(rows, "decode"))
-        boxes = "detections" if detections is not None else "ground-truth boxes"
-        click.echo(
-            f"{document['model']}: {document['people']} people (boxes: {boxes}) in "
-            f"{document['images']} images{', flip test' if flip else ''}",
-            err=True,
-        )
+        click.echo(summary(document), err=True)
         if bootstrap is not None:
             click.echo(
                 f"low, high: ends of the {LEVEL:.0%} interval; resamples of the images: "

@@ -7,7 +7,7 @@ from lpn_core.evaluation.average_precision import METRICS, average_precision, re
 from lpn_core.evaluation.bootstrap import LEVEL, intervals
 from lpn_core.evaluation.coco import CocoPeople, coco_results, write_results
 from lpn_core.evaluation.images import ImagePeople, find_image
-from lpn_core.evaluation.mpii import MpiiPeople, pckh
+from lpn_core.evaluation.mpii import MpiiPeople, pckh, published_bias
 from lpn_core.evaluation.people import open_people
 from lpn_core.evaluation.predict import DECODES, Network, decodes_of, evaluate, find_poses, score
 from lpn_core.evaluation.suppression import oks, oks_nms
@@ -33,6 +33,7 @@ __all__ = [
     "open_people",
     "pckh",
     "person_scores",
+    "published_bias",
     "resampled_precision",
     "score",
     "write_results",

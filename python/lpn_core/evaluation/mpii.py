@@ -8,6 +8,7 @@ with one object per person: ``image``, ``center``, ``scale`` (1 is 200 pixels), 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from lpn_core.preprocess import check_boxes
 HEAD_SIZE = 0.6
 _UNIT = 200.0  # pixels of scale 1
 _LOWERED = 15.0  # pixels at scale 1 by which the official code lowers the centre
+# What the official code of LPN takes from every prediction on MPII (its TEST.BIAS), in pixels.
+_LPN_BIAS = 1.0
 _GROUPS = {
     name: tuple(i for i, joint in enumerate(MPII16.names) if joint.endswith(f"_{name}"))
     for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -78,12 +81,22 @@ def pckh(
     }
 
 
+def published_bias(architecture: str | None) -> float:
+    """The ``bias`` of :class:`MpiiPeople` with which an architecture's published figures were made.
+
+    1 for LPN, whose 88.64 so is of the 0-based coordinates as they are decoded; 0 for
+    SimpleBaseline, HRNet and networks that are not known.
+    """
+    return _LPN_BIAS if architecture is not None and architecture.startswith("lpn") else 0.0
+
+
 class MpiiPeople:
     """The people of an MPII annotation file, each where its ``center`` and ``scale`` say.
 
     Attributes:
         keypoints: MPII's 16 joints.
         images: each with the boxes of its people.
+        bias: pixels taken from every prediction before it is scored.
     """
 
     keypoints = MPII16
@@ -95,6 +108,7 @@ class MpiiPeople:
         *,
         head_boxes: Path | None = None,
         limit: int = 0,
+        bias: float = 0.0,
     ) -> None:
         """Reads the annotations and finds the images.
 
@@ -104,12 +118,17 @@ class MpiiPeople:
             head_boxes: ``gt_valid.mat`` of the official code, read with SciPy; its joints are the
                 truth then. None where every object of ``annotations`` has a ``head_box``.
             limit: only so many images, the first (0: all).
+            bias: pixels to take from every prediction, the official code's TEST.BIAS; see
+                :func:`published_bias`.
 
         Raises:
-            ValueError: a file of another form; the message names it.
+            ValueError: a file of another form, whose message names it, or a bias that is no number.
             FileNotFoundError: an image is missing.
             ImportError: ``head_boxes`` without SciPy.
         """
+        if not math.isfinite(bias):
+            raise ValueError(f"bias is {bias}; wanted a number of pixels, such as 0 or 1")
+        self.bias = bias
         entries = _check_annotations(annotations)
         if head_boxes is None:
             truth = np.array([entry["joints"] for entry in entries], np.float64)
@@ -170,7 +189,8 @@ class MpiiPeople:
     def _pckh(self, poses: Sequence[Poses], rows: slice | NDArray[np.intp]) -> dict[str, float]:
         found = np.concatenate([people.keypoints for people in poses]).astype(np.float64)
         # MPII's first pixel is 1.
-        return pckh(found[rows] + 1, self._truth[rows], self._labelled[rows], self._sizes[rows])
+        places = found[rows] - self.bias + 1
+        return pckh(places, self._truth[rows], self._labelled[rows], self._sizes[rows])
 
 
 def _check_annotations(file: Path) -> list[dict[str, Any]]:

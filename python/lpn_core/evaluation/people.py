@@ -19,6 +19,7 @@ def open_people(
     head_boxes: Path | None = None,
     limit: int = 0,
     clip: bool = False,
+    bias: float | None = None,
 ) -> CocoPeople | MpiiPeople:
     """The people of an annotation file, of the data set whose joints are ``keypoints``.
 
@@ -29,6 +30,7 @@ def open_people(
         detections: only with COCO's joints.
         head_boxes: only with MPII's joints.
         clip: has no effect on MPII's people, who have no boxes.
+        bias: only with MPII's joints; None for 0.
 
     Raises:
         ValueError: a file of another form, an option of the other data set, or joints that have
@@ -42,7 +44,7 @@ def open_people(
                 f"{detections}: detections are for COCO's joints, the model has MPII's: its people "
                 "are where the annotations say"
             )
-        return MpiiPeople(annotations, images, head_boxes=head_boxes, limit=limit)
+        return MpiiPeople(annotations, images, head_boxes=head_boxes, limit=limit, bias=bias or 0.0)
     if keypoints.name != COCO17.name:
         raise ValueError(
             f"the model's joints are {keypoints.name!r}; there is COCO's metric for "
@@ -50,6 +52,8 @@ def open_people(
         )
     if head_boxes is not None:
         raise ValueError(f"{head_boxes}: head boxes are for MPII's joints, the model has COCO's")
+    if bias is not None:
+        raise ValueError(f"bias is {bias:g}: it is for MPII's joints, the model has COCO's")
     # Before the long run, not after it.
     load_pycocotools()
     return CocoPeople(annotations, images, detections=detections, limit=limit, clip=clip)

@@ -35,6 +35,9 @@ def _parse_betas(_: click.Context, __: click.Parameter, value: str) -> tuple[flo
               help="Folder of the images or the set.")  # fmt: skip
 @click.option("--detections", type=EXISTING_FILE, help="COCO detections instead of true boxes.")
 @click.option("--head-boxes", type=EXISTING_FILE, help="MPII's gt_valid.mat.")
+@click.option("--bias", type=float,
+              help="MPII: pixels taken from every prediction.  [default: as published, 1 for LPN, "
+              "else 0]")  # fmt: skip
 @click.option("--engine", type=click.Choice(["torch", "core"]), default="torch", show_default=True,
               help="PyTorch, or the C++ engine of lpn_core.")  # fmt: skip
 @click.option("--flip", is_flag=True, help="Average with the mirrored image.")
@@ -60,6 +63,7 @@ def evaluate(
     images: Path,
     detections: Path | None,
     head_boxes: Path | None,
+    bias: float | None,
     engine: str,
     flip: bool,
     flip_shift: int | None,
@@ -78,7 +82,14 @@ def evaluate(
     CHECKPOINT may also be a model file (.safetensors, with --engine core) or an .onnx teacher.
     """
     from lpn_core import evaluation
-    from lpn_core.cli.eval_options import check_results, check_results_folder, suppression
+    from lpn_core.cli.eval_options import (
+        check_results,
+        check_results_folder,
+        chosen_bias,
+        describe,
+        summary,
+        suppression,
+    )
     from lpn_core.cli.tables import table
     from lpn_core.model_spec import HEATMAP_STRIDE
 
@@ -103,6 +114,7 @@ def evaluate(
             head_boxes=head_boxes,
             limit=limit,
             clip=official,
+            bias=chosen_bias(bias, candidate.keypoints, candidate.architecture),
         )
         check_results(results, people, decodes)
     with told(results):
@@ -121,7 +133,14 @@ def evaluate(
         except ValueError as error:
             # Nothing in the command was wrong: an image was.
             raise click.ClickException(str(error)) from error
-    click.echo(json.dumps(found, allow_nan=False) if as_json else table(found, "decode"))
+    document = describe(
+        people, name=str(checkpoint), annotations=annotations, detections=detections, flip=flip
+    )
+    if as_json:
+        click.echo(json.dumps({**document, "metrics": found}, allow_nan=False))
+    else:
+        click.echo(table(found, "decode"))
+        click.echo(summary(document), err=True)
 
 
 def _bar(images: Sequence[Item]) -> Iterable[Item]:
