@@ -195,6 +195,11 @@ def grow_boxes(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """xywh boxes (N, 4) grown to width / height = aspect, then padded -> centers, sizes (N, 2)."""
 
+def normalisation(
+    mean: Sequence[float], std: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """scale, shift: (v / 255 - mean) / std is v * scale + shift, per channel."""
+
 def run_regions(
     model: CompiledModel,
     image: NDArray[np.uint8],

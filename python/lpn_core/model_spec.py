@@ -75,15 +75,22 @@ class InputSpec:
         if self.affine != "center":
             raise ValueError(f"input affine is {self.affine!r}; wanted 'center'")
 
-    @cached_property
+    @property
     def scale(self) -> tuple[float, ...]:
         """A uint8 value v becomes v * scale + shift, per network channel."""
-        return tuple(1.0 / (255.0 * std) for std in self.std)
+        return self._normalisation[0]
 
-    @cached_property
+    @property
     def shift(self) -> tuple[float, ...]:
         """See :attr:`scale`."""
-        return tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
+        return self._normalisation[1]
+
+    @cached_property
+    def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        # Imported when asked for: the training package reads specs without the compiled module.
+        from lpn_core import _core
+
+        return _core.normalisation(self.mean, self.std)
 
     def channel_map(self, order: str) -> tuple[int, int, int]:
         """For pixels in ``order``: network channel c is pixel channel ``channel_map[c]``.

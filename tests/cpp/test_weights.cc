@@ -1,4 +1,5 @@
 // Buffers, weights in bfloat16 and the store of packed arrays.
+#include <cfenv>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -9,11 +10,21 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/cpu_features.h"
+#include "engine/compiled_model.h"
 #include "engine/weight.h"
 #include "engine/weight_store.h"
+#include "graph_builder.h"
+#include "model_runs.h"
 #include "test.h"
 
 namespace lpn {
+
+using test::GraphBuilder;
+using test::random_images;
+using test::run_model;
+using test::same_bits;
+
 namespace {
 
 bool is_aligned(const void* data, std::size_t alignment) {
@@ -115,6 +126,19 @@ LPN_TEST(weight_store_tries_again_after_a_failure) {
   EXPECT(failed);
   EXPECT(store.get("w", 4, [](float* packed) { packed[3] = 5.0f; })[3] == 5.0f);
   EXPECT(throws_logic_error([] { halves(1)->data(); }), "the failed fill left its scope");
+}
+
+LPN_TEST(a_plan_does_not_keep_its_makers_rounding_mode) {
+  const Shape shape{16, 12, 8};
+  GraphBuilder builder(shape.c);
+  const Graph graph = builder.finish(builder.bottleneck("image", shape.c, 24, 2, "gc"));
+  const std::vector<float> images = random_images(1, shape);
+  CompiledModel model(graph, 1, default_isa());
+  CompiledModel same(graph, 1, default_isa());
+  std::fesetround(FE_UPWARD);
+  same.prepare(shape.h, shape.w);
+  std::fesetround(FE_TONEAREST);
+  EXPECT(same_bits(run_model(same, images, 1, shape), run_model(model, images, 1, shape)));
 }
 
 }  // namespace lpn

@@ -48,8 +48,8 @@ py::array_t<float> run_float(CompiledModel& model, const py::array& x) {
 }
 
 py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
-                          const std::vector<int>& channel_map, const std::vector<float>& scale,
-                          const std::vector<float>& shift) {
+                          const std::vector<int>& channel_map, const std::vector<double>& scale,
+                          const std::vector<double>& shift) {
   const Input<std::uint8_t> input = read<std::uint8_t>(x, "x", 4, "(N, H, W, 3)");
   const auto channels = static_cast<std::size_t>(model.graph().input_channels());
   LPN_CHECK(input[3] == 3, "x has shape ", format_shape(input.shape), "; it must be (N, H, W, 3)");
@@ -64,10 +64,12 @@ py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
   for (std::size_t c = 0; c < channels; ++c) {
     LPN_CHECK(channel_map[c] >= 0 && channel_map[c] < 3, "channel_map[", c, "] is ", channel_map[c],
               "; it must be 0, 1 or 2");
-    LPN_CHECK(std::isfinite(scale[c]) && std::isfinite(shift[c]), "scale[", c, "] and shift[", c,
-              "] are ", scale[c], " and ", shift[c], "; both must be finite");
+    const auto factor = static_cast<float>(scale[c]);
+    const auto addend = static_cast<float>(shift[c]);
+    LPN_CHECK(std::isfinite(factor) && std::isfinite(addend), "scale[", c, "] and shift[", c,
+              "] are ", scale[c], " and ", shift[c], "; both must be finite in float32");
     for (std::size_t value = 0; value < 256; ++value) {
-      batch.table[c][value] = static_cast<float>(value) * scale[c] + shift[c];
+      batch.table[c][value] = static_cast<float>(value) * factor + addend;
     }
   }
   return run_batch(model, input[1], input[2], batch);
@@ -129,18 +131,18 @@ void bind_model(py::module_& module) {
             return py::make_tuple(shape.h, shape.w, shape.c);
           },
           py::arg("height"), py::arg("width"))
-      .def("run", &run_float, py::arg("x").noconvert())
-      .def("run_u8", &run_u8, py::arg("x").noconvert(), py::arg("channel_map"), py::arg("scale"),
-           py::arg("shift"))
-      .def("profile", &profile_run, py::arg("x").noconvert(), py::arg("rounds"))
-      .def("steps", &list_steps, py::arg("height"), py::arg("width"))
+      .def("run", &run_float, DefaultFloats(), py::arg("x").noconvert())
+      .def("run_u8", &run_u8, DefaultFloats(), py::arg("x").noconvert(), py::arg("channel_map"),
+           py::arg("scale"), py::arg("shift"))
+      .def("profile", &profile_run, DefaultFloats(), py::arg("x").noconvert(), py::arg("rounds"))
+      .def("steps", &list_steps, DefaultFloats(), py::arg("height"), py::arg("width"))
       .def(
           "arena_bytes",
           [](CompiledModel& model, std::int64_t h, std::int64_t w) {
             return model.prepare(h, w)->plan().arena_size() *
                    static_cast<std::int64_t>(sizeof(float));
           },
-          py::arg("height"), py::arg("width"))
+          DefaultFloats(), py::arg("height"), py::arg("width"))
       .def("release_workspaces", &CompiledModel::release_workspaces);
 }
 

@@ -60,7 +60,7 @@ py::array_t<float> gc_pool(const py::array& x_array, const py::array& w_array,
 py::array_t<float> gc_transform(const py::array& context_array, const py::array& w1_array,
                                 const py::array& b1_array, const py::array& norm_w_array,
                                 const py::array& norm_b_array, const py::array& w2_array,
-                                const py::array& b2_array, float epsilon,
+                                const py::array& b2_array, double epsilon,
                                 const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Input<float> context = read<float>(context_array, "context", 2, "(N, C)");
@@ -68,9 +68,10 @@ py::array_t<float> gc_transform(const py::array& context_array, const py::array&
   w1 = read<float>(w1_array, "w1", {w1[0], context[1]});
   Input<float> w2 = read_matrix(w2_array, "w2", "(O, h)");
   w2 = read<float>(w2_array, "w2", {w2[0], w1[0]});
-  LPN_CHECK(epsilon >= 0 && std::isfinite(epsilon), "epsilon is ", epsilon,
-            "; it must be finite and not negative");
   GcTransformArgs args{};
+  args.epsilon = static_cast<float>(epsilon);
+  LPN_CHECK(args.epsilon >= 0 && std::isfinite(args.epsilon), "epsilon is ", epsilon,
+            "; it must be finite and not negative");
   args.c_in = context[1];
   args.hidden = w1[0];
   args.c_out = w2[0];
@@ -78,7 +79,6 @@ py::array_t<float> gc_transform(const py::array& context_array, const py::array&
   args.norm_w = read<float>(norm_w_array, "norm_w", {args.hidden}).data;
   args.norm_b = read<float>(norm_b_array, "norm_b", {args.hidden}).data;
   args.b2 = read<float>(b2_array, "b2", {args.c_out}).data;
-  args.epsilon = epsilon;
   py::array_t<float> out = make_array<float>("the result", {context[0], args.c_out});
   float* out_data = out.mutable_data();
 
@@ -146,12 +146,14 @@ py::array_t<float> se_gate(const py::array& mean_array, const py::array& w1_arra
 
 void bind_ops_attention(py::module_& module) {
   using py::arg;
-  module.def("gc_pool", &gc_pool, arg("x").noconvert(), arg("w").noconvert(), arg("isa"));
-  module.def("gc_transform", &gc_transform, arg("context").noconvert(), arg("w1").noconvert(),
-             arg("b1").noconvert(), arg("norm_w").noconvert(), arg("norm_b").noconvert(),
-             arg("w2").noconvert(), arg("b2").noconvert(), arg("epsilon"), arg("isa"));
-  module.def("channel_mean", &channel_mean, arg("x").noconvert(), arg("isa"));
-  module.def("se_gate", &se_gate, arg("mean").noconvert(), arg("w1").noconvert(),
+  module.def("gc_pool", &gc_pool, DefaultFloats(), arg("x").noconvert(), arg("w").noconvert(),
+             arg("isa"));
+  module.def("gc_transform", &gc_transform, DefaultFloats(), arg("context").noconvert(),
+             arg("w1").noconvert(), arg("b1").noconvert(), arg("norm_w").noconvert(),
+             arg("norm_b").noconvert(), arg("w2").noconvert(), arg("b2").noconvert(),
+             arg("epsilon"), arg("isa"));
+  module.def("channel_mean", &channel_mean, DefaultFloats(), arg("x").noconvert(), arg("isa"));
+  module.def("se_gate", &se_gate, DefaultFloats(), arg("mean").noconvert(), arg("w1").noconvert(),
              arg("w2").noconvert(), arg("isa"));
 }
 

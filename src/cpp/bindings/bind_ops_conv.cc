@@ -241,19 +241,20 @@ py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std
 
 void bind_ops_conv(py::module_& module) {
   using py::arg;
-  module.def("conv2d", &conv2d, arg("x").noconvert(), arg("w").noconvert(), arg("b").noconvert(),
-             arg("residual").noconvert(), arg("stride"), arg("padding"), arg("activation"),
-             arg("isa"));
-  module.def("pointwise_conv2d", &pointwise_conv2d, arg("x").noconvert(), arg("w").noconvert(),
-             arg("b").noconvert(), arg("scale").noconvert(), arg("residual").noconvert(),
+  module.def("conv2d", &conv2d, DefaultFloats(), arg("x").noconvert(), arg("w").noconvert(),
+             arg("b").noconvert(), arg("residual").noconvert(), arg("stride"), arg("padding"),
              arg("activation"), arg("isa"));
-  module.def("depthwise_conv2d", &depthwise_conv2d, arg("x").noconvert(), arg("w").noconvert(),
-             arg("b").noconvert(), arg("stride"), arg("padding"), arg("activation"), arg("isa"));
-  module.def("group_deconv2d", &group_deconv2d, arg("x").noconvert(), arg("w").noconvert(),
-             arg("b").noconvert(), arg("stride"), arg("padding"), arg("groups"), arg("activation"),
-             arg("isa"));
-  module.def("max_pool2d", &max_pool2d, arg("x").noconvert(), arg("kernel"), arg("stride"),
-             arg("padding"), arg("isa"));
+  module.def("pointwise_conv2d", &pointwise_conv2d, DefaultFloats(), arg("x").noconvert(),
+             arg("w").noconvert(), arg("b").noconvert(), arg("scale").noconvert(),
+             arg("residual").noconvert(), arg("activation"), arg("isa"));
+  module.def("depthwise_conv2d", &depthwise_conv2d, DefaultFloats(), arg("x").noconvert(),
+             arg("w").noconvert(), arg("b").noconvert(), arg("stride"), arg("padding"),
+             arg("activation"), arg("isa"));
+  module.def("group_deconv2d", &group_deconv2d, DefaultFloats(), arg("x").noconvert(),
+             arg("w").noconvert(), arg("b").noconvert(), arg("stride"), arg("padding"),
+             arg("groups"), arg("activation"), arg("isa"));
+  module.def("max_pool2d", &max_pool2d, DefaultFloats(), arg("x").noconvert(), arg("kernel"),
+             arg("stride"), arg("padding"), arg("isa"));
 }
 
 }  // namespace lpn::bindings

@@ -34,9 +34,9 @@ ThreadPool& shared_pool(int threads) {
 
 py::array_t<float> crop_affine(const py::array& image, const py::array& matrices_array,
                                std::int64_t height, std::int64_t width,
-                               const std::vector<int>& channel_map, const std::vector<float>& scale,
-                               const std::vector<float>& shift, const std::string& isa_name,
-                               int threads) {
+                               const std::vector<int>& channel_map,
+                               const std::vector<double>& scale, const std::vector<double>& shift,
+                               const std::string& isa_name, int threads) {
   constexpr std::int64_t kMaxSide = 1 << 20;
   constexpr std::int64_t kRowsPerChunk = 32;
   const CropAffineFn run = select_crop_affine(parse_isa(isa_name)).run;
@@ -76,9 +76,9 @@ py::array_t<float> crop_affine(const py::array& image, const py::array& matrices
 
 void bind_ops_crop(py::module_& module) {
   using py::arg;
-  module.def("crop_affine", &crop_affine, arg("image").noconvert(), arg("matrices").noconvert(),
-             arg("height"), arg("width"), arg("channel_map"), arg("scale"), arg("shift"),
-             arg("isa"), arg("threads"));
+  module.def("crop_affine", &crop_affine, DefaultFloats(), arg("image").noconvert(),
+             arg("matrices").noconvert(), arg("height"), arg("width"), arg("channel_map"),
+             arg("scale"), arg("shift"), arg("isa"), arg("threads"));
 }
 
 }  // namespace lpn::bindings

@@ -41,7 +41,7 @@ py::tuple decode_all(const Heatmaps& maps, const HeatmapDecoder& decode) {
   return py::make_tuple(coordinates, scores);
 }
 
-py::tuple soft_argmax(const py::array& heatmaps, const std::string& layout, float beta,
+py::tuple soft_argmax(const py::array& heatmaps, const std::string& layout, double beta,
                       bool quarter_step, const std::string& isa_name) {
   const Isa isa = parse_isa(isa_name);
   const Heatmaps maps = read_heatmaps(heatmaps, layout);
@@ -59,10 +59,10 @@ py::tuple argmax(const py::array& heatmaps, const std::string& layout, bool quar
 
 void bind_ops_decode(py::module_& module) {
   using py::arg;
-  module.def("soft_argmax", &soft_argmax, arg("heatmaps").noconvert(), arg("layout"), arg("beta"),
+  module.def("soft_argmax", &soft_argmax, DefaultFloats(), arg("heatmaps").noconvert(),
+             arg("layout"), arg("beta"), arg("quarter_step"), arg("isa"));
+  module.def("argmax", &argmax, DefaultFloats(), arg("heatmaps").noconvert(), arg("layout"),
              arg("quarter_step"), arg("isa"));
-  module.def("argmax", &argmax, arg("heatmaps").noconvert(), arg("layout"), arg("quarter_step"),
-             arg("isa"));
 }
 
 }  // namespace lpn::bindings

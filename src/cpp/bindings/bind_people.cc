@@ -73,6 +73,20 @@ py::tuple grow_boxes(const py::array& array, double aspect, double padding) {
   return py::make_tuple(centers, sizes);
 }
 
+// A byte v is worth v * scale + shift of (v / 255 - mean) / std. Here, not in Python, whose own
+// arithmetic follows the rounding mode of the thread.
+py::tuple normalisation(const std::vector<double>& mean, const std::vector<double>& std) {
+  LPN_CHECK(mean.size() == std.size(), "mean has ", mean.size(), " values and std ", std.size(),
+            "; wanted as many");
+  py::tuple scale(mean.size());
+  py::tuple shift(mean.size());
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    scale[c] = 1.0 / (255.0 * std[c]);
+    shift[c] = -mean[c] / std[c];
+  }
+  return py::make_tuple(scale, shift);
+}
+
 std::vector<Region> read_regions(const py::array& centers_array, const py::array& sizes_array) {
   const Input<double> centers = read<double>(centers_array, "centers", 2, "(N, 2)");
   LPN_CHECK(centers[1] == 2, "centers has shape ", format_shape(centers.shape), "; wanted (N, 2)");
@@ -93,8 +107,9 @@ std::vector<Region> read_regions(const py::array& centers_array, const py::array
 py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
                                const py::array& centers, const py::array& sizes,
                                std::int64_t height, std::int64_t width,
-                               const std::vector<int>& channel_map, const std::vector<float>& scale,
-                               const std::vector<float>& shift, bool mirrored_too) {
+                               const std::vector<int>& channel_map,
+                               const std::vector<double>& scale, const std::vector<double>& shift,
+                               bool mirrored_too) {
   LPN_CHECK(model.graph().input_channels() == 3, "the model takes ", model.graph().input_channels(),
             " channels; an image has 3");
   CropAffineArgs shared = read_crop_input(image, channel_map, scale, shift);
@@ -128,7 +143,7 @@ py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
 }
 
 py::tuple find_joints(CompiledModel& model, const py::array& heatmaps, const py::array& centers,
-                      const py::array& sizes, std::optional<float> beta, bool quarter_step,
+                      const py::array& sizes, std::optional<double> beta, bool quarter_step,
                       const std::optional<std::vector<int>>& mirror_index,
                       std::int64_t flip_shift) {
   const Input<float> input = read_map(heatmaps, "heatmaps");
@@ -170,14 +185,17 @@ py::tuple find_joints(CompiledModel& model, const py::array& heatmaps, const py:
 
 void bind_people(py::module_& module) {
   using py::arg;
-  module.def("check_boxes", &check_boxes, arg("boxes").noconvert(), arg("box_format"));
-  module.def("grow_boxes", &grow_boxes, arg("boxes").noconvert(), arg("aspect"), arg("padding"));
-  module.def("run_regions", &run_regions, arg("model"), arg("image").noconvert(),
+  module.def("check_boxes", &check_boxes, DefaultFloats(), arg("boxes").noconvert(),
+             arg("box_format"));
+  module.def("grow_boxes", &grow_boxes, DefaultFloats(), arg("boxes").noconvert(), arg("aspect"),
+             arg("padding"));
+  module.def("normalisation", &normalisation, DefaultFloats(), arg("mean"), arg("std"));
+  module.def("run_regions", &run_regions, DefaultFloats(), arg("model"), arg("image").noconvert(),
              arg("centers").noconvert(), arg("sizes").noconvert(), arg("height"), arg("width"),
              arg("channel_map"), arg("scale"), arg("shift"), arg("mirrored_too"));
-  module.def("find_joints", &find_joints, arg("model"), arg("heatmaps").noconvert(),
-             arg("centers").noconvert(), arg("sizes").noconvert(), arg("beta"), arg("quarter_step"),
-             arg("mirror_index"), arg("flip_shift"));
+  module.def("find_joints", &find_joints, DefaultFloats(), arg("model"),
+             arg("heatmaps").noconvert(), arg("centers").noconvert(), arg("sizes").noconvert(),
+             arg("beta"), arg("quarter_step"), arg("mirror_index"), arg("flip_shift"));
 }
 
 }  // namespace lpn::bindings

@@ -14,16 +14,21 @@
 namespace lpn::bindings {
 namespace {
 
-py::array_t<float> run_fma_peak(const py::array& x, float factor, float addend, std::int64_t steps,
-                                const std::string& isa) {
+py::array_t<float> run_fma_peak(const py::array& x, double factor, double addend,
+                                std::int64_t steps, const std::string& isa) {
   const Input<float> input = read<float>(x, "x", {kFmaPeakValues});
-  LPN_CHECK(factor > 0.0f && factor < 1.0f, "factor is ", factor,
+  FmaPeakArgs args{};
+  args.factor = static_cast<float>(factor);
+  args.addend = static_cast<float>(addend);
+  LPN_CHECK(args.factor > 0.0f && args.factor < 1.0f, "factor is ", factor,
             "; it must lie between 0 and 1, so that values stay finite");
-  LPN_CHECK(std::isfinite(addend), "addend is ", addend, "; it must be finite");
+  LPN_CHECK(std::isfinite(args.addend), "addend is ", addend, "; it must be finite");
   LPN_CHECK(steps >= 0, "steps is ", steps, "; it must be at least 0");
   const FmaPeakFn run = select_fma_peak(parse_isa(isa)).run;
   py::array_t<float> out = make_array<float>("the result", {kFmaPeakValues});
-  const FmaPeakArgs args{input.data, factor, addend, steps, out.mutable_data()};
+  args.x = input.data;
+  args.steps = steps;
+  args.out = out.mutable_data();
   const WithoutGil released;
   run(args);
   return out;
@@ -43,9 +48,10 @@ double measure_peak(const std::string& isa, int threads, double seconds) {
 }  // namespace
 
 void bind_profile(py::module_& module) {
-  module.def("fma_peak", &run_fma_peak, py::arg("x").noconvert(), py::arg("factor"),
-             py::arg("addend"), py::arg("steps"), py::arg("isa"));
-  module.def("peak_gflops", &measure_peak, py::arg("isa"), py::arg("threads"), py::arg("seconds"));
+  module.def("fma_peak", &run_fma_peak, DefaultFloats(), py::arg("x").noconvert(),
+             py::arg("factor"), py::arg("addend"), py::arg("steps"), py::arg("isa"));
+  module.def("peak_gflops", &measure_peak, DefaultFloats(), py::arg("isa"), py::arg("threads"),
+             py::arg("seconds"));
 }
 
 }  // namespace lpn::bindings

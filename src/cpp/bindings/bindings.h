@@ -3,7 +3,13 @@
 
 #include <pybind11/pybind11.h>
 
+#include "base/float_environment.h"
+
 namespace lpn::bindings {
+
+// For every function that computes with floating-point numbers. It acts after the arguments are
+// converted and before the result is; single numbers come in as double, which rounds nothing.
+using DefaultFloats = pybind11::call_guard<DefaultFloatEnvironment>;
 
 void bind_isa(pybind11::module_& module);
 void bind_graph(pybind11::module_& module);

@@ -24,16 +24,17 @@ void read_image(const py::array& array, CropAffineArgs& args) {
   args.row_stride = shape[0] == 1 ? 3 * shape[1] : array.strides(0);
 }
 
-template <class T>
-void read_values(const char* name, const std::vector<T>& values, T (&out)[3]) {
+template <class From, class To>
+void read_values(const char* name, const std::vector<From>& values, To (&out)[3]) {
   LPN_CHECK(values.size() == 3, name, " has ", values.size(), " values; it needs 3");
-  std::copy(values.begin(), values.end(), out);
+  std::transform(values.begin(), values.end(), out,
+                 [](From value) { return static_cast<To>(value); });
 }
 
 }  // namespace
 
 CropAffineArgs read_crop_input(const py::array& image, const std::vector<int>& channel_map,
-                               const std::vector<float>& scale, const std::vector<float>& shift) {
+                               const std::vector<double>& scale, const std::vector<double>& shift) {
   CropAffineArgs args{};
   read_image(image, args);
   read_values("channel_map", channel_map, args.channel_map);

@@ -8,7 +8,7 @@
 
 namespace lpn::bindings {
 
-HeatmapDecoder make_decoder(Isa isa, const Heatmaps& maps, std::optional<float> beta,
+HeatmapDecoder make_decoder(Isa isa, const Heatmaps& maps, std::optional<double> beta,
                             bool quarter_step) {
   const std::int64_t h = maps.h;
   const std::int64_t w = maps.w;
@@ -18,11 +18,12 @@ HeatmapDecoder make_decoder(Isa isa, const Heatmaps& maps, std::optional<float> 
       run(ArgmaxArgs{heatmap, h, w, quarter_step, coordinates, score});
     };
   }
-  LPN_CHECK(std::isfinite(*beta) && *beta > 0, "beta is ", *beta,
+  const auto sharpness = static_cast<float>(*beta);
+  LPN_CHECK(std::isfinite(sharpness) && sharpness > 0, "beta is ", *beta,
             "; it must be finite and greater than 0");
   const SoftArgmaxFn run = select_soft_argmax(isa).run;
   return [=](const float* heatmap, float* coordinates, float* score) {
-    run(SoftArgmaxArgs{heatmap, h, w, *beta, quarter_step, coordinates, score});
+    run(SoftArgmaxArgs{heatmap, h, w, sharpness, quarter_step, coordinates, score});
   };
 }
 

@@ -9,7 +9,7 @@
 namespace lpn::bindings {
 
 // The soft-argmax kernel of an ISA for maps of this size, or without `beta` the argmax kernel.
-HeatmapDecoder make_decoder(Isa isa, const Heatmaps& maps, std::optional<float> beta,
+HeatmapDecoder make_decoder(Isa isa, const Heatmaps& maps, std::optional<double> beta,
                             bool quarter_step);
 
 }  // namespace lpn::bindings

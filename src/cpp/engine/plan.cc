@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/buffer.h"
+#include "base/float_environment.h"
 #include "engine/arena.h"
 #include "engine/fusion.h"
 #include "engine/step_builder.h"
@@ -24,6 +25,7 @@ bool can_overwrite_residual(const Operation& operation) {
 }  // namespace
 
 Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightStore& weights) {
+  const DefaultFloatEnvironment environment;  // the plan outlives its maker's mode
   graph.check_complete();
   const FusedGraph fused = fuse(graph);
   StepBuilder builder{isa, weights, graph.infer_shapes(h, w), {}, {}};

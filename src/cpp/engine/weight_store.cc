@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/float_environment.h"
 #include "engine/weight.h"
 
 namespace lpn {
@@ -30,6 +31,7 @@ const float* WeightStore::get(const std::string& key, std::int64_t size,
   if (found != arrays_.end()) return found->second;
   float* array = allocate(size);
   const WideningScope scope;
+  const DefaultFloatEnvironment environment;
   fill(array);
   return arrays_.emplace(key, array).first->second;
 }

@@ -14,8 +14,8 @@ namespace lpn {
 
 class WeightStore {
  public:
-  // The array stored under `key` (a node's name and a layout), made by `fill` on first use and
-  // within a WideningScope. Lives as long as the store.
+  // The array stored under `key` (a node's name and a layout), made by `fill` on first use,
+  // within a WideningScope and the default floating-point environment. Lives as long as the store.
   const float* get(const std::string& key, std::int64_t size,
                    const std::function<void(float* packed)>& fill);
 
