@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lpn_core import PoseEstimator, model_file
+from lpn_core import PoseEstimator, bundled_models, model_file
 from numpy.typing import NDArray
 
 pytest.importorskip("click")
@@ -164,6 +165,20 @@ def test_info(tiny_path: Path) -> None:
     assert text.exit_code == 0
     assert "channel_order: rgb" in text.stdout
     assert "training_data: not known" in text.stdout
+    assert document["card"] is None
+    assert "card" not in text.stdout
+
+
+@pytest.mark.skipif(not bundled_models(), reason="this build carries no weights")
+def test_info_names_a_card_that_is_there() -> None:
+    for model in bundled_models():
+        document = json.loads(_run("info", model, "--json").stdout)
+        card = Path(document["card"])
+        assert card.read_text(encoding="utf-8").startswith(f"# Model card: `{model}`")
+        assert f"card: {card}\n" in _run("info", model).stdout
+        # What the notes refer to lies beside the file, in the wheel as well.
+        for name in re.findall(r"[\w/]+\.md", document["provenance"]["notes"]):
+            assert (card.parent / name).is_file(), name
 
 
 def test_verify(tiny_path: Path, tiny: model_file.ModelFile, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_intervals(usual: list[object], tmp_path: Path, estimator: PoseEstimator
     assert list(bootstrap["intervals"]) == ["model", "argmax"]
     result = _run(*usual, *options)
     assert result.exit_code == 0, result.output
-    rows = ["model", "argmax", "model, low", "model, high", "argmax, low", "argmax, high"]
+    rows = ["model", "model, low", "model, high", "argmax", "argmax, low", "argmax, high"]
     starts = [line.split("  ")[0] for line in result.stdout.splitlines()[1:]]
     assert starts == rows
     assert "95% interval; resamples of the images: 50, seed: 0" in result.stderr

@@ -28,7 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "grace_hopper.jpg"
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "training/*.md", "bench/*.md", "examples/*.md")
+    for pattern in (
+        *("*.md", "docs/*.md", "training/*.md", "bench/*.md", "examples/*.md"),
+        "python/lpn_core/weights/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 

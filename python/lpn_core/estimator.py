@@ -152,6 +152,12 @@ def bundled_models() -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
 
 
+def model_card(model: str | os.PathLike[str]) -> str | None:
+    """The path of a bundled model's card, which says on what it was trained; None of a file's."""
+    card = f"{_WEIGHTS}/{model}.md"
+    return card if model in bundled_models() and os.path.exists(card) else None  # noqa: PTH110
+
+
 def read_model(model: str | os.PathLike[str]) -> model_file.ModelFile:
     """Reads a model file by bundled name or path.
 

@@ -199,10 +199,13 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(document, allow_nan=False))
     else:
-        rows = dict(metrics)
-        for name, ends in (certain or {}).items():
-            for end, which in enumerate(("low", "high")):
-                rows[f"{name}, {which}"] = {key: value[end] for key, value in ends.items()}
+        rows: dict[str, dict[str, float]] = {}
+        for name, numbers in metrics.items():
+            rows[name] = numbers
+            if certain is not None:
+                for end, which in enumerate(("low", "high")):
+                    ends = {key: interval[end] for key, interval in certain[name].items()}
+                    rows[f"{name}, {which}"] = ends
         click.echo(table(rows, "decode"))
         click.echo(summary(document), err=True)
         if bootstrap is not None:

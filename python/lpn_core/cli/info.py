@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lpn_core.cli.models import open_model
+from lpn_core.estimator import model_card
 from lpn_core.model import Model
 
 
@@ -18,12 +19,14 @@ from lpn_core.model import Model
 def info(model: str, as_json: bool) -> None:
     """Show what MODEL, a bundled name or a model file, is."""
     with open_model(model) as opened:
-        document = describe(opened)
+        document = {**describe(opened), "card": model_card(model)}
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
         return
     steps = document.pop("steps")
     for key, value in document.items():
+        if key == "card" and value is None:
+            continue
         if isinstance(value, dict):
             click.echo(f"{key}:")
             for inner, entry in value.items():
