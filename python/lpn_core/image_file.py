@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING
@@ -14,12 +15,23 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-# Pillow's names of what photographs and pictures of data sets come in, each decoded within this
-# process: others hand their file to a program (EPS to Ghostscript). TGA has no signature: last.
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "QOI"),
-    "TGA",
-)
+# What photographs and pictures of data sets come in, with Pillow's modules that read it, each within
+# this process: others hand their file to a program (EPS to Ghostscript). TGA has no signature: last.
+_READERS = {
+    "JPEG": "JpegImagePlugin",
+    "PNG": "PngImagePlugin",
+    "WEBP": "WebPImagePlugin",
+    "BMP": "BmpImagePlugin",
+    "DIB": "BmpImagePlugin",
+    "GIF": "GifImagePlugin",
+    "TIFF": "TiffImagePlugin",
+    "PPM": "PpmImagePlugin",
+    "JPEG2000": "Jpeg2KImagePlugin",
+    "AVIF": "AvifImagePlugin",
+    "QOI": "QoiImagePlugin",
+    "TGA": "TgaImagePlugin",
+}
+FORMATS = tuple(_READERS)
 # What Pillow raises on files that are not what their headers say, beside ValueError.
 DAMAGED = (
     ArithmeticError,
@@ -80,26 +92,24 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], name: str) -> Iterato
 
 
 def _identify(pil: ModuleType, file: IO[bytes], name: str) -> ImageFile:
-    # Not Image.open: it warns of large files, once and with no name, and its list of formats must
-    # not have one that this Pillow was built without.
+    # Not Image.open: it warns of large files, once and with no name, and does not take formats that
+    # this Pillow was built without.
     prefix = file.read(16)
-    tried: set[str] = set()
-    for register in (pil.preinit, pil.init):
-        register()
-        for kind in FORMATS:
-            if kind in tried or kind not in pil.OPEN:
-                continue
-            tried.add(kind)
-            factory, accept = pil.OPEN[kind]
-            accepted = accept is None or accept(prefix)
-            # Text says why this Pillow cannot read it.
-            if not accepted or isinstance(accepted, str):
-                continue
-            file.seek(0)
-            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
-                image: ImageFile = factory(file, "")
-                _check_size(pil, image, name)
-                return image
+    for kind, module in _READERS.items():
+        with contextlib.suppress(ImportError):
+            import_module(f"PIL.{module}")
+        if kind not in pil.OPEN:
+            continue
+        factory, accept = pil.OPEN[kind]
+        accepted = accept is None or accept(prefix)
+        # Text says why this Pillow cannot read it.
+        if not accepted or isinstance(accepted, str):
+            continue
+        file.seek(0)
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            image: ImageFile = factory(file, "")
+            _check_size(pil, image, name)
+            return image
     raise ValueError(f"{name}: not an image that can be read; wanted one of {', '.join(FORMATS)}")
 
 
