@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-# What photographs and pictures of data sets come in, with Pillow's modules that read it, each within
-# this process: others hand their file to a program (EPS to Ghostscript). TGA has no signature: last.
+# What photographs and pictures of data sets come in, with Pillow's modules that read it, each
+# within this process: others hand their file to a program (EPS to Ghostscript). TGA is last, having
+# no signature.
 _READERS = {
     "JPEG": "JpegImagePlugin",
     "PNG": "PngImagePlugin",
