@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,3 +89,29 @@ def file_of(header: Any, data: bytes = b"") -> bytes:
 def entry(dtype: object = "F32", shape: object = (2,), offsets: object = (0, 8)) -> dict[str, Any]:
     """A tensor's entry in the header."""
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+_STOP_AT_IMPORT = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+"""
+
+
+def stopped_at_import(project: str, command: str, module: str) -> subprocess.CompletedProcess[str]:
+    """A console script that gets Ctrl-C when ``module`` is imported.
+
+    Args:
+        project: the pyproject.toml, from the tree's root, that names the script's function.
+        command: the script's name.
+        module: not imported before.
+    """
+    text = (Path(__file__).resolve().parents[1] / project).read_text(encoding="utf-8")
+    ((place, function),) = re.findall(rf'^{command} = "(.*):(.*)"$', text, re.MULTILINE)
+    # What pip makes of it.
+    script = f"import sys\nfrom {place} import {function}\nsys.exit({function}())"
+    code = f"{_STOP_AT_IMPORT.format(module=module)}\n{script}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

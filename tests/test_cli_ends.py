@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import warnings
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import stopped_at_import
 from lpn_core import model_file
 from numpy.typing import NDArray
 
@@ -116,24 +116,9 @@ def test_an_output_that_nobody_reads(tiny_path: Path) -> None:
     assert done.stderr == ""
 
 
-_STOP_AT_IMPORT = """
-import os, signal, sys
-class Stop:
-    def find_spec(self, name, *_):
-        if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
-sys.meta_path.insert(0, Stop())
-"""
-
-
 @pytest.mark.parametrize("module", ["numpy", "lpn_core._core", "click", "tqdm", "PIL"])
 def test_ctrl_c_while_starting(module: str) -> None:
-    project = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text()
-    (place, function) = re.findall(r'^lpn = "(.*):(.*)"$', project, re.MULTILINE)[0]
-    # What pip makes of it.
-    script = f"import sys\nfrom {place} import {function}\nsys.exit({function}())"
-    code = f"{_STOP_AT_IMPORT.format(module=module)}\n{script}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = stopped_at_import("pyproject.toml", "lpn", module)
     assert done.returncode == 130, done.stderr
     assert done.stderr == "lpn: stopped\n"
 

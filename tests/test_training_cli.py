@@ -14,6 +14,7 @@ for _module in ("click", "cv2", "matplotlib", "PIL", "tqdm"):
     pytest.importorskip(_module)
 
 from click.testing import CliRunner, Result  # noqa: E402
+from helpers import stopped_at_import  # noqa: E402
 from lpn_training.checkpoint import write_whole  # noqa: E402
 from lpn_training.cli import main  # noqa: E402
 from lpn_training.config import load_config  # noqa: E402
@@ -136,3 +137,10 @@ def test_fit_needs_lpn_core_and_torch_only() -> None:
     assert "lpn_core.keypoints" in loaded
     others = {"cv2", "matplotlib", "onnx", "onnxruntime", "pycocotools", "scipy", "tensorboard"}
     assert not others & {name.partition(".")[0] for name in loaded}
+
+
+@pytest.mark.parametrize("module", ["numpy", "torch", "click"])
+def test_ctrl_c_while_starting(module: str) -> None:
+    done = stopped_at_import("training/pyproject.toml", "lpn-train", module)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "lpn-train: stopped\n"

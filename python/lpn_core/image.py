@@ -36,8 +36,9 @@ def load_image(
     says, and where they are transparent, over white, as most viewers show them.
 
     Args:
-        image: a path, a PIL image, or an array (H, W, 3) uint8 (NumPy, or DLPack on the CPU). An
-            array whose pixels are not contiguous in memory, such as image[:, ::-1], is copied.
+        image: a path of a file in one of ``image_file.FORMATS``, a PIL image of any, or an array
+            (H, W, 3) uint8 (NumPy, or DLPack on the CPU). An array whose pixels are not contiguous
+            in memory, such as image[:, ::-1], is copied.
         order: "rgb" or "bgr"; required for arrays, refused for paths and PIL images.
         exif: whether the EXIF orientation is applied; else pixels are taken as they are stored.
 

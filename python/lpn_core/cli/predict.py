@@ -84,11 +84,12 @@ def predict(
 ) -> None:
     """Find the poses of the people in images.
 
-    IMAGE is a file, a folder or a glob pattern. Subfolders of a folder are not searched:
-    'photos/**/*.jpg', in quotes, finds the images in them. For each, a picture
-    NAME-ID.pose.jpg (.png for PNG images) shows the skeletons, where ID follows from the image's
-    folder and name; predictions.json lists the joints of all, those of earlier runs into the same
-    folder included. Pixels are those of the image as its EXIF orientation shows it; see --no-exif.
+    IMAGE is a file (JPEG, PNG, WebP, BMP, GIF, TIFF, PNM, JPEG 2000, AVIF, QOI or TGA), a folder or
+    a glob pattern. Subfolders of a folder are not searched: 'photos/**/*.jpg', in quotes, finds the
+    images in them. For each, a picture NAME-ID.pose.jpg (.png for PNG images) shows the skeletons,
+    where ID follows from the image's folder and name; predictions.json lists the joints of all,
+    those of earlier runs into the same folder included. Pixels are those of the image as its EXIF
+    orientation shows it; see --no-exif. Of several frames the first is taken, with a warning.
 
     \b
     --boxes FILE is one of
