@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers import lpn_state_dict
-from lpn_core import Model, model_file, safetensors_file
-from lpn_core.convert import self_test_error
+from lpn_core import Model, architectures, model_file, safetensors_file
+from lpn_core.convert import lpn_heatmaps, self_test_error
 from lpn_core.safetensors_file import StoredTensor
+from networks import Network, random_state
 from numpy.typing import NDArray
+from reference_network import lpn
 
 pytest.importorskip("click")
 pytest.importorskip("tqdm")
@@ -254,3 +257,58 @@ def test_the_checkpoint_is_not_overwritten(tiny_path: Path, tmp_path: Path) -> N
         assert result.exit_code == 2
         assert "is the checkpoint itself" in " ".join(result.stderr.split())
     assert checkpoint.read_bytes() == tiny_path.read_bytes()
+
+
+@pytest.mark.parametrize("attention", ["gc", "se", "none"])
+def test_the_pytorch_reference_is_the_network(attention: str) -> None:
+    """Held to the NumPy one, which shares nothing with it: both in float64."""
+    pytest.importorskip("torch")
+    state = random_state(Network(50, attention, "default"))
+    images = np.random.default_rng(0).normal(size=(1, 32, 32, 3))
+    expected = lpn(state, images, 50, attention)
+    found = lpn_heatmaps({f"module.{name}": array for name, array in state.items()}, images)
+    # Some 50 layers of sums of up to 512 terms.
+    assert np.abs(found - expected).max() <= 1e-11 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_converted_models_are_held_to_pytorch(
+    order: str, state: dict[str, NDArray[np.float32]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    torch = pytest.importorskip("torch")
+    checkpoint, output = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    _write_state(checkpoint, state)
+    usual = ("convert", checkpoint, "--arch", "lpn50", "--channel-order", order, "-o", output,
+             "--input-size", "128x96")  # fmt: skip
+    result = _run(*usual)
+    assert result.exit_code == 0, result.output
+    notes = model_file.read(output).provenance.notes
+    assert notes is not None
+    words = re.fullmatch(
+        rf"On the crops of the self-test its heatmaps are those of PyTorch "
+        rf"{re.escape(torch.__version__)} to (\S+) of their largest value\.",
+        notes,
+    )
+    assert words is not None
+    assert 0 < float(words[1]) < 1e-4
+    output.unlink()
+    # A builder that mixed up two layers.
+    real = architectures.build
+
+    def wrong(name: str, state_dict: dict[str, Any]) -> Any:
+        other = {"layer1.1.conv1.weight": state_dict["layer1.1.conv3.weight"]}
+        return real(name, {**state_dict, **other})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(architectures, "build", wrong)
+        result = _run(*usual)
+    assert result.exit_code == 1
+    assert "heatmaps differ from PyTorch's by" in result.stderr
+    assert not output.exists()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = _run(*usual)
+    assert result.exit_code == 0, result.output
+    notes = model_file.read(output).provenance.notes
+    assert notes is not None
+    assert notes.startswith("Not compared with PyTorch, which was not installed")

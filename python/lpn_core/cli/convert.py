@@ -20,7 +20,7 @@ from lpn_core.architectures import ARCHITECTURES
 from lpn_core.cli.messages import with_name
 from lpn_core.cli.model_options import decode_spec, refuse_overwriting
 from lpn_core.cli.outputs import check_folder
-from lpn_core.convert import make_model_file
+from lpn_core.convert import held_to_torch, make_model_file
 from lpn_core.keypoints import KEYPOINT_SETS
 from lpn_core.model_spec import CHANNEL_ORDERS, DECODE_KINDS, InputSpec, Provenance
 
@@ -95,7 +95,8 @@ def convert(
     """Make a model file of a checkpoint.
 
     CHECKPOINT is a state dict under LPN's official key names: .safetensors, or .pth/.pt, which
-    needs torch and is read without running any code in it.
+    needs torch and is read without running any code in it. Where torch is installed, the model
+    must give PyTorch's heatmaps of its self-test; the file's notes say how closely it does.
     """
     dtype = "bfloat16" if bf16 else "float32"
     refuse_overwriting(output, checkpoint)
@@ -122,7 +123,7 @@ def convert(
             ),
             dtype=dtype,
         )
-        model_file.write(output, made, dtype)
+        model_file.write(output, held_to_torch(made, state_dict, dtype), dtype)
     except ValueError as error:
         raise click.ClickException(with_name(error, checkpoint)) from None
     except (OSError, ImportError) as error:
