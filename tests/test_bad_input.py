@@ -189,6 +189,14 @@ CASES: dict[str, Case] = {
         ValueError,
         r"3 axes .*wanted 4: \(N, K, H, W\); heatmaps\[None\]",
     ),
+    "heatmaps misaligned": (
+        lambda _: lpn_core.soft_argmax(
+            np.frombuffer(bytes(4 * 48 + 1), np.float32, offset=1).reshape(1, 1, 8, 6),
+            layout="nchw",
+        ),
+        ValueError,
+        r"heatmaps of shape \(1, 1, 8, 6\) begins at .* no multiple of 4 .*heatmaps\.copy\(\)",
+    ),
     "heatmaps transposed": (
         lambda _: lpn_core.soft_argmax(MAPS.transpose(0, 1, 3, 2), layout="nhwc"),
         ValueError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,56 @@ def test_what_a_caller_can_write_is_copied() -> None:
     model = _convolution(weight, bias)
     weight[:], bias[:] = 7, 7
     np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3)
+
+
+def _views(array: NDArray[Any], way: str) -> NDArray[Any]:
+    """A read-only array over the memory of a writable one."""
+    if way == "frombuffer":
+        view = np.frombuffer(memoryview(array).cast("B").toreadonly(), array.dtype)
+        return view.reshape(array.shape)
+    view = {"slice": array[:], "broadcast": np.broadcast_to(array, array.shape)}[way]
+    view.flags.writeable = False
+    return view
+
+
+@pytest.mark.parametrize("way", ["slice", "broadcast", "frombuffer"])
+def test_a_read_only_view_of_what_a_caller_can_write_is_copied(way: str) -> None:
+    weight, bias = np.ones((2, 3, 1, 1), np.float32), np.zeros(2, np.float32)
+    model = _convolution(_views(weight, way), _views(bias, way))
+    ones = np.ones((1, 4, 4, 3), np.float32)
+    np.testing.assert_array_equal(model.run(ones), 3)
+    weight[:], bias[:] = 7, 100
+    np.testing.assert_array_equal(model.run(ones), 3)
+
+
+def test_what_its_owner_can_make_writable_again_is_copied() -> None:
+    weight, bias = np.ones((2, 3, 1, 1), np.float32), np.zeros(2, np.float32)
+    weight.flags.writeable = bias.flags.writeable = False
+    model = _convolution(weight, bias)
+    weight.flags.writeable = bias.flags.writeable = True
+    weight[:], bias[:] = 7, 100
+    np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3)
+
+
+def test_a_memory_map_is_copied(tmp_path: Path) -> None:
+    path = tmp_path / "bias"
+    path.write_bytes(bytes(8))
+    bias = np.memmap(path, np.float32, "r")
+    model = _convolution(np.ones((2, 3, 1, 1), np.float32), bias)
+    np.memmap(path, np.float32, "r+")[:] = 100
+    np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3)
+
+
+def test_what_a_file_held_is_not_copied(tmp_path: Path) -> None:
+    values = StoredTensor.from_array(np.ones((2, 3, 1, 1), np.float32))
+    path = tmp_path / "weights.safetensors"
+    safetensors_file.write(path, {"conv.weight": values}, {})
+    weight = StoredArrays(safetensors_file.read(path)[0]).for_engine("conv.weight")
+    references = sys.getrefcount(weight)
+    model = _convolution(weight, np.zeros(2, np.float32))
+    assert sys.getrefcount(weight) == references + 1, "the model holds the array itself"
+    del model
+    assert sys.getrefcount(weight) == references
 
 
 def test_bfloat16_that_a_caller_can_write_is_copied() -> None:

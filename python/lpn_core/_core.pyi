@@ -35,7 +35,7 @@ class Graph:
         """Adds a node; kinds, attributes and weights are those of docs/model-file.md.
 
         A weight of two or more axes may be uint16: the bits of bfloat16 numbers. The graph and its
-        models share the memory of read-only arrays, and copy the others.
+        models share the memory of arrays over bytes objects, and copy what could still be written.
         """
     def set_output(self, name: str) -> None: ...
 

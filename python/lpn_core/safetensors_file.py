@@ -146,10 +146,10 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, StoredTensor], dict[st
         SafetensorsError: not a safetensors file, or a damaged one; says what is wrong where.
         OSError: the file cannot be read.
     """
-    content = np.fromfile(path, np.uint8)
-    content.flags.writeable = False
+    with open(path, "rb") as file:  # noqa: PTH123
+        content = file.read()  # bytes, which nothing can write: the engine takes them uncopied
     try:
-        return _parse(content.data)
+        return _parse(memoryview(content))
     except SafetensorsError as error:
         raise SafetensorsError(f"{os.fspath(path)}: {error}") from None
 

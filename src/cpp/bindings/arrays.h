@@ -46,10 +46,12 @@ Input<T> read(const py::array& array, const char* name, std::size_t rank, const 
   Input<T> input{static_cast<const T*>(array.data()), shape_of(array)};
   LPN_CHECK(input.shape.size() == rank, name, " has shape ", format_shape(input.shape),
             "; it must be ", axes);
-  constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  constexpr int kWanted = py::array::c_style | kAligned;
-  LPN_CHECK((array.flags() & kWanted) == kWanted, name, " of shape ", format_shape(input.shape),
+  LPN_CHECK((array.flags() & py::array::c_style) != 0, name, " of shape ",
+            format_shape(input.shape),
             " is not C-contiguous; pass numpy.ascontiguousarray(...) of it");
+  LPN_CHECK((array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0, name, " of shape ",
+            format_shape(input.shape), " begins at an address that is no multiple of ",
+            array.itemsize(), " bytes; pass a copy of it, ", name, ".copy()");
   return input;
 }
 

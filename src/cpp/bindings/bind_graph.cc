@@ -38,11 +38,30 @@ std::shared_ptr<const T> hold(const py::array& array) {
           }};
 }
 
-// What the caller may still write is copied.
+// Whether nobody can write the array's memory any more: it is that of a bytes object, and neither
+// the array nor a view in between is writable. Whoever owns a read-only array can make it writable
+// again.
+bool is_immutable(py::handle owner) {
+  while (owner) {
+    if (py::isinstance<py::array>(owner)) {
+      const auto array = py::reinterpret_borrow<py::array>(owner);
+      if (array.writeable()) return false;
+      owner = array.base();  // which the array holds
+    } else if (PyMemoryView_Check(owner.ptr())) {
+      if (PyMemoryView_GET_BUFFER(owner.ptr())->readonly == 0) return false;
+      owner = PyMemoryView_GET_BASE(owner.ptr());
+    } else {
+      return PyBytes_CheckExact(owner.ptr());
+    }
+  }
+  return false;
+}
+
+// What anybody may still write is copied.
 template <class T>
 std::shared_ptr<const WeightValues> take(const py::array& array) {
   const auto size = static_cast<std::size_t>(array.size());
-  if (!array.writeable()) return std::make_shared<const WeightValues>(hold<T>(array), size);
+  if (is_immutable(array)) return std::make_shared<const WeightValues>(hold<T>(array), size);
   const auto copy = std::make_shared<Buffer<T>>(size);
   if (size > 0) std::memcpy(copy->data(), array.data(), size * sizeof(T));
   return std::make_shared<const WeightValues>(std::shared_ptr<const T>(copy, copy->data()), size);
