@@ -143,3 +143,25 @@ def test_damage_is_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"cut\.png: "):
             load_image(path)
+
+
+def test_a_turned_tiff_is_not_garbled(tmp_path: Path) -> None:
+    """As Image.open does (Pillow 13) where it maps grey pixels into memory."""
+    stored = photograph(6, 4)[..., 0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.tiff"
+    Image.fromarray(stored).save(path, exif=exif)
+    np.testing.assert_array_equal(load_image(path)[0][..., 0], np.rot90(stored, -1))
+
+
+def test_what_pillow_calls_a_wrong_value_is_named(tmp_path: Path) -> None:
+    plugin = pytest.importorskip("PIL.PngImagePlugin")
+    text = plugin.PngInfo()
+    text.add_text("comment", "x" * (plugin.MAX_TEXT_CHUNK + 1), zip=True)
+    path = tmp_path / "text.png"
+    Image.fromarray(photograph()).save(path, pnginfo=text)
+    with pytest.raises(
+        ValueError, match=r"text\.png: a damaged image: Decompressed data too large"
+    ):
+        load_image(path)

@@ -88,7 +88,10 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], name: str) -> Iterato
         raise
     except (pil.DecompressionBombError, pil.DecompressionBombWarning) as error:
         raise ValueError(f"{name}: {error}") from None
-    except DAMAGED as error:
+    except (*DAMAGED, ValueError) as error:
+        # Those of this package name the image.
+        if isinstance(error, ValueError) and str(error).startswith(name):
+            raise
         raise ValueError(f"{name}: a damaged image: {error}") from None
 
 
