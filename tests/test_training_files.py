@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from lpn_training.checkpoint import (  # noqa: E402
     RESUMABLE,
     load_checkpoint,
     load_resumable,
+    write_text,
     write_whole,
 )
 from lpn_training.runlog import RunLog, read_log  # noqa: E402
@@ -118,3 +120,21 @@ def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"weights\.pt is not a training checkpoint"):
             load_checkpoint(path)
+
+
+def test_files_written_at_the_same_time_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs that share a cache: the second begins and ends while the first is at it."""
+    real = os.fsync
+    waiting = ["two" * 1000]
+
+    def meanwhile(descriptor: int) -> None:
+        while waiting:
+            write_text(tmp_path / "a", waiting.pop())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    write_text(tmp_path / "a", "one" * 500)
+    assert (tmp_path / "a").read_text() == "one" * 500
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

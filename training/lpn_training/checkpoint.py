@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,8 +31,8 @@ def failures_name(path: Path) -> Iterator[None]:
 
 
 def _put_in_place(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    # Processes of one run may write the same file; each has a temporary name of its own.
-    temporary = path.with_name(f".{path.name}.{os.environ.get('RANK', '0')}.tmp")
+    # Several processes may write one file, such as the teacher's answers, at the same time.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with failures_name(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
