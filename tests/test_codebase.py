@@ -20,7 +20,7 @@ KERNELS = CPP / "kernels"
 PACKAGE = ROOT / "python" / "lpn_core"
 TRAINING = ROOT / "training" / "lpn_training"
 
-LAYERS = ("base", "simd", "kernels", "engine", "bindings")
+LAYERS = ("base", "simd", "kernels", "engine", "pose", "bindings")
 OPERATORS = sorted(folder.name for folder in KERNELS.iterdir() if folder.is_dir())
 ISA_FILES = sorted(
     path

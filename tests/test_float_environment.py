@@ -15,6 +15,7 @@ from helpers import lpn_state_dict, photograph
 from lpn_core import Model, PoseEstimator
 from lpn_core.architectures.lpn import build_lpn
 from lpn_core.model_file import ModelFile
+from numpy.typing import NDArray
 
 pytestmark = pytest.mark.skipif(UNAVAILABLE, reason="sets the mode in glibc's fenv_t")
 
@@ -58,6 +59,7 @@ def _calls(isa: str, tiny: bool) -> dict[str, Call]:
         "conv2d": lambda: _core.conv2d(x, kernel, None, *bias_free),
         "crop_affine": lambda: _core.crop_affine(image, matrices, 20, 30, *how, isa, 1),
         "depthwise_conv2d": lambda: _core.depthwise_conv2d(x, depthwise, *bias_free),
+        "draw_lines": lambda: _painted(image, boxes),
         "find_joints": lambda: _core.find_joints(*people),
         "fma_peak": lambda: _core.fma_peak(start, 1 / 3, 1e-41, 50, isa),
         "gc_pool": lambda: _core.gc_pool(x, mask, isa),
@@ -73,6 +75,13 @@ def _calls(isa: str, tiny: bool) -> dict[str, Call]:
         "se_gate": lambda: _core.se_gate(context, w1, w2, isa),
         "soft_argmax": lambda: _core.soft_argmax(maps, "nchw", 1 / 3, True, isa),
     }
+
+
+def _painted(image: NDArray[np.uint8], ends: NDArray[np.float64]) -> NDArray[np.uint8]:
+    picture = image.copy()
+    colours = np.full((len(ends), 3), 77, np.uint8)
+    _core.draw_lines(picture, ends.reshape(-1, 2, 2), np.full(len(ends), 4.7), colours)
+    return picture
 
 
 def _compile(attention: str, isa: str, factor: float) -> _core.CompiledModel:

@@ -1,4 +1,4 @@
-"""The result: access, JSON, COCO, CSV, drawing."""
+"""The result: access, JSON, COCO, CSV."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lpn_core import COCO17, CROWDPOSE14, MPII16, KeypointSet, Pose, Poses
-from numpy.typing import NDArray
+from lpn_core import COCO17, KeypointSet, Pose, Poses
 
 
 def _poses(entry: KeypointSet = COCO17, people: int = 3, low: float = -0.1) -> Poses:
@@ -149,86 +148,3 @@ def test_to_csv(tmp_path: Path) -> None:
     assert float(rows[18]["x"]) == pytest.approx(people.keypoints[1, 1, 0], rel=1e-5)
     assert float(rows[18]["score"]) == pytest.approx(people.scores[1, 1], rel=1e-5)
     assert [entry.name for entry in tmp_path.iterdir()] == ["poses.csv"]
-
-
-@pytest.mark.parametrize("entry", [COCO17, MPII16, CROWDPOSE14], ids=lambda entry: entry.name)
-def test_draw(entry: KeypointSet) -> None:
-    pytest.importorskip("PIL")
-    image = np.full((120, 140, 3), 90, np.uint8)
-    people = _poses(entry, people=1, low=0.5)
-    drawn = people.draw(image, order="rgb")
-    assert drawn.mode == "RGB"
-    assert drawn.size == (140, 120)
-    changed = (np.asarray(drawn) != image).any(axis=2)
-    assert (image == 90).all()
-    # Every joint and the middle of every limb are painted, and far corners are not.
-    joints = people.keypoints[0]
-    for x, y in [*joints, *((joints[a] + joints[b]) / 2 for a, b in entry.skeleton)]:
-        assert changed[round(float(y)), round(float(x))]
-    assert not changed[:8, :8].any()
-    assert not changed[-8:, -8:].any()
-
-
-def test_draw_leaves_out_unsure_joints() -> None:
-    pytest.importorskip("PIL")
-    image = np.full((120, 140, 3), 90, np.uint8)
-    keypoints = np.full((1, 17, 2), np.nan, np.float32)
-    scores = np.zeros((1, 17), np.float32)
-    keypoints[0, 0], scores[0, 0] = (30, 40), 0.9
-    keypoints[0, 1], scores[0, 1] = (100, 90), 0.15
-    people = Poses(keypoints, scores, np.array([[10.0, 10, 100, 100]]), np.ones(1), COCO17)
-    changed = (np.asarray(people.draw(image, order="rgb")) != image).any(axis=2)
-    assert changed[40, 30]
-    assert not changed[60:].any()
-    assert not changed[:, 60:].any()
-    lower = (np.asarray(people.draw(image, order="rgb", threshold=0.1)) != image).any(axis=2)
-    assert lower[90, 100]
-    nobody = np.asarray(people.draw(image, order="rgb", threshold=0.95))
-    np.testing.assert_array_equal(nobody, image)
-
-
-def test_draw_outside_the_image_and_orders() -> None:
-    pytest.importorskip("PIL")
-    image = np.zeros((60, 50, 3), np.uint8)
-    image[..., 0] = 200
-    people = _poses(low=0.5)
-    outside = Poses(
-        people.keypoints + 1000, people.raw_scores, people.boxes, people.box_scores, COCO17
-    )
-    np.testing.assert_array_equal(np.asarray(outside.draw(image, order="rgb")), image)
-    bgr = np.ascontiguousarray(image[..., ::-1])
-    np.testing.assert_array_equal(np.asarray(outside.draw(bgr, order="bgr")), image)
-    # One half outside is cut, not refused.
-    across = Poses(
-        people.keypoints - 60, people.raw_scores, people.boxes, people.box_scores, COCO17
-    )
-    assert across.draw(image, order="rgb").size == (50, 60)
-
-
-def test_draw_sides_have_their_colours() -> None:
-    pytest.importorskip("PIL")
-    image = np.zeros((200, 200, 3), np.uint8)
-    keypoints = np.zeros((1, 17, 2), np.float32)
-    scores = np.zeros((1, 17), np.float32)
-    arms: dict[int, tuple[int, int]] = {5: (150, 40), 7: (150, 160), 6: (50, 40), 8: (50, 160)}
-    for joint, place in arms.items():
-        keypoints[0, joint], scores[0, joint] = place, 1.0
-    people = Poses(keypoints, scores, np.array([[40.0, 30, 120, 140]]), np.ones(1), COCO17)
-    drawn: NDArray[np.uint8] = np.asarray(people.draw(image, order="rgb"))
-    left, right, middle = drawn[100, 150], drawn[100, 50], drawn[40, 100]
-    assert len({tuple(colour) for colour in (left, right, middle)}) == 3
-    assert (drawn[100, 100] == 0).all()
-
-
-def test_draw_of_a_huge_person_takes_no_longer() -> None:
-    pytest.importorskip("PIL")
-    image = np.zeros((60, 50, 3), np.uint8)
-    keypoints = np.full((1, 17, 2), 1e9, np.float32)
-    keypoints[0, 5], keypoints[0, 7] = (-1e9, 30), (1e9, 30)
-    people = Poses(
-        keypoints, np.ones((1, 17), np.float32), np.array([[-1e9, -1e9, 2e9, 2e9]]),
-        np.ones(1), COCO17,
-    )  # fmt: skip
-    drawn: NDArray[np.uint8] = np.asarray(people.draw(image, order="rgb"))
-    assert drawn[30].any(axis=1).all()
-    assert not drawn[0].any()

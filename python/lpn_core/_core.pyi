@@ -231,3 +231,15 @@ def find_joints(
 
     beta None is argmax. mirror_index: the heatmaps are 2 N, averaged as the flip test does.
     """
+
+def draw_lines(
+    image: NDArray[np.uint8],
+    ends: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    colours: NDArray[np.uint8],
+) -> None:
+    """Paints N anti-aliased lines with round ends onto (H, W, 3), in place, one over the other.
+
+    ends (N, 2, 2): x, y of both, a dot where they are one point, pixel centres at integers; radii
+    (N,); colours (N, 3) in the image's order of channels.
+    """

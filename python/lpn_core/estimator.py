@@ -80,8 +80,9 @@ class PoseEstimator:
             raise ValueError("both boxes and whole_image=True were given; wanted one of them")
         flip = check_flag(flip, "flip")
         pixels, found_order = load_image(image, order=order, exif=exif)
+        size = (pixels.shape[1], pixels.shape[0])
         if boxes is None:
-            boxes = [[0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])]]
+            boxes = [[0.0, 0.0, *map(float, size)]]
             box_format = "xywh"
         checked, box_scores = preprocess.check_boxes(boxes, box_format)
         model = self.model
@@ -94,7 +95,7 @@ class PoseEstimator:
         coordinates, scores = parts[0]
         if len(parts) > 1:
             coordinates, scores = map(np.concatenate, zip(*parts, strict=True))
-        return Poses(coordinates, scores, checked, box_scores, model.keypoints)
+        return Poses(coordinates, scores, checked, box_scores, model.keypoints, size)
 
     def _find_joints(
         self, pixels: NDArray[np.uint8], order: str, where: preprocess.Regions, flip: bool

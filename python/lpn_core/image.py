@@ -149,7 +149,8 @@ def _from_pil(image: Image, name: str, exif: bool) -> NDArray[np.uint8]:
         raise ValueError(_depth_message(name, f"PIL mode {image.mode!r}"))
     if image.width == 0 or image.height == 0:
         raise ValueError(f"{name} is {image.width} x {image.height} pixels; wanted at least one")
-    return np.array(_over_white(_upright(image) if exif else image))
+    # A view of what Pillow hands out: a copy of it would take longer than all else.
+    return np.asarray(_over_white(_upright(image) if exif else image))
 
 
 def _upright(image: Image) -> Image:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._scalars import check_id
+from lpn_core._scalars import check_id, check_number
+from lpn_core.draw import draw_skeletons
+from lpn_core.image import load_image
+from lpn_core.image_file import pil_module
 from lpn_core.keypoints import KeypointSet
 from lpn_core.rescoring import person_scores
 
@@ -77,6 +80,7 @@ class Poses:
         boxes: (N, 4) float64, x, y, width, height in image pixels.
         box_scores: (N,) float64, 1 where none were given.
         keypoint_set: names and skeleton of the K joints.
+        image_size: (width, height) of the image in pixels, or None where it is not known.
     """
 
     keypoints: NDArray[np.float32]
@@ -84,6 +88,7 @@ class Poses:
     boxes: NDArray[np.float64]
     box_scores: NDArray[np.float64]
     keypoint_set: KeypointSet
+    image_size: tuple[int, int] | None = None
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -122,6 +127,7 @@ class Poses:
             self.boxes[chosen],
             self.box_scores[chosen],
             self.keypoint_set,
+            self.image_size,
         )
 
     def __repr__(self) -> str:
@@ -195,6 +201,20 @@ class Poses:
             write_atomically(path, [text.getvalue().encode()])
         return text.getvalue()
 
+    @overload
+    def draw(
+        self,
+        image: str | os.PathLike[str] | Image,
+        *,
+        threshold: float = ...,
+        order: None = ...,
+        exif: bool = ...,
+    ) -> Image: ...
+    @overload
+    def draw(
+        self, image: object, *, threshold: float = ..., order: str, exif: bool = ...
+    ) -> NDArray[np.uint8]: ...
+
     def draw(
         self,
         image: object,
@@ -202,23 +222,57 @@ class Poses:
         threshold: float = 0.2,
         order: str | None = None,
         exif: bool = True,
-    ) -> Image:
+    ) -> Image | NDArray[np.uint8]:
         """Draws the skeletons onto a copy of the image.
 
         The body's left side is drawn in one colour, its right side in another, all else in a third.
 
         Args:
-            image: as for ``PoseEstimator``; usually the same.
+            image: the one in which the poses were found, as for ``PoseEstimator``.
             threshold: joints with a lower score, and their limbs, are left out.
             order: of an array's channels, "rgb" or "bgr".
-            exif: whether a file's EXIF orientation is applied; as it was for the poses.
+            exif: whether the EXIF orientation of a path or a PIL image is applied; as it was for
+                the poses.
 
         Returns:
-            An RGB image of PIL's.
-        """
-        from lpn_core.draw import draw_poses
+            For a path or a PIL image an RGB image of PIL's. For an array an array (H, W, 3) uint8
+            of the same order, such as cv2.imwrite takes with "bgr".
 
-        return draw_poses(self, image, threshold=threshold, order=order, exif=exif)
+        Raises:
+            ValueError: an image of another size than the poses are of, or see ``PoseEstimator``.
+            TypeError: see ``PoseEstimator``.
+        """
+        threshold = check_number(threshold, "threshold")
+        if math.isnan(threshold):
+            raise ValueError("threshold is nan; wanted a number, such as 0.2")
+        pixels, found_order = load_image(image, order=order, exif=exif)
+        size = (pixels.shape[1], pixels.shape[0])
+        if self.image_size is not None and size != self.image_size:
+            raise ValueError(_size_message(size, self.image_size))
+        drawn = np.array(pixels, order="C")
+        draw_skeletons(
+            drawn,
+            self.keypoints,
+            self.scores,
+            self.boxes,
+            self.keypoint_set,
+            threshold=threshold,
+            order=found_order,
+        )
+        if order is not None:
+            return drawn
+        picture: Image = pil_module().fromarray(drawn)
+        return picture
+
+
+def _size_message(given: tuple[int, int], wanted: tuple[int, int]) -> str:
+    hint = ""
+    if given == wanted[::-1]:
+        hint = "; if it lies on its side, exif= is to be what it was for the poses"
+    return (
+        f"image is {given[0]} x {given[1]} pixels (width x height), but these poses were found in "
+        f"one of {wanted[0]} x {wanted[1]}; wanted that one, or poses scaled to this one{hint}"
+    )
 
 
 def _index_array(index: object) -> NDArray[Any]:

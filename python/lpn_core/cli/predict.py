@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from PIL import Image
 from tqdm import tqdm
 
 from lpn_core._files import write_atomically
@@ -216,7 +217,8 @@ class _Job:
         try:
             # Before the picture: where that is, its poses are, too.
             results.add(entry)
-            picture = poses.draw(pixels, order="rgb", threshold=self._threshold)
+            drawn = poses.draw(pixels, order="rgb", threshold=self._threshold)
+            picture = Image.fromarray(drawn)
             buffer = io.BytesIO()
             if suffix == ".png":
                 picture.save(buffer, "PNG")

@@ -210,7 +210,14 @@ def find_poses(
     parts = [slice(end - len(i.boxes), end) for i, end in zip(images, ends, strict=True)]
     return {
         name: [
-            Poses(coordinates[name][p], scores[name][p], image.boxes, image.box_scores, keypoints)
+            Poses(
+                coordinates[name][p],
+                scores[name][p],
+                image.boxes,
+                image.box_scores,
+                keypoints,
+                image.size,
+            )
             for image, p in zip(images, parts, strict=True)
         ]
         for name in decodes

@@ -16,6 +16,7 @@ void bind_graph(pybind11::module_& module);
 void bind_model(pybind11::module_& module);
 void bind_profile(pybind11::module_& module);
 void bind_people(pybind11::module_& module);
+void bind_drawing(pybind11::module_& module);
 void bind_ops_conv(pybind11::module_& module);
 void bind_ops_attention(pybind11::module_& module);
 void bind_ops_decode(pybind11::module_& module);

@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, module) {
   bind_model(module);
   bind_profile(module);
   bind_people(module);
+  bind_drawing(module);
   bind_ops_conv(module);
   bind_ops_attention(module);
   bind_ops_decode(module);
