@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from lpn_training import train
@@ -34,8 +35,8 @@ def double_steps(shard: Path, output: Path, processes: Processes) -> dict[str, t
         train.build_model = single
     draw = trainer.batches.draw
 
-    def double_draw(step: int, rank: int, count: int) -> Batch:
-        batch = draw(step, rank, count)
+    def double_draw(*arguments: Any, **options: Any) -> Batch:
+        batch = draw(*arguments, **options)
         return Batch(*(None if part is None else part.double() for part in batch))
 
     trainer.batches.draw = double_draw  # type: ignore[method-assign, assignment]
