@@ -96,6 +96,36 @@ def test_sixteen_threads_agree_and_memory_is_flat(
     model.release_workspaces()
 
 
+@pytest.mark.parametrize("question", ["steps", "arena_bytes"])
+def test_other_threads_run_while_a_plan_is_made(question: str) -> None:
+    """Which they cannot while the GIL is held, for it is given up by force only once a day."""
+    spec, weights = build_lpn(lpn_state_dict(50, "gc"), 50)
+    asked, answered = threading.Event(), threading.Event()
+    ran: list[bool] = []
+
+    def work() -> None:
+        asked.wait()
+        ran.append(not answered.is_set())
+
+    interval = sys.getswitchinterval()
+    # A loaded machine may not run the other thread in time; some time it does.
+    while not any(ran) and len(ran) < 50:
+        fresh = spec.compile(weights, threads=1, isa=None)
+        other = threading.Thread(target=work)
+        other.start()
+        sys.setswitchinterval(86_400)
+        try:
+            asked.set()
+            getattr(fresh, question)(*SIZE)
+            answered.set()
+        finally:
+            sys.setswitchinterval(interval)
+        other.join()
+        asked.clear()
+        answered.clear()
+    assert any(ran)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_child_runs_the_model(
     model: _core.CompiledModel, batches: list[tuple[NDArray[np.float32], NDArray[np.float32]]]

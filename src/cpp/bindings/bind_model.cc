@@ -3,12 +3,14 @@
 
 #include <array>
 #include <cmath>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "base/cpu_features.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "bindings/without_gil.h"
+#include "bindings/run_batch.h"
 #include "engine/compiled_model.h"
 #include "engine/profile.h"
 
@@ -18,23 +20,10 @@ namespace {
 std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const std::string& isa) {
   LPN_CHECK(threads >= 0, "threads is ", threads,
             "; it must be at least 1, or 0 for as many as this process may use");
-  return std::make_unique<CompiledModel>(graph, threads, parse_isa(isa));
-}
-
-// Everything from here on runs without the GIL, plans included.
-py::array_t<float> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w,
-                             const Batch& batch) {
-  std::shared_ptr<PreparedPlan> prepared;
-  {
-    const WithoutGil released;
-    prepared = model.prepare(h, w);
-  }
-  const Shape& shape = prepared->plan().output();
-  py::array_t<float> out = make_array<float>("the result", {batch.n, shape.h, shape.w, shape.c});
-  float* data = out.mutable_data();
+  const Isa tier = parse_isa(isa);
+  Graph own = graph;  // which other threads may be adding to
   const WithoutGil released;
-  model.run(*prepared, batch, data);
-  return out;
+  return std::make_unique<CompiledModel>(std::move(own), threads, tier);
 }
 
 py::array_t<float> run_float(CompiledModel& model, const py::array& x) {
@@ -81,23 +70,23 @@ py::array_t<double> profile_run(CompiledModel& model, const py::array& x, std::i
             format_shape(input.shape), "; it must be one image of ", model.graph().input_channels(),
             " channels, (1, H, W, C)");
   LPN_CHECK(rounds >= 1, "rounds is ", rounds, "; it must be at least 1");
-  std::shared_ptr<PreparedPlan> prepared;
-  {
-    const WithoutGil released;
-    prepared = model.prepare(input[1], input[2]);
-  }
+  const std::shared_ptr<PreparedPlan> prepared = prepare(model, input[1], input[2]);
   const auto steps = static_cast<std::int64_t>(prepared->plan().steps().size());
   py::array_t<double> marks = make_array<double>("the result", {rounds, steps + 1});
   double* data = marks.mutable_data();
-  const WithoutGil released;
-  profile(model, *prepared, input.data, rounds, data);
+  bool finished = false;
+  {
+    WithoutGil released;
+    SignalCheck signals(released);
+    finished = profile(model, *prepared, input.data, rounds, data, std::ref(signals));
+  }
+  if (!finished) throw py::error_already_set();
   return marks;
 }
 
 py::list list_steps(CompiledModel& model, std::int64_t h, std::int64_t w) {
   py::list steps;
-  // Held here: another thread's runs may push this plan out of the model's list meanwhile.
-  const std::shared_ptr<PreparedPlan> prepared = model.prepare(h, w);
+  const std::shared_ptr<PreparedPlan> prepared = prepare(model, h, w);
   for (const auto& step : prepared->plan().steps()) {
     const Step::Info& info = step->info();
     py::dict entry;
@@ -139,7 +128,7 @@ void bind_model(py::module_& module) {
       .def(
           "arena_bytes",
           [](CompiledModel& model, std::int64_t h, std::int64_t w) {
-            return model.prepare(h, w)->plan().arena_size() *
+            return prepare(model, h, w)->plan().arena_size() *
                    static_cast<std::int64_t>(sizeof(float));
           },
           DefaultFloats(), py::arg("height"), py::arg("width"))

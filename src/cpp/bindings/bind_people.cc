@@ -8,6 +8,7 @@
 #include "bindings/bindings.h"
 #include "bindings/crop_input.h"
 #include "bindings/decoder.h"
+#include "bindings/run_batch.h"
 #include "bindings/without_gil.h"
 #include "engine/compiled_model.h"
 #include "engine/heatmaps.h"
@@ -116,12 +117,6 @@ py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
   shared.out_w = width;
   const std::vector<Region> regions = read_regions(centers, sizes);
   const auto n = static_cast<std::int64_t>(regions.size());
-  std::shared_ptr<PreparedPlan> prepared;
-  {
-    const WithoutGil released;
-    prepared = model.prepare(height, width);
-  }
-  const Shape& shape = prepared->plan().output();
   const CropAffineFn crop = select_crop_affine(model.isa()).run;
   Batch batch;
   batch.n = mirrored_too ? 2 * n : n;
@@ -135,11 +130,7 @@ py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
     args.out = rows;
     crop(args);
   };
-  py::array_t<float> out = make_array<float>("the result", {batch.n, shape.h, shape.w, shape.c});
-  float* data = out.mutable_data();
-  const WithoutGil released;
-  model.run(*prepared, batch, data);
-  return out;
+  return run_batch(model, height, width, batch);
 }
 
 py::tuple find_joints(CompiledModel& model, const py::array& heatmaps, const py::array& centers,

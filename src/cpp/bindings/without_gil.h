@@ -17,6 +17,18 @@ class WithoutGil {
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
 
+  // A moment with the GIL in between.
+  class Pause {
+   public:
+    explicit Pause(WithoutGil& owner) : owner_(owner) { owner_.retake(); }
+    ~Pause() { owner_.state_ = PyEval_SaveThread(); }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    WithoutGil& owner_;
+  };
+
  private:
   void retake();
 

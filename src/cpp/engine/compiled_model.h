@@ -27,8 +27,8 @@ class CompiledModel {
   // The plan for an input of h x w: made on first use, the most recently used kept.
   std::shared_ptr<PreparedPlan> prepare(std::int64_t h, std::int64_t w);
 
-  void run(PreparedPlan& plan, const Batch& batch, float* out, StepClock* clock = nullptr) {
-    lpn::run(plan, pool_, batch, out, clock);
+  bool run(PreparedPlan& plan, const Batch& batch, float* out, StepClock* clock = nullptr) {
+    return lpn::run(plan, pool_, batch, out, clock);
   }
 
   // Frees the workspaces that no run uses at the moment; later runs make new ones.

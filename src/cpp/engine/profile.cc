@@ -22,14 +22,17 @@ double seconds_since(Clock::time_point start) {
 
 }  // namespace
 
-void profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std::int64_t rounds,
-             double* marks) {
+bool profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std::int64_t rounds,
+             double* marks, const std::function<bool()>& stop) {
   Buffer<float> out(static_cast<std::size_t>(plan.plan().output().size()));
   Batch batch;
   batch.n = 1;
   batch.pixels = pixels;
+  batch.stop = stop;
   StepClock clock(marks);
-  for (std::int64_t round = 0; round < rounds; ++round) model.run(plan, batch, out.data(), &clock);
+  for (std::int64_t round = 0; round < rounds; ++round)
+    if (!model.run(plan, batch, out.data(), &clock)) return false;
+  return true;
 }
 
 double peak_gflops(Isa isa, int threads, double seconds) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "base/isa.h"
 #include "engine/compiled_model.h"
@@ -10,8 +11,9 @@ namespace lpn {
 
 // Runs one image `rounds` times, as any other run. marks: rounds x (steps + 1), the moments in
 // seconds of the steady clock at which each step began and the last one ended.
-void profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std::int64_t rounds,
-             double* marks);
+// `stop` as a batch's; returns whether all rounds came to their end.
+bool profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std::int64_t rounds,
+             double* marks, const std::function<bool()>& stop);
 
 // The multiply-adds in registers that `threads` threads together do on a tier, in 10^9 operations
 // a second (an fma is two): the best of the bursts of about a millisecond that fit into `seconds`.

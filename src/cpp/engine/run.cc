@@ -1,5 +1,7 @@
 #include "engine/run.h"
 
+#include <atomic>
+
 namespace lpn {
 namespace {
 
@@ -46,8 +48,10 @@ const float* make_input(const Plan& plan, Workspace& workspace, Threads& threads
 }
 
 template <class Threads>
-void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image,
+bool run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image,
                float* out, StepClock* clock) {
+  const auto stopped = [&batch] { return batch.stop && batch.stop(); };
+  if (stopped()) return false;
   const Plan& plan = prepared.plan();
   PreparedPlan::Lease lease(prepared);
   const float* input = batch.pixels != nullptr
@@ -57,22 +61,28 @@ void run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
       lease.workspace().bind(plan, input, out + image * plan.output().size(), threads.threads());
   if (clock != nullptr) clock->mark();
   for (const std::unique_ptr<const Step>& step : plan.steps()) {
+    if (stopped()) return false;
     threads.parallel_for(step->info().chunks, [&context, &step](std::int64_t chunk, int worker) {
       step->run_chunk(context, chunk, worker);
     });
     if (clock != nullptr) clock->mark();
   }
+  return true;
 }
 
 }  // namespace
 
-void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out, StepClock* clock) {
+bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out, StepClock* clock) {
   Inline alone;
   const std::int64_t whole = batch.n - batch.n % pool.threads();
-  pool.parallel_for(
-      whole, [&](std::int64_t image, int) { run_image(plan, alone, batch, image, out, clock); });
-  for (std::int64_t image = whole; image < batch.n; ++image)
-    run_image(plan, pool, batch, image, out, clock);
+  std::atomic<bool> finished{true};
+  pool.parallel_for(whole, [&](std::int64_t image, int) {
+    if (!run_image(plan, alone, batch, image, out, clock))
+      finished.store(false, std::memory_order_relaxed);
+  });
+  for (std::int64_t image = whole; finished && image < batch.n; ++image)
+    finished = run_image(plan, pool, batch, image, out, clock);
+  return finished;
 }
 
 }  // namespace lpn

@@ -24,12 +24,15 @@ struct Batch {
   // Writes rows [begin, end) of an image's input to `rows`; called by any thread of the pool, when
   // that image is about to run.
   std::function<void(std::int64_t image, std::int64_t begin, std::int64_t end, float* rows)> fill;
+  // May be given: asked by every thread before each image and each step whether to end the run.
+  std::function<bool()> stop;
 };
 
 // A batch of at least as many images as threads is run image by image, one thread each; the images
 // left over are run by all threads together. The bits of a result do not depend on which. `clock`
-// may be given for a batch of one image.
-void run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out,
+// may be given for a batch of one image. Returns whether the run came to its end; else `out` holds
+// anything.
+bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out,
          StepClock* clock = nullptr);
 
 }  // namespace lpn
