@@ -42,8 +42,12 @@ class Graph:
 class CompiledModel:
     """A graph compiled for this CPU; plans are made per input size on first use and kept."""
 
-    def __init__(self, graph: Graph, threads: int, isa: str) -> None:
-        """threads >= 1, or 0 for default_threads()."""
+    def __init__(self, graph: Graph, threads: int, isa: str, memory_limit: int = 0) -> None:
+        """threads >= 1, or 0 for default_threads().
+
+        memory_limit: bytes for the weights, and for each run; 0 for what LPN_MEMORY_LIMIT, the
+        machine or its cgroup says. A network or an input beyond it is a ValueError.
+        """
     @property
     def threads(self) -> int: ...
     @property

@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 
-# The extension's integers.
-_LIMIT = 1 << 31
-# Its float32 numbers, but for subnormal ones.
+# The extension's float32 numbers, but for subnormal ones.
 _LARGEST, _TINIEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
 
-def check_int(value: Any, name: str) -> int:
+def check_int(value: Any, name: str, *, bits: int = 32) -> int:
     """An integer, Python's or NumPy's.
 
     Args:
         value: what the caller passed.
         name: what the caller calls it, for the errors.
+        bits: of the extension's integer, the sign's included.
 
     Raises:
         TypeError: not an integer, or a truth value.
-        ValueError: one that does not fit into 32 bits.
+        ValueError: one that does not fit.
     """
     try:
         if isinstance(value, bool | np.ndarray):
@@ -32,8 +31,8 @@ def check_int(value: Any, name: str) -> int:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} is {_shown(value)}; wanted an integer") from None
-    if not -_LIMIT <= number < _LIMIT:
-        raise ValueError(f"{name} is {_shown(number)}; wanted an integer of at most 32 bits")
+    if not -(1 << bits - 1) <= number < 1 << bits - 1:
+        raise ValueError(f"{name} is {_shown(number)}; wanted an integer of at most {bits} bits")
     return number
 
 

@@ -200,6 +200,7 @@ def load(
     threads: int | None = None,
     isa: str | None = None,
     precision: str = "fp32",
+    memory_limit: int | None = None,
 ) -> PoseEstimator:
     """Loads a pose estimator.
 
@@ -208,10 +209,14 @@ def load(
         threads: that work on one call; None for what affinity, quota and LPN_NUM_THREADS say.
         isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one (or LPN_ISA).
         precision: "fp32".
+        memory_limit: bytes that the weights, and each run, may take; None for what
+            LPN_MEMORY_LIMIT, the machine or its cgroup says.
 
     Raises:
         FileNotFoundError: no such model; the message lists the bundled names.
         ModelFileError: not a model file, a damaged one, or one whose graph is not consistent.
         ValueError: a bad option.
     """
-    return PoseEstimator(load_model(model, threads=threads, isa=isa, precision=precision))
+    return PoseEstimator(
+        load_model(model, threads=threads, isa=isa, precision=precision, memory_limit=memory_limit)
+    )

@@ -41,6 +41,7 @@ class Model:
         threads: int | None = None,
         isa: str | None = None,
         precision: str = "fp32",
+        memory_limit: int | None = None,
     ) -> None:
         """Compiles a model file's network for this CPU.
 
@@ -49,6 +50,9 @@ class Model:
             threads: at least 1; None for what affinity, quota and LPN_NUM_THREADS say.
             isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one.
             precision: "fp32".
+            memory_limit: bytes that the weights, and each run, may take; None for what
+                LPN_MEMORY_LIMIT, the machine or its cgroup says. Crops that need more are a
+                ValueError, which names the node that asks for most.
 
         Raises:
             TypeError: an option of another type.
@@ -67,14 +71,26 @@ class Model:
                 "model_file.read(path) gives it; lpn_core.load(path) does both"
             )
         check_choice(precision, "precision", PRECISIONS)
+        if memory_limit is not None:
+            memory_limit = check_int(memory_limit, "memory_limit", bits=64)
+            if memory_limit < 1:
+                raise ValueError(
+                    f"memory_limit is {memory_limit}; wanted at least 1 byte, or None for what "
+                    "the machine has"
+                )
         self.file = model_file
         self.precision = precision
-        self._options = {"threads": threads, "isa": isa, "precision": precision}
+        self._options = {
+            "threads": threads,
+            "isa": isa,
+            "precision": precision,
+            "memory_limit": memory_limit,
+        }
         self._keypoints = keypoints.get(model_file.keypoints)
         with _naming(model_file):
             graph = model_file.graph.build(model_file.weights)
         self._compiled: _core.CompiledModel | None = _core.CompiledModel(
-            graph, threads or 0, isa_name(isa)
+            graph, threads or 0, isa_name(isa), memory_limit or 0
         )
         with _naming(model_file):
             joints = self.heatmap_shape(self.input.height, self.input.width)[2]

@@ -22,6 +22,8 @@ namespace lpn::test {
 using std::int64_t;
 using Floats = std::vector<float>;
 
+inline std::size_t at(int64_t i) { return static_cast<std::size_t>(i); }
+
 inline Floats random_floats(int64_t size, unsigned seed) {
   std::mt19937 generator(seed);
   std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);

@@ -28,8 +28,9 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
   for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t tap) {
     for (int64_t o = 0; o < out_c; ++o) {
       for (int64_t c = 0; c < in.c; ++c) {
-        problem.expected[to * out_c + o].add(static_cast<double>(problem.x[from * in.c + c]) *
-                                             w[(o * in.c + c) * taps + tap]);
+        problem.expected[at(to * out_c + o)].add(
+            static_cast<double>(problem.x[at(from * in.c + c)]) *
+            w[at((o * in.c + c) * taps + tap)]);
       }
     }
   });
@@ -38,12 +39,12 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
 
   problem.selected = [](Isa isa) { return select_conv(isa).isa; };
   problem.make = [&](Isa isa) -> Rows {
-    Floats packed(conv_packed_size(isa, kernel.h, kernel.w, in.c, out_c));
+    Floats packed(at(conv_packed_size(isa, kernel.h, kernel.w, in.c, out_c)));
     pack_conv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, packed.data());
     return [&, isa, packed](const float* x, int64_t in_row_begin, float* y, int64_t begin,
                             int64_t end) {
-      Floats scratch(
-          conv_scratch_size(end - begin, in.w, in.c, kernel.h, kernel.stride, kernel.padding));
+      Floats scratch(at(conv_scratch_size(end - begin, in.h, in.w, in.c, kernel.h, kernel.stride,
+                                          kernel.padding)));
       ConvArgs args = {};
       args.in = x;
       args.in_row_begin = in_row_begin;
@@ -78,8 +79,8 @@ void check_depthwise(const Map& in, const Kernel& kernel, Activation activation)
   const Floats bias = random_floats(in.c, 3);
   for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t tap) {
     for (int64_t c = 0; c < in.c; ++c) {
-      problem.expected[to * in.c + c].add(static_cast<double>(problem.x[from * in.c + c]) *
-                                          w[c * taps + tap]);
+      problem.expected[at(to * in.c + c)].add(static_cast<double>(problem.x[at(from * in.c + c)]) *
+                                              w[at(c * taps + tap)]);
     }
   });
   add_per_channel(problem, bias);
@@ -133,8 +134,9 @@ void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kern
   for_each_tap(out, in, kernel, [&](int64_t from, int64_t to, int64_t tap) {
     for (int64_t c = 0; c < in.c; ++c) {
       for (int64_t o = 0; o < outputs; ++o) {
-        problem.expected[to * out_c + c / inputs * outputs + o].add(
-            static_cast<double>(problem.x[from * in.c + c]) * w[(c * outputs + o) * taps + tap]);
+        problem.expected[at(to * out_c + c / inputs * outputs + o)].add(
+            static_cast<double>(problem.x[at(from * in.c + c)]) *
+            w[at((c * outputs + o) * taps + tap)]);
       }
     }
   });
@@ -156,12 +158,12 @@ void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kern
 
   problem.selected = [](Isa isa) { return select_group_deconv(isa).isa; };
   problem.make = [&](Isa isa) -> Rows {
-    Floats packed(group_deconv_packed_size(isa, kernel.h, kernel.w, in.c, out_c, groups));
+    Floats packed(at(group_deconv_packed_size(isa, kernel.h, kernel.w, in.c, out_c, groups)));
     pack_group_deconv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, groups, packed.data());
     return [&, isa, packed](const float* x, int64_t in_row_begin, float* y, int64_t begin,
                             int64_t end) {
-      Floats scratch(
-          group_deconv_scratch_size(end - begin, in.w, in.c, groups, kernel.h, kernel.stride));
+      Floats scratch(at(group_deconv_scratch_size(end - begin, in.h, in.w, in.c, groups, kernel.h,
+                                                  kernel.stride)));
       GroupDeconvArgs args = {};
       args.in = x;
       args.in_row_begin = in_row_begin;
@@ -194,8 +196,8 @@ void check_max_pool(const Map& in, const Kernel& kernel) {
   for (Sum& sum : problem.expected) sum.value = -std::numeric_limits<double>::infinity();
   for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t) {
     for (int64_t c = 0; c < in.c; ++c) {
-      double& best = problem.expected[to * in.c + c].value;
-      best = std::max<double>(best, problem.x[from * in.c + c]);
+      double& best = problem.expected[at(to * in.c + c)].value;
+      best = std::max<double>(best, problem.x[at(from * in.c + c)]);
     }
   });
   problem.selected = [](Isa isa) { return select_max_pool(isa).isa; };
@@ -320,6 +322,28 @@ LPN_TEST(group_deconv_at_odd_shapes) {
                            Activation::kRelu6);
       }
     }
+  }
+}
+
+// Most windows hold nothing but padding. The offsets of the larger ones do not even fit a pointer.
+LPN_TEST(windows_beyond_the_map) {
+  for (const int64_t c : {1, 5, 17, 40}) {
+    for (const int64_t padding : {4, 9}) {
+      for (const int64_t k : {1, 3, 5}) {
+        check_conv({3, 4, c}, 5, {k, k, 2, padding}, Activation::kNone, true);
+        check_depthwise({3, 4, c}, {k, k, 1, padding}, Activation::kNone);
+        check_depthwise({3, 4, c}, {k, k, 2, padding}, Activation::kNone);
+        check_depthwise({3, 4, c}, {k, k, 4, padding}, Activation::kRelu);
+      }
+    }
+    check_conv({3, 4, c}, 5, {3, 3, 1 << 12, 1 << 12}, Activation::kNone, false);
+    constexpr int64_t kFar = int64_t{1} << 61;
+    check_depthwise({1, 1, c}, {1, 1, kFar, kFar}, Activation::kNone);
+    check_depthwise({2, 3, c}, {3, 3, kFar, kFar}, Activation::kNone);
+    // Outputs that no input reaches.
+    check_group_deconv({2, 2, c}, c, c, {2, 2, 9, 3}, Activation::kNone);
+    check_group_deconv({2, 2, 2 * c}, c, c, {2, 2, 9, 3}, Activation::kNone);
+    check_group_deconv({2, 2, c}, 3, 1, {2, 2, 9, 3}, Activation::kNone);
   }
 }
 

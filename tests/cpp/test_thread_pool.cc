@@ -16,10 +16,13 @@
 #include "base/fork.h"
 #include "base/thread_placement.h"
 #include "base/thread_pool.h"
+#include "scoped_environment.h"
 #include "test.h"
 
 namespace lpn {
 namespace {
+
+using test::ScopedEnvironment;
 
 // Runs a loop and counts how often each chunk ran, and how many ran on a worker out of range.
 void check_loop(ThreadPool& pool, std::int64_t chunks) {
@@ -33,31 +36,6 @@ void check_loop(ThreadPool& pool, std::int64_t chunks) {
     EXPECT(count.load() == 1, "chunks ", chunks, ", count ", count.load());
   EXPECT(strangers.load() == 0);
 }
-
-// Sets an environment variable for a scope.
-class ScopedEnvironment {
- public:
-  ScopedEnvironment(const char* name, const char* value) : name_(name) {
-    const char* old = std::getenv(name);
-    had_ = old != nullptr;
-    if (had_) old_ = old;
-    setenv(name, value, 1);
-  }
-  ~ScopedEnvironment() {
-    if (had_) {
-      setenv(name_, old_.c_str(), 1);
-    } else {
-      unsetenv(name_);
-    }
-  }
-  ScopedEnvironment(const ScopedEnvironment&) = delete;
-  ScopedEnvironment& operator=(const ScopedEnvironment&) = delete;
-
- private:
-  const char* name_;
-  bool had_ = false;
-  std::string old_;
-};
 
 }  // namespace
 

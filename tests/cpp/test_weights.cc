@@ -27,6 +27,8 @@ using test::same_bits;
 
 namespace {
 
+constexpr std::int64_t kNoLimit = std::int64_t{1} << 62;
+
 bool is_aligned(const void* data, std::size_t alignment) {
   return reinterpret_cast<std::uintptr_t>(data) % alignment == 0;
 }
@@ -97,7 +99,7 @@ LPN_TEST(bfloat16_weights_are_widened_within_a_scope) {
 }
 
 LPN_TEST(weight_store_keeps_arrays_apart) {
-  WeightStore store;
+  WeightStore store(kNoLimit);
   const std::shared_ptr<const WeightValues> values = halves(2);
   constexpr std::int64_t kLarge = 5 << 20;  // floats: more than what is put aside at a time
   const std::vector<std::int64_t> sizes = {1, 17, kLarge, 16, 3 << 20, 1000, 3 << 20, 2};
@@ -116,7 +118,7 @@ LPN_TEST(weight_store_keeps_arrays_apart) {
 }
 
 LPN_TEST(weight_store_tries_again_after_a_failure) {
-  WeightStore store;
+  WeightStore store(kNoLimit);
   bool failed = false;
   try {
     store.get("w", 4, [](float*) { throw std::runtime_error("no memory"); });

@@ -23,10 +23,11 @@ def open_model(name: str, *, threads: int | None = None, isa: str | None = None)
     """Loads a bundled model or a model file.
 
     Raises:
-        click.UsageError: there is none, or it cannot be read.
+        click.UsageError: there is none, it cannot be read, or it does not fit into memory.
     """
     try:
         opened = load_model(name, threads=threads, isa=isa)
+        opened.steps()  # plans, or says that there is not enough memory
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     source = "a bundled one" if name in bundled_models() else f"from {name}"

@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include "base/cgroup.h"
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -34,23 +36,6 @@ double quota_v1(const std::string& directory) {
   return quota / period;
 }
 
-// The tightest quota from `path` up to the mount point. Inside a container the path may lie outside
-// its own mount; the walk then ends at the mount point, which holds the container's limits.
-template <class Quota>
-double tightest(const std::string& mount, std::string path, const Quota& quota) {
-  double least = 0;
-  while (true) {
-    const double here = quota(mount + path);
-    if (here > 0) least = least > 0 ? std::min(least, here) : here;
-    if (path.empty()) return least;
-    path.erase(path.rfind('/'));
-  }
-}
-
-bool lists_cpu(const std::string& controllers) {
-  return ("," + controllers + ",").find(",cpu,") != std::string::npos;
-}
-
 }  // namespace
 
 int affinity_cpus() {
@@ -69,29 +54,9 @@ int affinity_cpus() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-int cgroup_cpus() {
-  double least = 0;
-  std::ifstream membership(
-      "/proc/self/cgroup");  // lines "id:controllers:path"; v2 has id 0 and no controllers
-  std::string line;
-  while (std::getline(membership, line)) {
-    const std::size_t first = line.find(':');
-    const std::size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    std::string path = line.substr(second + 1);
-    if (path.empty() || path[0] != '/') continue;
-    if (path == "/") path.clear();
-    double quota = 0;
-    if (controllers.empty()) {
-      quota = tightest("/sys/fs/cgroup", path, quota_v2);
-    } else if (lists_cpu(controllers)) {
-      quota = tightest("/sys/fs/cgroup/" + controllers, path, quota_v1);
-      if (quota == 0) quota = tightest("/sys/fs/cgroup/cpu", path, quota_v1);
-    }
-    if (quota > 0) least = least > 0 ? std::min(least, quota) : quota;
-  }
-  return least > 0 ? std::max(1, static_cast<int>(std::ceil(std::min(least, 1e6)))) : 0;
+int cgroup_cpus(const std::string& root) {
+  const double quota = least_cgroup_limit(quota_v2, "cpu", quota_v1, root);
+  return quota > 0 ? std::max(1, static_cast<int>(std::ceil(std::min(quota, 1e6)))) : 0;
 }
 
 }  // namespace lpn

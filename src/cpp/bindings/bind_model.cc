@@ -17,13 +17,16 @@
 namespace lpn::bindings {
 namespace {
 
-std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const std::string& isa) {
+std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const std::string& isa,
+                                          std::int64_t memory_limit) {
   LPN_CHECK(threads >= 0, "threads is ", threads,
             "; it must be at least 1, or 0 for as many as this process may use");
+  LPN_CHECK(memory_limit >= 0, "memory_limit is ", memory_limit,
+            "; it must be at least 1 byte, or 0 for what the machine or its cgroup has");
   const Isa tier = parse_isa(isa);
   Graph own = graph;  // which other threads may be adding to
   const WithoutGil released;
-  return std::make_unique<CompiledModel>(std::move(own), threads, tier);
+  return std::make_unique<CompiledModel>(std::move(own), threads, tier, memory_limit);
 }
 
 py::array_t<float> run_float(CompiledModel& model, const py::array& x) {
@@ -105,7 +108,8 @@ py::list list_steps(CompiledModel& model, std::int64_t h, std::int64_t w) {
 
 void bind_model(py::module_& module) {
   py::class_<CompiledModel>(module, "CompiledModel")
-      .def(py::init(&make_model), py::arg("graph"), py::arg("threads"), py::arg("isa"))
+      .def(py::init(&make_model), py::arg("graph"), py::arg("threads"), py::arg("isa"),
+           py::arg("memory_limit") = 0)
       .def_property_readonly("threads", &CompiledModel::threads)
       .def_property_readonly("isa",
                              [](const CompiledModel& model) { return isa_name(model.isa()); })

@@ -75,8 +75,8 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
   Buffer<float> packed =
       make_buffer(conv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c));
   pack_conv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, packed.data());
-  Buffer<float> scratch = make_buffer(
-      conv_scratch_size(args.row_end, args.in_w, args.in_c, args.kh, args.stride, args.padding));
+  Buffer<float> scratch = make_buffer(conv_scratch_size(
+      args.row_end, args.in_h, args.in_w, args.in_c, args.kh, args.stride, args.padding));
   args.packed_w = packed.data();
   args.scratch = scratch.data();
   const std::int64_t in_size = x[1] * x[2] * x[3];
@@ -195,8 +195,8 @@ py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_a
       group_deconv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c, args.groups));
   pack_group_deconv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, args.groups,
                     packed.data());
-  Buffer<float> scratch = make_buffer(group_deconv_scratch_size(args.row_end, args.in_w, args.in_c,
-                                                                args.groups, args.kh, args.stride));
+  Buffer<float> scratch = make_buffer(group_deconv_scratch_size(
+      args.row_end, args.in_h, args.in_w, args.in_c, args.groups, args.kh, args.stride));
   args.packed_w = packed.data();
   args.scratch = scratch.data();
   for (std::int64_t image = 0; image < x[0]; ++image) {

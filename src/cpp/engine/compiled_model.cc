@@ -4,10 +4,17 @@
 #include <mutex>
 #include <vector>
 
+#include "base/memory_limit.h"
+#include "engine/memory.h"
+
 namespace lpn {
 
-CompiledModel::CompiledModel(Graph graph, int threads, Isa isa)
-    : graph_(std::move(graph)), isa_(isa), pool_(threads == 0 ? default_threads() : threads) {
+CompiledModel::CompiledModel(Graph graph, int threads, Isa isa, std::int64_t memory_limit)
+    : graph_(std::move(graph)),
+      isa_(isa),
+      memory_limit_(memory_limit == 0 ? default_memory_limit() : memory_limit),
+      pool_(threads == 0 ? default_threads() : threads),
+      weights_(memory_limit_) {
   graph_.check_complete();
 }
 
@@ -30,6 +37,7 @@ std::shared_ptr<PreparedPlan> CompiledModel::prepare(std::int64_t h, std::int64_
   // one, the first wins.
   auto made =
       std::make_shared<PreparedPlan>(std::make_unique<const Plan>(graph_, h, w, isa_, weights_));
+  check_memory(made->plan(), graph_, threads(), memory_limit_);
   std::shared_ptr<PreparedPlan>
       dropped;  // freed after the lock: its own mutex must not be touched under this one
   const std::lock_guard<ForkSafeMutex> lock(mutex_);

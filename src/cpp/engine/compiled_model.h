@@ -16,7 +16,8 @@ namespace lpn {
 
 class CompiledModel {
  public:
-  CompiledModel(Graph graph, int threads, Isa isa);
+  // `memory_limit` in bytes, for the weights and for each run; 0 for default_memory_limit().
+  CompiledModel(Graph graph, int threads, Isa isa, std::int64_t memory_limit = 0);
 
   int threads() const { return pool_.threads(); }
   Isa isa() const { return isa_; }
@@ -24,11 +25,12 @@ class CompiledModel {
   // For loops before and after a run.
   ThreadPool& pool() { return pool_; }
 
-  // The plan for an input of h x w: made on first use, the most recently used kept.
+  // The plan for an input of h x w: made on first use, the most recently used kept. Throws when it
+  // would need more memory than the limit.
   std::shared_ptr<PreparedPlan> prepare(std::int64_t h, std::int64_t w);
 
   bool run(PreparedPlan& plan, const Batch& batch, float* out, StepClock* clock = nullptr) {
-    return lpn::run(plan, pool_, batch, out, clock);
+    return lpn::run(plan, pool_, batch, out, memory_limit_, clock);
   }
 
   // Frees the workspaces that no run uses at the moment; later runs make new ones.
@@ -42,6 +44,7 @@ class CompiledModel {
 
   const Graph graph_;
   const Isa isa_;
+  const std::int64_t memory_limit_;
   ThreadPool pool_;
   WeightStore weights_;
   ForkSafeMutex mutex_;

@@ -51,6 +51,12 @@ Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightSt
   place_tensors(fused.operations, graph.output(), builder.sizes);
 }
 
+double Plan::workspace_bytes(int workers) const {
+  const double floats = static_cast<double>(arena_size_) + static_cast<double>(input_.size()) +
+                        static_cast<double>(scratch_size_) * workers;
+  return floats * sizeof(float);
+}
+
 void Plan::place_tensors(const std::vector<Operation>& operations, int output,
                          const std::vector<std::int64_t>& sizes) {
   places_.resize(sizes.size());

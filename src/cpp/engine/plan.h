@@ -36,6 +36,10 @@ class Plan {
     return scratch_size_;
   }  // floats per worker, a multiple of a cache line
 
+  // Bytes of a workspace for an image that `workers` threads run. In double, as all sizes that are
+  // compared with a limit: what a graph asks for may not fit 64 bits.
+  double workspace_bytes(int workers) const;
+
  private:
   void place_tensors(const std::vector<struct Operation>& operations, int output,
                      const std::vector<std::int64_t>& sizes);

@@ -72,9 +72,12 @@ bool run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
 
 }  // namespace
 
-bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out, StepClock* clock) {
+bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out,
+         std::int64_t memory_limit, StepClock* clock) {
   Inline alone;
-  const std::int64_t whole = batch.n - batch.n % pool.threads();
+  const bool side_by_side = plan.plan().workspace_bytes(alone.threads()) * pool.threads() <=
+                            static_cast<double>(memory_limit);
+  const std::int64_t whole = side_by_side ? batch.n - batch.n % pool.threads() : 0;
   std::atomic<bool> finished{true};
   pool.parallel_for(whole, [&](std::int64_t image, int) {
     if (!run_image(plan, alone, batch, image, out, clock))

@@ -83,7 +83,7 @@ inline RowChunks cut_rows(std::int64_t rows, double cost, std::int64_t multiple 
   const double wanted = std::max(1.0, std::min(kMaxChunks, cost / kChunkCost));
   const auto units = static_cast<double>((rows + multiple - 1) / multiple);
   const auto units_per_chunk = static_cast<std::int64_t>((units + wanted - 1) / wanted);
-  return {rows, std::max<std::int64_t>(1, units_per_chunk) * multiple};
+  return {rows, std::min(rows, std::max<std::int64_t>(1, units_per_chunk) * multiple)};
 }
 
 }  // namespace lpn

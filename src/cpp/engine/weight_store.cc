@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/check.h"
 #include "base/float_environment.h"
+#include "base/memory_limit.h"
 #include "engine/weight.h"
 
 namespace lpn {
@@ -29,7 +31,13 @@ const float* WeightStore::get(const std::string& key, std::int64_t size,
   const std::lock_guard<ForkSafeMutex> lock(mutex_);
   const auto found = arrays_.find(key);
   if (found != arrays_.end()) return found->second;
+  const double bytes = static_cast<double>(size) * sizeof(float);
+  LPN_CHECK(bytes_ + bytes <= static_cast<double>(memory_limit_), "the weights \"", key,
+            "\", packed for this CPU, take ", format_bytes(bytes), ", with those before them ",
+            format_bytes(bytes_ + bytes), "; the limit is ",
+            format_bytes(static_cast<double>(memory_limit_)), kRaiseMemoryLimit);
   float* array = allocate(size);
+  bytes_ += bytes;
   const WideningScope scope;
   const DefaultFloatEnvironment environment;
   fill(array);

@@ -14,8 +14,12 @@ namespace lpn {
 
 class WeightStore {
  public:
+  // `memory_limit` in bytes, of everything that is stored.
+  explicit WeightStore(std::int64_t memory_limit) : memory_limit_(memory_limit) {}
+
   // The array stored under `key` (a node's name and a layout), made by `fill` on first use,
   // within a WideningScope and the default floating-point environment. Lives as long as the store.
+  // Throws std::invalid_argument, before it takes any memory, when the limit would be exceeded.
   const float* get(const std::string& key, std::int64_t size,
                    const std::function<void(float* packed)>& fill);
 
@@ -28,7 +32,9 @@ class WeightStore {
 
   float* allocate(std::int64_t size);
 
+  const std::int64_t memory_limit_;
   ForkSafeMutex mutex_;
+  double bytes_ = 0;  // stored
   std::map<std::string, const float*> arrays_;
   std::vector<Slab> slabs_;
 };

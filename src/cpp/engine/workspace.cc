@@ -3,8 +3,6 @@
 #include <mutex>
 #include <new>
 
-#include "engine/tensor.h"
-
 namespace lpn {
 
 Workspace::Workspace(const Plan& plan)
@@ -16,8 +14,7 @@ Workspace::Workspace(const Plan& plan)
 }
 
 RunContext Workspace::bind(const Plan& plan, const float* input, float* output, int workers) {
-  const auto scratch_size =
-      static_cast<std::size_t>(checked_size("the scratch memory", {plan.scratch_size(), workers}));
+  const auto scratch_size = static_cast<std::size_t>(plan.scratch_size() * workers);
   if (scratch_.size() < scratch_size) scratch_ = Buffer<float>(scratch_size);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const Plan::Place::Kind kind = plan.places()[i].kind;

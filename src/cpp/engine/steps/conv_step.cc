@@ -65,13 +65,8 @@ std::unique_ptr<Step> make_conv_step(const Operation& operation, StepBuilder& bu
   info.bytes = builder.traffic(operation, weight_count(node));
   const RowChunks rows = cut_rows(out.h, info.flops);
   info.chunks = rows.count();
-  if (args.padding > 0) {
-    checked_size(
-        ("the padded input of node \"" + node.name + "\"").c_str(),
-        {(rows.rows_per_chunk - 1) * args.stride + args.kh, in.w + 2 * args.padding, in.c});
-  }
   info.scratch =
-      conv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.kh, args.stride, args.padding);
+      conv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c, args.kh, args.stride, args.padding);
   return std::make_unique<ConvStep>(std::move(info), operation, variant.run, rows, args);
 }
 

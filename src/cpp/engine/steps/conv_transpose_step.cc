@@ -83,8 +83,8 @@ std::unique_ptr<Step> make_conv_transpose_step(const Operation& operation, StepB
   // Chunks of whole strides read the fewest input rows twice.
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, 2 * args.stride);
   info.chunks = rows.count();
-  info.scratch =
-      group_deconv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.groups, args.kh, args.stride);
+  info.scratch = group_deconv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c, args.groups,
+                                           args.kh, args.stride);
   return std::make_unique<ConvTransposeStep>(std::move(info), operation, variant.run, rows, args);
 }
 

@@ -90,8 +90,8 @@ std::unique_ptr<Step> make_upsample_step(const Operation& operation, StepBuilder
   const GroupDeconvArgs& args = stages.deconv_args;
   const RowChunks rows = cut_rows(out.h, info.flops, args.stride);
   info.chunks = rows.count();
-  stages.deconv_scratch =
-      group_deconv_scratch_size(rows.rows_per_chunk, in.w, in.c, args.groups, args.kh, args.stride);
+  stages.deconv_scratch = group_deconv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c,
+                                                    args.groups, args.kh, args.stride);
   stages.tile = rows.rows_per_chunk * out.w * widest;
   info.scratch = stages.deconv_scratch + 2 * stages.tile;
   return std::make_unique<UpsampleStep>(std::move(info), operation, rows, std::move(stages));

@@ -1,5 +1,7 @@
 #include "kernels/conv/conv.h"
 
+#include <algorithm>
+
 #include "kernels/panel.h"
 
 namespace lpn {
@@ -15,10 +17,11 @@ const Variant<ConvFn> kVariants[] = {
 
 const Variant<ConvFn>& select_conv(Isa isa) { return select_variant(kVariants, isa); }
 
-std::int64_t conv_scratch_size(std::int64_t rows, std::int64_t in_w, std::int64_t in_c,
-                               std::int64_t kh, std::int64_t stride, std::int64_t padding) {
+std::int64_t conv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,
+                               std::int64_t in_c, std::int64_t kh, std::int64_t stride,
+                               std::int64_t padding) {
   if (padding == 0) return 0;
-  return ((rows - 1) * stride + kh) * (in_w + 2 * padding) * in_c;
+  return std::min(in_h, (rows - 1) * stride + kh) * (in_w + 2 * padding) * in_c;
 }
 
 std::int64_t conv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,

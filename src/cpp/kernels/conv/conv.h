@@ -35,10 +35,11 @@ using ConvFn = void (*)(const ConvArgs& args);
 
 const Variant<ConvFn>& select_conv(Isa isa);
 
-// Floats of scratch for a call over at most `rows` output rows: the input rows they read, with
-// their padding.
-std::int64_t conv_scratch_size(std::int64_t rows, std::int64_t in_w, std::int64_t in_c,
-                               std::int64_t kh, std::int64_t stride, std::int64_t padding);
+// Floats of scratch for a call over at most `rows` output rows: the rows of the map that they read,
+// with their padding.
+std::int64_t conv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,
+                               std::int64_t in_c, std::int64_t kh, std::int64_t stride,
+                               std::int64_t padding);
 
 // Packs w (out_c, in_c, kh, kw), PyTorch's layout, into [ceil(out_c / panel)][kh][kw * in_c][panel]
 // with pointwise_panel's panel; the last panel is padded with zeros.

@@ -1,5 +1,7 @@
 #include "kernels/group_deconv/group_deconv.h"
 
+#include <algorithm>
+
 #include "kernels/panel.h"
 
 namespace lpn {
@@ -17,12 +19,13 @@ const Variant<GroupDeconvFn>& select_group_deconv(Isa isa) {
   return select_variant(kVariants, isa);
 }
 
-std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_w, std::int64_t in_c,
-                                       std::int64_t groups, std::int64_t kh, std::int64_t stride) {
+std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,
+                                       std::int64_t in_c, std::int64_t groups, std::int64_t kh,
+                                       std::int64_t stride) {
   if (in_c == groups) return 0;
   // Output row y reads the multiples of the stride in [y + padding - kh + 1, y + padding].
   const std::int64_t in_rows = (rows + kh - 2) / stride + 1;
-  return in_rows * in_w * in_c;
+  return std::min(in_h, in_rows) * in_w * in_c;
 }
 
 std::int64_t group_deconv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,

@@ -36,8 +36,9 @@ using GroupDeconvFn = void (*)(const GroupDeconvArgs& args);
 const Variant<GroupDeconvFn>& select_group_deconv(Isa isa);
 
 // Floats of scratch for a call over at most `rows` output rows.
-std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_w, std::int64_t in_c,
-                                       std::int64_t groups, std::int64_t kh, std::int64_t stride);
+std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,
+                                       std::int64_t in_c, std::int64_t groups, std::int64_t kh,
+                                       std::int64_t stride);
 
 // Packs w (in_c, out_c / groups, kh, kw), PyTorch's layout, into the kernel's own.
 std::int64_t group_deconv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
