@@ -8,6 +8,7 @@ namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+// std::max and std::min return their first argument when either is NaN.
 double activate(double value, Activation activation) {
   if (activation != Activation::kNone) value = std::max(value, 0.0);
   return activation == Activation::kRelu6 ? std::min(value, 6.0) : value;
@@ -82,7 +83,7 @@ ReferenceMap max_pool(const Node& node, const ReferenceMap& x, Shape out_shape) 
           const std::int64_t v = y * a.stride - a.padding + tap / a.kernel;
           const std::int64_t u = column * a.stride - a.padding + tap % a.kernel;
           if (v >= 0 && v < x.shape.h && u >= 0 && u < x.shape.w)
-            best = std::max(best, x.at(v, u, c));
+            best = std::isnan(best) ? best : std::max(x.at(v, u, c), best);
         }
         out.at(y, column, c) = best;
       }
@@ -130,7 +131,7 @@ ReferenceMap gc_block(const Node& node, const ReferenceMap& x) {
   for (std::size_t i = 0; i < hidden.size(); ++i) {
     const double normal = (hidden[i] - mean) / std::sqrt(variance + node.attributes.epsilon);
     hidden[i] = std::max(
-        0.0, normal * node.weight("norm_weight").data()[i] + node.weight("norm_bias").data()[i]);
+        normal * node.weight("norm_weight").data()[i] + node.weight("norm_bias").data()[i], 0.0);
   }
   const std::vector<double> vector = linear(node.weight("w2"), hidden, &node.weight("b2"));
   ReferenceMap out = x;

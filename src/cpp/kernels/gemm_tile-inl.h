@@ -20,10 +20,11 @@ struct Epilogue {
   Activation activation;
 };
 
+// v second: max and min then keep a NaN.
 inline F32 activate(F32 v, Activation activation) {
   if (activation == Activation::kNone) return v;
-  v = max(v, zero());
-  return activation == Activation::kRelu6 ? min(v, set1(6.0f)) : v;
+  v = max(zero(), v);
+  return activation == Activation::kRelu6 ? min(set1(6.0f), v) : v;
 }
 
 // Cache lines to fetch into L2 while something else is computed.

@@ -92,8 +92,8 @@ inline F32 div(F32 a, F32 b) {
 inline F32 fma(F32 a, F32 b, F32 c) {
   return map_lanes([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
 }
-// b where a is not greater, or either is NaN, as x86 does: relu(NaN) is max(NaN, 0) = 0 unless the
-// NaN comes second.
+// b where a is not greater, or either is NaN, as x86 does: max(0, v) keeps a NaN, max(v, 0) does
+// not.
 inline F32 max(F32 a, F32 b) {
   return map_lanes([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }

@@ -5,9 +5,10 @@
 namespace lpn {
 namespace {
 
+// Written so that a NaN stays one.
 float activate(float value, Activation activation) {
   if (activation == Activation::kNone) return value;
-  value = value > 0.0f ? value : 0.0f;
+  value = value < 0.0f ? 0.0f : value;
   return activation == Activation::kRelu6 && value > 6.0f ? 6.0f : value;
 }
 
