@@ -162,7 +162,7 @@ BAD_GRAPHS: list[tuple[Callable[[], None], type[Exception], list[str]]] = [
     (
         lambda: add("gc_block", {"epsilon": -1.0}, gc_weights()),
         ValueError,
-        ["epsilon", "-1", "not negative"],
+        ["epsilon", "-1", "at least 0"],
     ),
     (
         lambda: add("gc_block", {"epsilon": 1e-5}, {**gc_weights(), "b1": zeros(3)}),

@@ -209,6 +209,23 @@ LPN_TEST(engine_serves_many_threads_and_sizes) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// Reading and fusing take time in proportion to the nodes; with a search per node this would not
+// end.
+LPN_TEST(engine_reads_long_graphs) {
+  constexpr int kNodes = 200000;
+  Graph graph;
+  graph.add_input("0", 1);
+  const auto one = std::make_shared<const Buffer<float>>(1);
+  const Weight weight({1, 1}, one);
+  for (int i = 1; i <= kNodes; ++i) {
+    graph.add_node("se_block", std::to_string(i), {std::to_string(i - 1)}, {},
+                   {{"w1", weight}, {"w2", weight}});
+  }
+  graph.set_output(std::to_string(kNodes));
+  EXPECT(graph.infer_shapes(2, 2).size() == kNodes + 1);
+  EXPECT(fuse(graph).operations.size() == std::size_t{3} * kNodes);
+}
+
 LPN_TEST(engine_keeps_a_few_plans) {
   CompiledModel model(whole_network("none"), 1, Isa::kScalar);
   const std::shared_ptr<PreparedPlan> first = model.prepare(32, 32);

@@ -21,6 +21,7 @@ class Fuser {
         absorbed_(graph.nodes().size(), false),
         projection_(graph.nodes().size(), kNone),
         summand_(graph.nodes().size(), kNone),
+        producers_(graph.nodes().size() + 1, kNone),
         tensors_(static_cast<int>(graph.nodes().size()) + 1) {}
 
   FusedGraph run() {
@@ -119,6 +120,11 @@ class Fuser {
     operation.residual = residual;
     operation.output = output;
     operation.activation = activation;
+    emit_producer(operation);
+  }
+
+  void emit_producer(const Operation& operation) {
+    producers_[at(operation.output)] = static_cast<int>(operations_.size());
     operations_.push_back(operation);
   }
 
@@ -146,7 +152,7 @@ class Fuser {
         operation.residual = n.inputs[1];
         break;
     }
-    operations_.push_back(operation);
+    emit_producer(operation);
   }
 
   void emit_attention(int i) {
@@ -160,10 +166,9 @@ class Fuser {
     pool.projection = projection;
     pool.input = pooled;
     pool.partials = tensors_++;
-    const auto producer =
-        std::find_if(operations_.begin(), operations_.end(),
-                     [&](const Operation& operation) { return operation.output == pooled; });
-    if (producer != operations_.end() && producer->kind == OperationKind::kDepthwise &&
+    const int number = producers_[at(pooled)];
+    Operation* producer = number == kNone ? nullptr : &operations_[at(number)];
+    if (producer != nullptr && producer->kind == OperationKind::kDepthwise &&
         producer->attention == nullptr) {
       producer->attention = &block;
       producer->projection = projection;
@@ -189,7 +194,7 @@ class Fuser {
     broadcast.input = block.inputs[0];
     broadcast.vector = excite.vector;
     broadcast.output = i + 1;
-    operations_.push_back(broadcast);
+    emit_producer(broadcast);
   }
 
   // A 1x1 convolution that needs nothing but the rows the operation before it has just made, and is
@@ -228,6 +233,7 @@ class Fuser {
   std::vector<int> projection_;  // per attention block
   std::vector<int> summand_;     // per add: the node whose epilogue does it
   std::vector<int> vectors_;     // per attention block
+  std::vector<int> producers_;   // per tensor of the graph: the operation that writes it
   std::vector<Operation> operations_;
   int tensors_;
 };

@@ -34,25 +34,28 @@ const float* Node::bias() const {
 }
 
 int Graph::find_tensor(const std::string& name) const {
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    if (tensors_[i].name == name) return static_cast<int>(i);
-  }
-  return -1;
+  const auto found = tensor_numbers_.find(name);
+  return found == tensor_numbers_.end() ? -1 : found->second;
+}
+
+void Graph::add_tensor(const std::string& name, std::int64_t channels) {
+  tensor_numbers_.emplace(name, static_cast<int>(channels_.size()));
+  channels_.push_back(channels);
 }
 
 void Graph::add_input(const std::string& name, std::int64_t channels) {
-  LPN_CHECK(tensors_.empty(), "input \"", name,
+  LPN_CHECK(channels_.empty(), "input \"", name,
             "\": the graph already has its input; there is exactly one, added first");
   LPN_CHECK(channels >= 1 && channels <= 1 << 20, "input \"", name, "\" has ", channels,
             " channels; it must have from 1 to ", 1 << 20);
-  tensors_.push_back({name, channels});
+  add_tensor(name, channels);
 }
 
 void Graph::add_node(const std::string& kind, const std::string& name,
                      const std::vector<std::string>& inputs,
                      const std::map<std::string, AttributeValue>& attributes,
                      std::map<std::string, Weight> weights) {
-  LPN_CHECK(!tensors_.empty(), "node \"", name,
+  LPN_CHECK(!channels_.empty(), "node \"", name,
             "\": the graph has no input yet; call add_input first");
   LPN_CHECK(find_tensor(name) < 0, "node \"", name,
             "\": the name is taken; every node and the input need their own");
@@ -68,14 +71,14 @@ void Graph::add_node(const std::string& kind, const std::string& name,
     LPN_CHECK(tensor >= 0, "node \"", name, "\" (", kind, "): input \"", input,
               "\" is neither the graph's input nor a node added before it");
     node.inputs.push_back(tensor);
-    channels.push_back(tensors_[static_cast<std::size_t>(tensor)].channels);
+    channels.push_back(channels_[static_cast<std::size_t>(tensor)]);
   }
   node.attributes = parse_attributes(schema, name, attributes);
   check_weights(schema, name, weights);
   node.weights = std::move(weights);
   const std::int64_t out_channels = schema.channels(node, channels);
   nodes_.push_back(std::move(node));
-  tensors_.push_back({name, out_channels});
+  add_tensor(name, out_channels);
 }
 
 void Graph::set_output(const std::string& name) {
@@ -85,7 +88,8 @@ void Graph::set_output(const std::string& name) {
 }
 
 void Graph::check_complete() const {
-  LPN_CHECK(!tensors_.empty(), "the graph is empty; call add_input, add_node and set_output first");
+  LPN_CHECK(!channels_.empty(),
+            "the graph is empty; call add_input, add_node and set_output first");
   LPN_CHECK(output_ > 0, "the graph has no output; call set_output with the name of a node");
 }
 
@@ -99,7 +103,7 @@ std::vector<Shape> Graph::infer_shapes(std::int64_t h, std::int64_t w) const {
     const Node& node = nodes_[i];
     std::vector<Shape> inputs;
     for (const int input : node.inputs) inputs.push_back(shapes[static_cast<std::size_t>(input)]);
-    const Shape shape = schema_of(node.kind).shape(node, inputs, tensors_[i + 1].channels);
+    const Shape shape = schema_of(node.kind).shape(node, inputs, channels_[i + 1]);
     checked_size(("the output of node \"" + node.name + "\"").c_str(), {shape.h, shape.w, shape.c});
     shapes.push_back(shape);
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -48,7 +49,7 @@ class Graph {
   void set_output(const std::string& name);
 
   const std::vector<Node>& nodes() const { return nodes_; }
-  std::int64_t input_channels() const { return tensors_.at(0).channels; }
+  std::int64_t input_channels() const { return channels_.at(0); }
   int output() const { return output_; }
 
   // Throws unless there is an input and an output.
@@ -59,14 +60,12 @@ class Graph {
   std::vector<Shape> infer_shapes(std::int64_t h, std::int64_t w) const;
 
  private:
-  struct Tensor {
-    std::string name;
-    std::int64_t channels;
-  };
-
+  // -1 when there is none.
   int find_tensor(const std::string& name) const;
+  void add_tensor(const std::string& name, std::int64_t channels);
 
-  std::vector<Tensor> tensors_;
+  std::vector<std::int64_t> channels_;                   // of every tensor
+  std::unordered_map<std::string, int> tensor_numbers_;  // by name
   std::vector<Node> nodes_;
   int output_ = -1;
 };

@@ -136,12 +136,19 @@ std::int64_t se_channels(const Node& node, const std::vector<std::int64_t>& inpu
   return c;
 }
 
-const AttributeSchema kStride{"stride", AttributeType::kInteger, 1, &Attributes::stride};
-const AttributeSchema kPadding{"padding", AttributeType::kInteger, 0, &Attributes::padding};
-const AttributeSchema kGroups{"groups", AttributeType::kInteger, 1, &Attributes::groups};
-const AttributeSchema kKernel{"kernel", AttributeType::kInteger, 1, &Attributes::kernel};
-const AttributeSchema kActivation{"activation", AttributeType::kActivation, 0, nullptr};
-const AttributeSchema kEpsilon{"epsilon", AttributeType::kNumber, 0, nullptr};
+constexpr AttributeSchema integer(const char* name, std::int64_t minimum,
+                                  std::int64_t Attributes::* place) {
+  return {name, AttributeType::kInteger, place, nullptr, minimum};
+}
+
+constexpr AttributeSchema kStride = integer("stride", 1, &Attributes::stride);
+constexpr AttributeSchema kPadding = integer("padding", 0, &Attributes::padding);
+constexpr AttributeSchema kGroups = integer("groups", 1, &Attributes::groups);
+constexpr AttributeSchema kKernel = integer("kernel", 1, &Attributes::kernel);
+constexpr AttributeSchema kEpsilon{"epsilon", AttributeType::kNumber, nullptr, &Attributes::epsilon,
+                                   0};
+constexpr AttributeSchema kActivation{"activation", AttributeType::kActivation, nullptr, nullptr,
+                                      0};
 
 const std::vector<NodeSchema>& schemas() {
   static const std::vector<NodeSchema> table{
@@ -249,9 +256,11 @@ Attributes parse_attributes(const NodeSchema& schema, const std::string& node,
                 kMaxAttribute);
       attributes.*wanted.integer = *integer;
     } else if (wanted.type == AttributeType::kNumber && (integer != nullptr || number != nullptr)) {
-      attributes.epsilon = integer != nullptr ? static_cast<double>(*integer) : *number;
-      LPN_CHECK(attributes.epsilon >= 0 && std::isfinite(attributes.epsilon), where, "attribute \"",
-                wanted.name, "\" is ", attributes.epsilon, "; it must be finite and not negative");
+      const double given = integer != nullptr ? static_cast<double>(*integer) : *number;
+      LPN_CHECK(given >= static_cast<double>(wanted.minimum) && std::isfinite(given), where,
+                "attribute \"", wanted.name, "\" is ", given, "; it must be finite and at least ",
+                wanted.minimum);
+      attributes.*wanted.number = given;
     } else if (wanted.type == AttributeType::kActivation && text != nullptr) {
       attributes.activation = parse_activation(*text, where);
     } else {

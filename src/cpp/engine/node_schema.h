@@ -13,8 +13,10 @@ enum class AttributeType { kInteger, kNumber, kActivation };
 struct AttributeSchema {
   const char* name;
   AttributeType type;
-  std::int64_t minimum;                // of an integer
-  std::int64_t Attributes::* integer;  // where an integer goes
+  // Where its value goes; of an integer and of a number.
+  std::int64_t Attributes::* integer;
+  double Attributes::* number;
+  std::int64_t minimum;
 };
 
 struct WeightSchema {
