@@ -112,6 +112,24 @@ LPN_TEST(soft_argmax_score_is_at_half_even) {
   }
 }
 
+// Beyond 2^24 floats skip positions, and the last one would be rounded to one outside the map.
+LPN_TEST(soft_argmax_of_a_map_longer_than_floats_count) {
+  constexpr std::int64_t kLength = (1 << 24) + 4;
+  Floats map(kLength, 0.0f);
+  for (const std::int64_t position : {kLength - 1, kLength - 2}) {
+    map[static_cast<std::size_t>(position)] = 1.0f;
+    for (const Isa isa : supported_isas()) {
+      const Decoded row = run_soft_argmax(isa, map, 1, kLength, 160.0f);
+      EXPECT(row.score == 1.0f && row.coordinates[0] == static_cast<float>(position), position,
+             " on ", isa_name(isa), ": ", row.coordinates[0], ", score ", row.score);
+      const Decoded column = run_soft_argmax(isa, map, kLength, 1, 160.0f);
+      EXPECT(column.score == 1.0f && column.coordinates[1] == static_cast<float>(position),
+             position, " on ", isa_name(isa), ": ", column.coordinates[1]);
+    }
+    map[static_cast<std::size_t>(position)] = 0.0f;
+  }
+}
+
 LPN_TEST(decoders_of_maps_that_are_not_finite) {
   std::mt19937 generator(2);
   for (const Isa isa : supported_isas()) {

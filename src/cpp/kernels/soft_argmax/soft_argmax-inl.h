@@ -1,6 +1,8 @@
 // The beta-Soft-Argmax decoder's body, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
+
 #include "kernels/heatmap-inl.h"
 #include "kernels/soft_argmax/soft_argmax.h"
 #include "simd/exp-inl.h"
@@ -72,13 +74,16 @@ inline void add_columns(const CentredMap& map, const Read& read, F32 x, Moments&
   }
 }
 
-// NaN, which only a map that another thread changed meanwhile can give, becomes 0.
-inline float clamp(double value, int64_t size) {
+// NaN, which only a map that another thread changed meanwhile can give, becomes 0. In double:
+// beyond 2^24 a float cannot hold every position, and might be rounded up to one outside the map.
+inline double clamp(double value, int64_t size) {
   const double last = static_cast<double>(size - 1);
-  return static_cast<float>(value > 0 ? (value < last ? value : last) : 0);
+  return value > 0 ? (value < last ? value : last) : 0;
 }
 
 inline void soft_argmax(const SoftArgmaxArgs& args) {
+  assert(args.h >= 1 && args.w >= 1 && args.beta > 0 && args.beta < INFINITY);
+  assert(args.heatmap != nullptr && args.coordinates != nullptr && args.score != nullptr);
   const HeatmapPeak peak = find_peak(args.heatmap, args.h * args.w);
   if (peak.has_nan || peak.largest == INFINITY || peak.largest == -INFINITY) {
     args.coordinates[0] = args.coordinates[1] = NAN;
@@ -108,12 +113,14 @@ inline void soft_argmax(const SoftArgmaxArgs& args) {
     }
   }
   const double weight = static_cast<double>(reduce_add(sums.weight));
-  const double x = static_cast<double>(reduce_add(sums.x)) / weight + static_cast<double>(map.x0);
-  const double y = static_cast<double>(reduce_add(sums.y)) / weight + static_cast<double>(map.y0);
-  args.coordinates[0] = clamp(x, args.w);
-  args.coordinates[1] = clamp(y, args.h);
-  const int64_t column = static_cast<int64_t>(nearbyint(static_cast<double>(args.coordinates[0])));
-  const int64_t row = static_cast<int64_t>(nearbyint(static_cast<double>(args.coordinates[1])));
+  const double mean_x = static_cast<double>(reduce_add(sums.x)) / weight;
+  const double mean_y = static_cast<double>(reduce_add(sums.y)) / weight;
+  const double x = clamp(mean_x + static_cast<double>(map.x0), args.w);
+  const double y = clamp(mean_y + static_cast<double>(map.y0), args.h);
+  args.coordinates[0] = static_cast<float>(x);
+  args.coordinates[1] = static_cast<float>(y);
+  const int64_t column = static_cast<int64_t>(nearbyint(x));
+  const int64_t row = static_cast<int64_t>(nearbyint(y));
   *args.score = args.heatmap[row * args.w + column];
   if (args.quarter_step) quarter_step(args.heatmap, args.h, args.w, args.coordinates);
 }

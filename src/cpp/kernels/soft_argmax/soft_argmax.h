@@ -8,9 +8,10 @@
 namespace lpn {
 
 // p = softmax(beta * (h - max h)) over all positions; (x, y) = sum p * (x, y). Score: the heatmap
-// at the coordinates rounded half to even, taken before the quarter step. The quarter step is
-// argmax.h's, at (floor(x + 0.5), floor(y + 0.5)). A map that holds a NaN, or whose maximum is not
-// finite, gives NaN coordinates and score 0; -inf elsewhere is a position of weight 0.
+// at the coordinates, which are still in double, rounded half to even, taken before the quarter
+// step. The quarter step is argmax.h's, at (floor(x + 0.5), floor(y + 0.5)). A map that holds a
+// NaN, or whose maximum is not finite, gives NaN coordinates and score 0; -inf elsewhere is a
+// position of weight 0.
 struct SoftArgmaxArgs {
   const float* heatmap;  // h rows of w floats
   std::int64_t h, w;
