@@ -29,7 +29,7 @@ ISA_FILES = sorted(
     for path in (KERNELS / folder).glob(pattern)
 )
 C_HEADERS = {
-    "stdint.h", "stddef.h", "math.h", "string.h", "float.h", "cstdint", "cstddef",
+    "stdint.h", "stddef.h", "assert.h", "math.h", "string.h", "float.h", "cstdint", "cstddef",
     "immintrin.h", "arm_neon.h",
 }  # fmt: skip
 

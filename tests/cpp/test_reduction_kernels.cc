@@ -151,7 +151,7 @@ LPN_TEST(gc_pool_partial_is_maximum_and_sum) {
 LPN_TEST(gc_pool_with_nan_gives_nan) {
   std::mt19937 generator(2);
   for (const Isa isa : supported_isas()) {
-    for (const std::size_t position : {0, 3, 18}) {
+    for (const std::size_t position : {0U, 3U, 18U}) {
       Floats x = random_floats(generator, 19 * 5);
       x[position * 5 + 2] = kNan;
       for (const float v : pooled(isa, x, random_floats(generator, 5), 4)) {

@@ -1,6 +1,8 @@
 // The argmax decoder's body, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
+
 #include "kernels/argmax/argmax.h"
 #include "kernels/heatmap-inl.h"
 
@@ -17,6 +19,8 @@ inline int64_t first_position(const float* heatmap, int64_t count, float largest
 }
 
 inline void argmax(const ArgmaxArgs& args) {
+  assert(args.h >= 1 && args.w >= 1);
+  assert(args.heatmap != nullptr && args.coordinates != nullptr && args.score != nullptr);
   const int64_t count = args.h * args.w;
   const HeatmapPeak peak = find_peak(args.heatmap, count);
   if (peak.has_nan) {

@@ -1,19 +1,21 @@
 // The dense convolution's body, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
 #include <string.h>
 
 #include "kernels/conv/conv.h"
 #include "kernels/gemm_tile-inl.h"
+#include "kernels/window-inl.h"
 
 namespace lpn {
 namespace {
 
-// Input rows [begin, end), each with `padding` zero pixels on both sides; row y starts at data + (y
-// - begin) * ld.
+// Input rows from `begin` on, each with `padding` zero pixels on both sides; row y starts at
+// data + (y - begin) * ld.
 struct PaddedRows {
   const float* data;
-  int64_t begin, end;
+  int64_t begin;
   int64_t ld;
 };
 
@@ -26,18 +28,21 @@ inline PaddedRows padded_rows(const ConvArgs& args) {
   const int64_t begin = first < 0 ? 0 : first;
   const int64_t end = last > args.in_h ? args.in_h : last;
   const int64_t width = args.in_w * args.in_c;
+  if (begin >= end) return {args.in, args.in_row_begin, width};  // no row is read
   const float* in = args.in + (begin - args.in_row_begin) * width;
-  if (args.padding == 0) return {in, begin, end, width};
+  if (args.padding == 0) return {in, begin, width};
 
   const int64_t side = args.padding * args.in_c;
   const int64_t ld = width + 2 * side;
+  const size_t side_bytes = static_cast<size_t>(side) * sizeof(float);
+  const size_t width_bytes = static_cast<size_t>(width) * sizeof(float);
   float* row = args.scratch;
   for (int64_t y = begin; y < end; ++y, row += ld, in += width) {
-    memset(row, 0, side * sizeof(float));
-    memcpy(row + side, in, width * sizeof(float));
-    memset(row + side + width, 0, side * sizeof(float));
+    memset(row, 0, side_bytes);
+    memcpy(row + side, in, width_bytes);
+    memset(row + side + width, 0, side_bytes);
   }
-  return {args.scratch, begin, end, ld};
+  return {args.scratch, begin, ld};
 }
 
 // Output pixels x .. x + kRows - 1 of row y, one panel of output channels. Taps above and below the
@@ -45,18 +50,17 @@ inline PaddedRows padded_rows(const ConvArgs& args) {
 template <int kRows, int kVectors>
 inline void conv_tile(const ConvArgs& args, const PaddedRows& rows, int64_t y, int64_t x,
                       int64_t column, int64_t columns, const float* panel) {
-  const int64_t top = y * args.stride - args.padding;
-  const int64_t i_begin = top < rows.begin ? rows.begin - top : 0;
-  const int64_t i_end = top + args.kh > rows.end ? rows.end - top : args.kh;
+  const WindowTaps taps = taps_inside(y, args.kh, args.stride, args.padding, args.in_h);
   const int64_t step = args.stride * args.in_c;
   const int64_t segment = args.kw * args.in_c;
-  const float* a = rows.data + (top + i_begin - rows.begin) * rows.ld + x * step;
-  const float* b = panel + i_begin * segment * kPanel;
+  const float* a = rows.data;
+  if (taps.count > 0) a += (taps.input - rows.begin) * rows.ld + x * step;
+  const float* b = panel + taps.tap * segment * kPanel;
 
   F32 acc[kRows][kVectors];
   clear(acc);
-  for (int64_t i = i_begin; i < i_end; ++i, a += rows.ld, b += segment * kPanel) {
-    accumulate(acc, a, step, b, segment);
+  for (int64_t i = 0; i < taps.count; ++i) {
+    accumulate(acc, a + i * rows.ld, step, b + i * segment * kPanel, segment);
   }
   const int64_t pixel = (y - args.row_begin) * args.out_w + x;
   const float* residual = args.residual == nullptr ? nullptr : args.residual + pixel * args.out_c;
@@ -81,6 +85,13 @@ inline void conv_panel_rows(const ConvArgs& args, const PaddedRows& rows, int64_
 // Panels outside, pixels inside, as in pointwise: the panel stays in L2 while the few padded rows
 // pass by.
 inline void conv(const ConvArgs& args) {
+  assert(
+      windows_exist(args.row_begin, args.row_end, args.kh, args.stride, args.padding, args.in_h));
+  assert(windows_exist(0, args.out_w, args.kw, args.stride, args.padding, args.in_w));
+  assert(args.in_c >= 1 && args.out_c >= 1 && args.in_row_begin >= 0);
+  assert(args.in != nullptr && args.packed_w != nullptr && args.out != nullptr);
+  assert(args.padding == 0 || args.scratch != nullptr);
+  if (args.row_begin == args.row_end) return;
   const PaddedRows rows = padded_rows(args);
   const int64_t k = args.kh * args.kw * args.in_c;
   for (int64_t column = 0; column < args.out_c; column += kPanel) {

@@ -2,6 +2,7 @@
 // of floats, and two such rows then along y. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -257,6 +258,11 @@ class GeneralCrop {
 };
 
 inline void crop_affine(const CropAffineArgs& args) {
+  assert(args.image_h >= 1 && args.image_w >= 1);
+  assert(args.image_h == 1 || args.row_stride >= 3 * args.image_w);
+  assert(args.out_w >= 0 && 0 <= args.row_begin && args.row_begin <= args.row_end);
+  assert(args.image != nullptr && (args.out != nullptr || args.row_begin == args.row_end));
+  for (int c = 0; c < 3; ++c) assert(args.channel_map[c] >= 0 && args.channel_map[c] < 3);
   const bool axis_aligned = args.matrix[1] == 0.0 && args.matrix[3] == 0.0;
   for (int64_t column = 0; column < args.out_w; column += kCropColumns) {
     const int64_t left = args.out_w - column;

@@ -1,9 +1,12 @@
 // The depthwise convolution's body, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
+
 #include "kernels/channels-inl.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/gemm_tile-inl.h"
+#include "kernels/window-inl.h"
 
 namespace lpn {
 namespace {
@@ -37,7 +40,7 @@ inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64
   const int64_t c = args.c;
   const int64_t in_row = args.in_w * c;
   const int64_t tap_rows = kTapRows > 0 ? kTapRows : taps.count;
-  const float* in = taps.in + (x * kStride - args.padding) * c;
+  const float* in = taps.in + (x * kStride - args.padding + kBegin) * c;  // of column kBegin
   const float* w = taps.w;
   const float* bias = args.bias;
   const Activation activation = args.activation;
@@ -62,7 +65,7 @@ inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64
           weight[j] = lanes.read(w + (i * kWidth + j) * c + v * kLanes + at);
 #pragma GCC unroll 16
         for (int q = kBegin; q < kEnd; ++q) {
-          const F32 value = lanes.read(column + q * c);
+          const F32 value = lanes.read(column + (q - kBegin) * c);
 #pragma GCC unroll 8
           for (int t = 0; t < kTile; ++t) {
             const int j = q - t * kStride;
@@ -94,16 +97,14 @@ inline void depthwise_pixels(const DepthwiseArgs& args, const TapRows& taps, int
 
 // One output pixel of any kernel, at any place: only the taps inside the map.
 inline void depthwise_edge(const DepthwiseArgs& args, const TapRows& taps, int64_t x, float* out) {
-  const int64_t left = x * args.stride - args.padding;
-  const int64_t j_begin = left < 0 ? -left : 0;
-  const int64_t j_end = args.in_w - left < args.kw ? args.in_w - left : args.kw;
+  const WindowTaps columns = taps_inside(x, args.kw, args.stride, args.padding, args.in_w);
   const int64_t c = args.c;
   for_each_channels(c, [&](auto lanes, int64_t at) LPN_INLINE_BODY {
     F32 acc = args.bias == nullptr ? zero() : lanes.read(args.bias + at);
     for (int64_t i = 0; i < taps.count; ++i) {
-      const float* in = taps.in + (i * args.in_w + left) * c + at;
-      const float* w = taps.w + i * args.kw * c + at;
-      for (int64_t j = j_begin; j < j_end; ++j) {
+      const float* in = taps.in + (i * args.in_w + columns.input) * c + at;
+      const float* w = taps.w + (i * args.kw + columns.tap) * c + at;
+      for (int64_t j = 0; j < columns.count; ++j) {
         acc = fma(lanes.read(in + j * c), lanes.read(w + j * c), acc);
       }
     }
@@ -112,11 +113,9 @@ inline void depthwise_edge(const DepthwiseArgs& args, const TapRows& taps, int64
 }
 
 inline TapRows tap_rows(const DepthwiseArgs& args, int64_t y) {
-  const int64_t top = y * args.stride - args.padding;
-  const int64_t i_begin = top < 0 ? -top : 0;
-  const int64_t i_end = args.in_h - top < args.kh ? args.in_h - top : args.kh;
-  return {args.in + (top + i_begin - args.in_row_begin) * args.in_w * args.c,
-          args.w + i_begin * args.kw * args.c, i_end > i_begin ? i_end - i_begin : 0};
+  const WindowTaps rows = taps_inside(y, args.kh, args.stride, args.padding, args.in_h);
+  const int64_t row = rows.count > 0 ? rows.input - args.in_row_begin : 0;
+  return {args.in + row * args.in_w * args.c, args.w + rows.tap * args.kw * args.c, rows.count};
 }
 
 // Where tiles of one row may lie: those with the padding on one side only at its very ends.
@@ -196,6 +195,11 @@ inline void depthwise_stride(const DepthwiseArgs& args) {
 }
 
 inline void depthwise(const DepthwiseArgs& args) {
+  assert(
+      windows_exist(args.row_begin, args.row_end, args.kh, args.stride, args.padding, args.in_h));
+  assert(windows_exist(0, args.out_w, args.kw, args.stride, args.padding, args.in_w));
+  assert(args.c >= 1 && args.in_row_begin >= 0);
+  assert(args.in != nullptr && args.w != nullptr && args.out != nullptr);
   if (args.stride == 1) return depthwise_stride<1>(args);
   if (args.stride == 2) return depthwise_stride<2>(args);
   depthwise_any(args);

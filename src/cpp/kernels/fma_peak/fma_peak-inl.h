@@ -1,6 +1,8 @@
 // The body of the chains, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
+
 #include "kernels/fma_peak/fma_peak.h"
 
 namespace lpn {
@@ -8,6 +10,7 @@ namespace {
 
 // Both factors and every start come from memory: there is nothing a compiler could compute ahead.
 inline void fma_peak(const FmaPeakArgs& args) {
+  assert(args.x != nullptr && args.out != nullptr && args.steps >= 0);
   constexpr int kBlock = kFmaPeakChains * kLanes;
   static_assert(kFmaPeakValues % kBlock == 0, "chains of whole vectors");
   const F32 factor = set1(args.factor);

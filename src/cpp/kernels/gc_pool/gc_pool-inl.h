@@ -1,6 +1,7 @@
 // The bodies of global-context pooling and its transform, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
 #include <math.h>
 
 #include "kernels/gc_pool/gc_pool.h"
@@ -55,6 +56,9 @@ inline float exponentiate(float* logits, int64_t positions, float largest) {
 }
 
 inline void gc_pool(const GcPoolArgs& args) {
+  assert(args.positions >= 0 && args.c >= 1);
+  assert(args.x != nullptr && args.w != nullptr && args.logits != nullptr);
+  assert(args.partial != nullptr);
   int64_t p = 0;
   for (; p + 4 <= args.positions; p += 4)
     row_logits<4>(args.x + p * args.c, args.w, args.c, args.logits + p);
@@ -69,6 +73,10 @@ inline void gc_pool(const GcPoolArgs& args) {
 }
 
 inline void gc_transform(const GcTransformArgs& args) {
+  assert(args.c_in >= 1 && args.hidden >= 1 && args.c_out >= 1 && args.epsilon >= 0);
+  assert(args.context != nullptr && args.scratch != nullptr && args.out != nullptr);
+  assert(args.w1 != nullptr && args.b1 != nullptr && args.w2 != nullptr && args.b2 != nullptr);
+  assert(args.norm_w != nullptr && args.norm_b != nullptr);
   const auto add_b1 = [&](F32 v, int64_t j, int n) { return add(v, load_n(args.b1 + j, n)); };
   vector_matrix(args.context, args.w1, args.c_in, args.hidden, add_b1, args.scratch);
   // A few dozen values: double costs nothing here and keeps the variance of nearly equal ones.

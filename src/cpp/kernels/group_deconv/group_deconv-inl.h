@@ -1,6 +1,8 @@
 // The grouped transposed convolution's body, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
+
 #include "kernels/channels-inl.h"
 #include "kernels/gemm_tile-inl.h"
 #include "kernels/group_deconv/group_deconv.h"
@@ -10,7 +12,7 @@ namespace {
 
 // The taps that hit one output coordinate, inside the map: tap b reads input `input - b` with
 // weight `weight + b * stride`. Outputs that are `stride` apart share their weights and read
-// neighbouring inputs.
+// neighbouring inputs. All zero when there is none.
 struct Taps {
   int64_t weight, input, count;
 };
@@ -21,7 +23,7 @@ inline Taps taps_at(int64_t position, int64_t extent, int64_t kernel, int64_t st
   const int64_t phase_taps = phase < kernel ? (kernel - phase + stride - 1) / stride : 0;
   const int64_t begin = input >= extent ? input - extent + 1 : 0;
   const int64_t end = input + 1 < phase_taps ? input + 1 : phase_taps;
-  return {phase + begin * stride, input - begin, end > begin ? end - begin : 0};
+  return begin < end ? Taps{phase + begin * stride, input - begin, end - begin} : Taps{0, 0, 0};
 }
 
 // Input rows with the channels of a pixel ordered [c][group]; row u is at (u - begin) * in_w *
@@ -55,6 +57,7 @@ inline PlanarRows planar_rows(const GroupDeconvArgs& args) {
   const int64_t begin = lowest > 0 ? (lowest + args.stride - 1) / args.stride : 0;
   const int64_t last = (args.row_end - 1 + args.padding) / args.stride;
   const int64_t end = last < args.in_h ? last + 1 : args.in_h;
+  if (begin >= end) return {args.scratch, 0};  // no row is read
   const float* in = args.in + (begin - args.in_row_begin) * args.in_w * args.in_c;
   float* out = args.scratch;
   for (int64_t pixel = begin * args.in_w; pixel < end * args.in_w;
@@ -87,7 +90,8 @@ struct GroupTile {
     const int64_t w_row = w_column * args.kw;
     const int64_t groups = args.groups;
     const int64_t out_step = args.stride * args.out_c;
-    const float* a = in.data + (rows.input - in.begin) * in_row + columns.input * c;
+    const float* a = in.data;
+    if (rows.count > 0) a += (rows.input - in.begin) * in_row + columns.input * c;
     const float* w = args.packed_w + (rows.weight * args.kw + columns.weight) * c;
     const Epilogue epilogue = {args.bias, nullptr, args.activation};
 
@@ -248,6 +252,15 @@ inline void group_deconv_panels(const GroupDeconvArgs& args) {
 }
 
 inline void group_deconv(const GroupDeconvArgs& args) {
+  // A transposed convolution is the sliding window with input and output exchanged.
+  assert(args.in_h >= 1 && args.in_w >= 1 && args.kh >= 1 && args.kw >= 1);
+  assert(args.stride >= 1 && args.padding >= 0 && args.in_row_begin >= 0);
+  assert(0 <= args.row_begin && args.row_begin <= args.row_end);
+  assert(args.row_end + 2 * args.padding <= (args.in_h - 1) * args.stride + args.kh);
+  assert(args.out_w + 2 * args.padding <= (args.in_w - 1) * args.stride + args.kw);
+  assert(args.groups >= 1 && args.in_c % args.groups == 0 && args.out_c % args.groups == 0);
+  assert(args.in != nullptr && args.packed_w != nullptr && args.out != nullptr);
+  assert(args.in_c == args.groups || args.out_c != args.groups || args.scratch != nullptr);
   if (args.out_c != args.groups) return group_deconv_panels(args);
   const PlanarRows in = planar_rows(args);
   switch (args.in_c / args.groups) {

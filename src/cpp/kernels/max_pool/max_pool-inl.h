@@ -1,10 +1,12 @@
 // The max-pool's body, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
 #include <math.h>
 
 #include "kernels/channels-inl.h"
 #include "kernels/max_pool/max_pool.h"
+#include "kernels/window-inl.h"
 
 namespace lpn {
 namespace {
@@ -55,21 +57,24 @@ inline void max_pool_pixel_3x3(const MaxPoolArgs& args, const float* in, float* 
 }
 
 inline void max_pool(const MaxPoolArgs& args) {
+  const int64_t kernel = args.kernel;
+  const int64_t stride = args.stride;
+  const int64_t padding = args.padding;
+  assert(windows_exist(args.row_begin, args.row_end, kernel, stride, padding, args.in_h));
+  assert(windows_exist(0, args.out_w, kernel, stride, padding, args.in_w));
+  assert(padding < kernel && args.c >= 1 && args.in_row_begin >= 0);
+  assert(args.in != nullptr && args.out != nullptr);
   float* out = args.out;
   for (int64_t y = args.row_begin; y < args.row_end; ++y) {
-    const int64_t top = y * args.stride - args.padding;
-    const int64_t i_begin = top < 0 ? -top : 0;
-    const int64_t i_end = args.in_h - top < args.kernel ? args.in_h - top : args.kernel;
+    const WindowTaps rows = taps_inside(y, kernel, stride, padding, args.in_h);
     for (int64_t x = 0; x < args.out_w; ++x, out += args.c) {
-      const int64_t left = x * args.stride - args.padding;
-      const int64_t j_begin = left < 0 ? -left : 0;
-      const int64_t j_end = args.in_w - left < args.kernel ? args.in_w - left : args.kernel;
-      const int64_t pixel = (top + i_begin - args.in_row_begin) * args.in_w + left + j_begin;
+      const WindowTaps columns = taps_inside(x, kernel, stride, padding, args.in_w);
+      const int64_t pixel = (rows.input - args.in_row_begin) * args.in_w + columns.input;
       const float* in = args.in + pixel * args.c;
-      if (i_end - i_begin == 3 && j_end - j_begin == 3) {
+      if (rows.count == 3 && columns.count == 3) {
         max_pool_pixel_3x3(args, in, out);
       } else {
-        max_pool_pixel(args, in, i_end - i_begin, j_end - j_begin, out);
+        max_pool_pixel(args, in, rows.count, columns.count, out);
       }
     }
   }

@@ -1,6 +1,8 @@
 // The pointwise kernel's body, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
+
 #include "kernels/gemm_tile-inl.h"
 #include "kernels/pointwise/pointwise.h"
 
@@ -13,7 +15,8 @@ struct PanelAhead {
   int64_t lines_per_tile;
 
   CacheLines of_tile(int64_t tile) const {
-    const int64_t begin = tile * lines_per_tile;
+    const int64_t wanted = tile * lines_per_tile;
+    const int64_t begin = wanted < all.count ? wanted : all.count;
     const int64_t left = all.count - begin;
     return {all.first + begin * kCacheLine, left < lines_per_tile ? left : lines_per_tile};
   }
@@ -108,6 +111,12 @@ inline void lone_column(const PointwiseArgs& args, const float* weights) {
 // not stay in L2 from one image to the next, and the first tile would wait for L3: hence each panel
 // is fetched while the one before it is in use.
 inline void pointwise(const PointwiseArgs& args) {
+  assert(args.m >= 0 && args.k >= 1 && args.n >= 1);
+  assert(args.m <= 1 || (args.lda >= args.k && args.ld_out >= args.n));
+  assert(args.m <= 1 || args.residual == nullptr || args.ld_residual >= args.n);
+  assert(args.m == 0 || (args.a != nullptr && args.packed_b != nullptr && args.out != nullptr));
+  assert(args.m == 0 || args.a != args.out);
+  assert(args.next_packed_b != nullptr || args.next_size == 0);
   if (args.m == 0) return;
   const int64_t panel_columns = has_lone_column(args.n) ? args.n - 1 : args.n;
   const float* panel = args.packed_b;

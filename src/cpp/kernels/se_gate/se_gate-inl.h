@@ -1,6 +1,8 @@
 // The bodies of the squeeze and of the excitation, written once. Include after a vec_*.h.
 #pragma once
 
+#include <assert.h>
+
 #include "kernels/reduce-inl.h"
 #include "kernels/se_gate/se_gate.h"
 #include "simd/exp-inl.h"
@@ -9,6 +11,8 @@ namespace lpn {
 namespace {
 
 inline void channel_sum(const ChannelSumArgs& args) {
+  assert(args.positions >= 0 && args.c >= 1);
+  assert(args.x != nullptr && args.partial != nullptr);
   row_sums<false>(args.x, nullptr, args.positions, args.c, args.partial);
 }
 
@@ -21,6 +25,9 @@ inline F32 sigmoid(F32 v) {
 
 // A NaN hidden value stays one: max(0, v) is v when v is NaN.
 inline void se_gate(const SeGateArgs& args) {
+  assert(args.c_in >= 1 && args.hidden >= 1 && args.c_out >= 1);
+  assert(args.mean != nullptr && args.w1 != nullptr && args.w2 != nullptr);
+  assert(args.scratch != nullptr && args.out != nullptr);
   const auto relu = [&](F32 v, int64_t j, int n) {
     return max(zero(), args.b1 == nullptr ? v : add(v, load_n(args.b1 + j, n)));
   };
