@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_bad_model_file(name: str, tiny_path: Path, tmp_path: Path) -> None:
 
 
 def test_folder_as_model(tmp_path: Path) -> None:
-    with pytest.raises((IsADirectoryError, PermissionError)):
+    with pytest.raises((IsADirectoryError, PermissionError), match=re.escape(str(tmp_path))):
         lpn_core.load(tmp_path)
 
 

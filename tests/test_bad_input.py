@@ -314,7 +314,7 @@ def test_graph_that_does_not_fit_names_its_node(tiny: ModelFile) -> None:
 
 def test_failed_outputs_leave_no_file(estimator: PoseEstimator, tmp_path: Path) -> None:
     people = estimator(IMAGE, BOX, order="rgb")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="absent"):
         people.to_csv(tmp_path / "absent" / "poses.csv")
     blocked = tmp_path / "folder"
     blocked.mkdir()

@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from coco_files import coco_content, write_dataset, write_json, write_picture
-from lpn_core import evaluation
+from lpn_core import evaluation, preprocess
 from lpn_core.evaluation import CocoPeople
 
 pytest.importorskip("PIL.Image")
@@ -31,6 +32,23 @@ def test_true_boxes_are_those_of_labelled_people(dataset: Path) -> None:
     clipped = CocoPeople(dataset, dataset.parent, clip=True)
     # x2 = min(99, 0 + 60 - 1), y2 = min(79, 5 + 90 - 1); the official code's sizes exclude x2.
     assert clipped.images[0].boxes.tolist() == [[10, 10, 29, 39], [0, 5, 59, 74]]
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        ([10, 10, 30, 40], [10, 10, 29, 39]),
+        ([90.5, 10, 30, 40], [90.5, 10, 8.5, 39]),
+        ([-20, -5.5, 60, 20], [0, 0, 59, 19]),
+        ([10, 70, 30, 40], [10, 70, 29, 9]),
+        ([-5, -5, 200, 200], [0, 0, 99, 79]),
+        ([10, 10, 0.5, 40], [10, 10, 0, 39]),
+        ([120, 10, 30, 40], [120, 10, -21, 39]),
+    ],
+)
+def test_boxes_are_clipped_to_the_last_pixel(box: list[float], clipped: list[float]) -> None:
+    """x2 = min(width - 1, x1 + max(0, w - 1)), as the official code has it; 100 x 80 pixels."""
+    assert preprocess.clip_box(np.array([box], float), 100, 80).tolist() == [clipped]
 
 
 def test_detections_replace_true_boxes(dataset: Path) -> None:

@@ -312,7 +312,7 @@ def test_truncated_anywhere(tiny_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.safetensors"
     for length in range(0, len(content), max(1, len(content) // 97)):
         path.write_bytes(content[:length])
-        with pytest.raises(ModelFileError):
+        with pytest.raises(ModelFileError, match=r"cut\.safetensors"):
             model_file.read(path)
 
 
@@ -323,6 +323,6 @@ def test_failed_write_leaves_nothing(tiny: model_file.ModelFile, tmp_path: Path)
         model_file.write(path, bad)
     with pytest.raises(ValueError, match="dtype is 'int8'; wanted one of float32, bfloat16"):
         model_file.write(path, tiny, "int8")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="absent"):
         model_file.write(tmp_path / "absent" / "x.safetensors", tiny)
     assert list(tmp_path.iterdir()) == []

@@ -160,8 +160,8 @@ def test_random_maps_keep_their_bounds_and_their_seed() -> None:
 
 
 def test_disturbance_changes_pixels_only_within_range() -> None:
-    views = torch.rand(8, 3, 64, 48)
     generator = torch.Generator().manual_seed(0)
+    views = torch.rand(8, 3, 64, 48, generator=generator)
     options = augment.Augmentation(colour=0.3, paste_probability=1.0)
     changed = augment.disturb(views, options, generator)
     assert changed.shape == views.shape

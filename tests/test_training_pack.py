@@ -345,7 +345,7 @@ def test_loading_names_what_is_wrong(packed: list[Path], tmp_path: Path) -> None
         archive.addfile(tarfile.TarInfo("b.webp"))
     with pytest.raises(ValueError, match="lack an image or a json, first 'b'"):
         shards.open_shard(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="none"):
         shards.open_shard(tmp_path / "none.tar")
     with pytest.raises(ValueError, match="storage is 'disk'"):
         crops.load_crops(packed, storage="disk")
