@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 from coco_files import coco_content, write_dataset, write_json, write_picture
 from lpn_core import PoseEstimator, evaluation
 from lpn_core.evaluation import CocoPeople, ImagePeople
@@ -158,6 +159,33 @@ def test_suppression_equals_brute_force(seed: int) -> None:
     assert evaluation.oks_nms(poses, scores, areas) == expected
     assert 6 < len(expected) < count - 5
     assert evaluation.oks_nms(poses[:0], scores[:0], areas[:0]) == []
+
+
+def test_suppression_takes_the_area_of_the_padded_box(tmp_path: Path) -> None:
+    """Detections of one person, each a little off: a box of its own size does not say which go."""
+    rng = np.random.default_rng(3)
+    count, spec = 40, InputSpec(channel_order="rgb")
+    size = rng.uniform(20, 60, (count, 2))
+    boxes = np.concatenate([rng.uniform(0, 20, (count, 2)), size], axis=1)
+    keypoints = rng.uniform(10, 60, (17, 2)) + rng.normal(0, 1.2, (count, 17, 2))
+    scores = rng.uniform(0.3, 0.9, (count, 17)).astype(np.float32)
+    box_scores = rng.uniform(0.1, 1, count)
+    poses = Poses(keypoints.astype(np.float32), scores, boxes, box_scores, COCO17)
+    content = coco_content([(7, [10.0, 10.0, 50.0, 60.0])])
+    write_picture(tmp_path / "7.png")
+    people = CocoPeople(write_json(tmp_path, content), tmp_path)
+
+    found = people.results([poses], spec, nms=True)
+
+    assert COCO17.sigmas is not None
+    ranks = [brute_person_score(list(map(float, scores[i])), box_scores[i]) for i in range(count)]
+    _, padded = reference.padded_box(boxes, 192 / 256, 1.25)
+    kept = {}
+    for name, areas in (("padded", padded.prod(axis=1)), ("plain", size.prod(axis=1))):
+        kept[name] = brute_nms(poses.keypoints, ranks, areas.tolist(), COCO17.sigmas)
+    assert kept["padded"] != kept["plain"]
+    expected = [ranks[index] for index in kept["padded"]]
+    assert [record["score"] for record in found] == pytest.approx(expected, rel=1e-12)
 
 
 def test_oks_equals_pycocotools() -> None:
