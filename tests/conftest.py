@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Imports are inside the fixtures: the training package's tests run without the compiled module.
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """PyTorch's global generator starts every test alike: a failure repeats by itself."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

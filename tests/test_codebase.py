@@ -333,3 +333,22 @@ def test_headers_are_guarded() -> None:
         if not guard.search(path.read_text(encoding="utf-8"))
     ]
     assert not offenders, _listed(offenders)
+
+
+def test_random_numbers_of_tests_have_a_seed() -> None:
+    """A failure that hangs on a draw can be repeated; conftest.py seeds PyTorch's generator."""
+    unseeded = re.compile(
+        r"default_rng\(\)|RandomState\(\)|SeedSequence\(\)|random_devic"
+        r"e|mt19937(_64)? \w+;"
+        r"|\bnp\.random\.(?!default_rng|Generator|SeedSequence)\w+\(|^\s*import rando"
+        r"m\b"
+    )
+    folders = (ROOT / "tests", ROOT / "bench")
+    offenders = [
+        f"{_relative(path)}:{number}"
+        for path in _sources()
+        if any(folder in path.parents for folder in folders)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if unseeded.search(line)
+    ]
+    assert not offenders, _listed(offenders)

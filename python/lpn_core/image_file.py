@@ -105,12 +105,12 @@ def _identify(pil: ModuleType, file: IO[bytes], name: str) -> ImageFile:
         if kind not in pil.OPEN:
             continue
         factory, accept = pil.OPEN[kind]
-        accepted = accept is None or accept(prefix)
-        # Text says why this Pillow cannot read it.
-        if not accepted or isinstance(accepted, str):
-            continue
-        file.seek(0)
         with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            accepted = accept is None or accept(prefix)
+            # Text says why this Pillow cannot read it.
+            if not accepted or isinstance(accepted, str):
+                continue
+            file.seek(0)
             image: ImageFile = factory(file, "")
             _check_size(pil, image, name)
             return image
