@@ -44,3 +44,12 @@ def test_get() -> None:
     assert keypoints.get("mpii16") is keypoints.MPII16
     with pytest.raises(ValueError, match="unknown keypoint set 'coco'; known: coco17, mpii16"):
         keypoints.get("coco")
+
+
+def test_crowdpose_sigmas_are_those_of_its_authors() -> None:
+    """COCO's of the same joints, and 0.079 for head and neck; left and right alike."""
+    sigmas = dict(zip(keypoints.CROWDPOSE14.names, keypoints.CROWDPOSE14.sigmas or (), strict=True))
+    wanted = {"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062, "hip": 0.107, "knee": 0.087,
+              "ankle": 0.089, "head": 0.079, "neck": 0.079}  # fmt: skip
+    assert {name.split("_")[-1]: sigma for name, sigma in sigmas.items()} == wanted
+    assert all(sigmas[name] == wanted[name.split("_")[-1]] for name in sigmas)
