@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+Number = TypeVar("Number", int, float)
 
 # The extension's float32 numbers, but for subnormal ones.
 _LARGEST, _TINIEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
@@ -100,6 +102,25 @@ def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
         kind = ValueError if isinstance(value, str) else TypeError
         raise kind(f"{name} is {_shown(value)}; wanted {wanted}")
     return value
+
+
+def check_three(value: object, name: str, check: Callable[[Any, str], Number]) -> list[Number]:
+    """Three plain arguments, such as one per channel.
+
+    Args:
+        value: what the caller passed.
+        name: what the caller calls it, for the errors.
+        check: of each.
+
+    Raises:
+        TypeError: no sequence, or see ``check``.
+        ValueError: another number of them, or see ``check``.
+    """
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise TypeError(f"{name} is {_shown(value)}; wanted three numbers")
+    if len(value) != 3:
+        raise ValueError(f"{name} has {len(value)} values; wanted 3, one per channel")
+    return [check(entry, f"{name}[{index}]") for index, entry in enumerate(value)]
 
 
 def check_id(value: object, name: str) -> int | str:

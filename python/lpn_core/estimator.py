@@ -32,6 +32,11 @@ class PoseEstimator:
 
     def __init__(self, model: Model) -> None:
         """Wraps a model; ``lpn_core.load`` makes both."""
+        if not isinstance(model, Model):
+            raise TypeError(
+                f"model is {type(model).__name__}; wanted a Model; lpn_core.load(name) gives an "
+                "estimator with one"
+            )
         self.model = model
 
     def __call__(

@@ -46,6 +46,11 @@ def unmirror_heatmaps(
     Raises:
         ValueError: another number of joints, or a shift that does not fit.
     """
+    if not isinstance(keypoints, KeypointSet):
+        raise TypeError(
+            f"keypoints is {type(keypoints).__name__}; wanted a KeypointSet, such as "
+            "lpn_core.COCO17 or what lpn_core.keypoints.get(name) gives"
+        )
     array = check_array(heatmaps, "heatmaps", np.float32, "(N, H, W, K)")
     if array.shape[3] != len(keypoints):
         raise ValueError(

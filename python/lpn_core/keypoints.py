@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lpn_core._scalars import check_text
+
 
 @dataclass(frozen=True)
 class KeypointSet:
@@ -138,7 +140,9 @@ def get(name: str) -> KeypointSet:
 
     Raises:
         ValueError: there is none; the message lists those there are.
+        TypeError: not text.
     """
+    check_text(name, "name")
     try:
         return KEYPOINT_SETS[name]
     except KeyError:

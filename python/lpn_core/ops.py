@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lpn_core import _core
 from lpn_core._arrays import as_array, check_array
 from lpn_core._isa import isa_name
-from lpn_core._scalars import check_int, check_number, check_text
+from lpn_core._scalars import check_float32, check_int, check_text, check_three
 
 __all__ = [
     "channel_mean",
@@ -203,7 +203,7 @@ def gc_transform(
         _float(norm_b, "norm_b", "(h,)"),
         _float(w2, "w2", "(O, h)"),
         _float(b2, "b2", "(O,)"),
-        check_number(epsilon, "epsilon"),
+        check_float32(epsilon, "epsilon"),
         isa_name(isa),
     )
 
@@ -254,9 +254,9 @@ def crop_affine(
         check_array(matrices, "matrices", np.float64, "(N, 2, 3)"),
         check_int(height, "height"),
         check_int(width, "width"),
-        channel_map,
-        scale,
-        shift,
+        check_three(channel_map, "channel_map", check_int),
+        check_three(scale, "scale", check_float32),
+        check_three(shift, "shift", check_float32),
         isa_name(isa),
         check_int(threads, "threads"),
     )

@@ -186,6 +186,9 @@ class Poses:
         import csv
         import io
 
+        if not isinstance(path, str | os.PathLike | None):
+            raise TypeError(f"path is {type(path).__name__}; wanted a path, or None for text alone")
+
         from lpn_core._files import write_atomically
 
         text = io.StringIO()

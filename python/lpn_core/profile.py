@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import timing
+from lpn_core._scalars import check_int
 from lpn_core._text import align
 
 if TYPE_CHECKING:
@@ -257,8 +258,7 @@ class Profile:
 
 def profile_model(model: Model, rounds: int) -> Profile:
     """See :meth:`lpn_core.Model.profile`."""
-    if isinstance(rounds, bool) or not isinstance(rounds, int):
-        raise TypeError(f"rounds is {rounds!r}; wanted an integer of at least 1")
+    rounds = check_int(rounds, "rounds")
     if rounds < 1:
         raise ValueError(f"rounds is {rounds}; wanted at least 1")
     compiled = model.compiled

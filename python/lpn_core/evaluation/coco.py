@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._files import write_atomically
+from lpn_core._scalars import check_flag
 from lpn_core.evaluation.average_precision import average_precision, resampled_precision
 from lpn_core.evaluation.coco_files import (
     Record,
@@ -19,7 +20,7 @@ from lpn_core.evaluation.coco_files import (
     read_annotations,
     true_boxes,
 )
-from lpn_core.evaluation.images import ImagePeople, find_image
+from lpn_core.evaluation.images import ImagePeople, check_limit, check_path, find_image
 from lpn_core.evaluation.suppression import oks_nms
 from lpn_core.keypoints import COCO17
 from lpn_core.model_spec import InputSpec
@@ -44,10 +45,10 @@ class CocoPeople:
 
     def __init__(
         self,
-        annotations: Path,
-        images: Path,
+        annotations: str | os.PathLike[str],
+        images: str | os.PathLike[str],
         *,
-        detections: Path | None = None,
+        detections: str | os.PathLike[str] | None = None,
         limit: int = 0,
         clip: bool = False,
     ) -> None:
@@ -67,6 +68,10 @@ class CocoPeople:
                 find in these images.
             FileNotFoundError: an image is missing.
         """
+        annotations, images = check_path(annotations, "annotations"), check_path(images, "images")
+        if detections is not None:
+            detections = check_path(detections, "detections")
+        limit, clip = check_limit(limit), check_flag(clip, "clip")
         self.content: Record = read_annotations(annotations)
         self.nms = detections is not None
         clip = clip and detections is None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lpn_core._scalars import check_int
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -32,7 +35,31 @@ class ImagePeople:
     size: tuple[int, int] | None = None
 
 
-def find_image(folder: Path, file_name: str, *, split: str = "") -> Path:
+def check_path(value: object, name: str) -> Path:
+    """A path, as text or as an object.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} is {type(value).__name__}; wanted a path")
+    return Path(value)
+
+
+def check_limit(value: object) -> int:
+    """How many images count: 0 for all.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: a negative one.
+    """
+    limit = check_int(value, "limit")
+    if limit < 0:
+        raise ValueError(f"limit is {limit}; wanted 0 for all images, or how many")
+    return limit
+
+
+def find_image(folder: str | os.PathLike[str], file_name: str, *, split: str = "") -> Path:
     """Where the image called ``file_name`` in the annotations is.
 
     It may lie in ``folder``, its subfolder ``images``, or the subfolder ``split`` of either, with
@@ -47,6 +74,7 @@ def find_image(folder: Path, file_name: str, *, split: str = "") -> Path:
     Raises:
         FileNotFoundError: it is in none of these places; the message lists them.
     """
+    folder = check_path(folder, "folder")
     names = dict.fromkeys((file_name, PurePosixPath(file_name).name))
     folders = dict.fromkeys((folder, folder / "images", folder / split, folder / "images" / split))
     places = [base / name for base in folders for name in names]

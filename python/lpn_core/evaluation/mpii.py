@@ -9,6 +9,7 @@ with one object per person: ``image``, ``center``, ``scale`` (1 is 200 pixels), 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core.evaluation.images import ImagePeople, find_image, read_json
+from lpn_core.evaluation.images import ImagePeople, check_limit, check_path, find_image, read_json
 from lpn_core.keypoints import MPII16
 from lpn_core.model_spec import InputSpec
 from lpn_core.poses import Poses
@@ -103,10 +104,10 @@ class MpiiPeople:
 
     def __init__(
         self,
-        annotations: Path,
-        images: Path,
+        annotations: str | os.PathLike[str],
+        images: str | os.PathLike[str],
         *,
-        head_boxes: Path | None = None,
+        head_boxes: str | os.PathLike[str] | None = None,
         limit: int = 0,
         bias: float = 0.0,
     ) -> None:
@@ -129,6 +130,10 @@ class MpiiPeople:
         if not math.isfinite(bias):
             raise ValueError(f"bias is {bias}; wanted a number of pixels, such as 0 or 1")
         self.bias = bias
+        annotations, images = check_path(annotations, "annotations"), check_path(images, "images")
+        if head_boxes is not None:
+            head_boxes = check_path(head_boxes, "head_boxes")
+        limit = check_limit(limit)
         entries = _check_annotations(annotations)
         if head_boxes is None:
             truth = np.array([entry["joints"] for entry in entries], np.float64)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import preprocess
+from lpn_core._isa import isa_name
+from lpn_core._scalars import check_flag, check_float32, check_int
 from lpn_core.decode import Decoded, decode
 from lpn_core.evaluation.coco import CocoPeople, write_results
 from lpn_core.evaluation.images import ImagePeople
@@ -61,6 +63,12 @@ def decodes_of(
     Raises:
         ValueError: an unknown kind, or a beta that is not positive.
     """
+    if isinstance(kinds, str):
+        raise TypeError(f"kinds is {kinds!r}; wanted several, as in [{kinds!r}]")
+    if not isinstance(betas, Sequence) or isinstance(betas, str):
+        raise TypeError(f"betas is {betas!r}; wanted several, as in [160.0]")
+    betas = [check_float32(beta, "beta") for beta in betas]
+    flip_shift = check_int(flip_shift, "flip_shift")
     found: dict[str, DecodeSpec] = {}
     for kind in kinds:
         if kind not in DECODES:
@@ -188,6 +196,9 @@ def find_poses(
         ValueError: an image that cannot be read or is not of the size that the annotations say.
         FileNotFoundError: an image is missing.
     """
+    flip = check_flag(flip, "flip")
+    batch, threads = check_int(batch, "batch"), check_int(threads, "threads")
+    isa_name(isa)
     if batch < 1:
         raise ValueError(f"batch is {batch}; wanted at least 1")
     boxes = np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)])

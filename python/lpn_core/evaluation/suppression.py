@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lpn_core._scalars import check_number
 from lpn_core.keypoints import COCO17
 
 # SimpleBaseline's OKS_THRE.
@@ -69,6 +71,9 @@ def oks_nms(
     Returns:
         Indices, best first.
     """
+    threshold = check_number(threshold, "threshold")
+    if math.isnan(threshold):
+        raise ValueError("threshold is nan; wanted a number, such as 0.9")
     waiting = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     keep: list[int] = []
     while waiting.size:
