@@ -22,7 +22,8 @@ from lpn_core.model_spec import InputSpec  # noqa: E402
 from lpn_training.checkpoint import write_whole  # noqa: E402
 from lpn_training.config import Config  # noqa: E402
 from lpn_training.data.augment import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
-from lpn_training.evaluate import onnx_network, open_candidate  # noqa: E402
+from lpn_training.data.finders import OnnxTeacher  # noqa: E402
+from lpn_training.evaluate import open_candidate  # noqa: E402
 from lpn_training.export import export_checkpoint  # noqa: E402
 from lpn_training.models.lpn import LPN  # noqa: E402
 
@@ -58,7 +59,7 @@ def test_harness_reproduces_the_teachers_numbers(monkeypatch: pytest.MonkeyPatch
     pytest.importorskip("cv2")
     monkeypatch.setattr(preprocess, "crop", warp_affine_crops)
     people = CocoPeople(ANNOTATIONS, COCO / "val2017")
-    network, spec = onnx_network(TEACHER), InputSpec(channel_order="rgb")
+    network, spec = OnnxTeacher(TEACHER), InputSpec(channel_order="rgb")
 
     def numbers(found: dict[str, float]) -> list[float]:
         return [round(found[name], 3) for name in evaluation.METRICS[:6]]
@@ -77,7 +78,7 @@ def test_teacher_module_equals_onnxruntime() -> None:
     from lpn_training.onnx_module import OnnxModule
 
     crops = np.random.default_rng(0).normal(size=(2, 256, 192, 3)).astype(np.float32)
-    expected = onnx_network(TEACHER)(crops)
+    expected = OnnxTeacher(TEACHER)(crops)
     module = OnnxModule(TEACHER).eval()
     with torch.inference_mode():
         found = module(torch.from_numpy(crops).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()

@@ -20,9 +20,9 @@ from torch import nn
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint
 from lpn_training.config import stored_config
+from lpn_training.data.finders import TEACHER_SPEC, OnnxTeacher
 from lpn_training.devices import open_device
 from lpn_training.export import export_checkpoint
-from lpn_training.teacher import OnnxRuntimeTeacher
 from lpn_training.train import build_model
 
 ENGINES = ("torch", "core")
@@ -65,17 +65,6 @@ def torch_network(model: nn.Module, device: torch.device) -> Network:
     return run
 
 
-def onnx_network(path: Path) -> Network:
-    """Wrap the teacher's ONNX file."""
-    teacher = OnnxRuntimeTeacher(path)
-
-    def run(crops: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        heatmaps = teacher(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
-        return np.ascontiguousarray(heatmaps.transpose(0, 2, 3, 1))
-
-    return run
-
-
 def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") -> Candidate:
     """Open what a command line names.
 
@@ -95,7 +84,7 @@ def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") ->
     if path.suffix == ".onnx":
         if engine != "torch":
             raise ValueError(f"{path}: the engine {engine!r} runs checkpoints and model files")
-        return Candidate(onnx_network(path), InputSpec(channel_order="rgb"), COCO17)
+        return Candidate(OnnxTeacher(path), TEACHER_SPEC, COCO17)
     if path.suffix == ".safetensors":
         if engine != "core":
             raise ValueError(

@@ -11,11 +11,11 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,8 @@ from tqdm import tqdm
 from lpn_training.data.annotations import FORMS, Person, split_of
 from lpn_training.data.shards import (
     Encoded,
+    Made,
     Manifest,
-    ShardRecord,
     check_shard,
     file_hash,
     only_writer,
@@ -44,6 +44,8 @@ VIEW_PADDING = 1.25
 # black corners cost no AP that could be measured (docs/studies.md).
 DEFAULT_MARGIN = 1.625
 ENCODINGS = ("webp", "jpeg")
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,14 @@ def crop_person(
     return crop, [round(v, 2) for v in crop_box], moved
 
 
+def encode_crop(key: str, crop: Image.Image, meta: dict[str, Any], options: PackOptions) -> Encoded:
+    """The sample of a crop, in the encoding that is asked for."""
+    encoded = io.BytesIO()
+    crop.save(encoded, options.encoding, quality=options.quality)
+    suffix = "jpg" if options.encoding == "jpeg" else options.encoding
+    return Encoded(key, suffix, encoded.getvalue(), meta)
+
+
 @dataclass(frozen=True)
 class Cutter:
     """Makes shards of persons; goes to the worker processes.
@@ -139,9 +149,9 @@ class Cutter:
     keypoint_set: str
     options: PackOptions
 
-    def make_shard(self, path: Path, persons: list[Person]) -> ShardRecord:
+    def make_shard(self, path: Path, persons: list[Person]) -> Made:
         """Write the persons' shard, whole or not at all."""
-        return write_shard(path, self.encode(persons))
+        return Made(write_shard(path, self.encode(persons)), {})
 
     def encode(self, persons: list[Person]) -> Iterator[Encoded]:
         """Cut and encode persons; neighbours of one image share its decoding."""
@@ -154,8 +164,6 @@ class Cutter:
                 # Annotations are about the pixels as they are stored.
                 image = Image.fromarray(load_image(place, exif=False)[0])
             crop, box, points = crop_person(image, person, options)
-            encoded = io.BytesIO()
-            crop.save(encoded, options.encoding, quality=options.quality)
             meta = {
                 "source": options.source,
                 "image": person.image,
@@ -166,8 +174,7 @@ class Cutter:
             if person.area is not None:
                 shrink = box[2] * box[3] / (person.box[2] * person.box[3])
                 meta["area"] = round(person.area * shrink, 2)
-            suffix = "jpg" if options.encoding == "jpeg" else options.encoding
-            yield Encoded(person.key, suffix, encoded.getvalue(), meta)
+            yield encode_crop(person.key, crop, meta, options)
 
 
 def pack(
@@ -203,54 +210,64 @@ def pack(
     if not persons:
         raise ValueError(f"{annotations} holds no person")
     output.mkdir(parents=True, exist_ok=True)
-    with only_writer(output, options.source):
-        return _fill(output, persons, annotations, images, options, form, workers)
-
-
-def _fill(
-    output: Path,
-    persons: list[Person],
-    annotations: Path,
-    images: Path,
-    options: PackOptions,
-    form: str,
-    workers: int,
-) -> list[Path]:
-    place = output / f"{options.source}.manifest.json"
     settings = {**asdict(options), "form": form, "annotations_sha256": file_hash(annotations)}
-    manifest = _resume(place, settings)
     step = options.shard_persons
-    manifest.total = -(-len(persons) // step)
     parts = {
         f"{options.source}-{index:03d}.tar": persons[begin : begin + step]
         for index, begin in enumerate(range(0, len(persons), step))
     }
     split = split_of(annotations) if form == "coco" else ""
     cutter = Cutter(images, split, FORMS[form].joints.name, options)
+    with only_writer(output, options.source):
+        manifest = resume(output, settings)
+        make_shards(manifest, output, parts, cutter.make_shard, unit="person", workers=workers)
+    return [output / name for name in parts]
+
+
+def make_shards(
+    manifest: Manifest,
+    output: Path,
+    parts: Mapping[str, list[Item]],
+    make: Callable[[Path, list[Item]], Made],
+    *,
+    unit: str,
+    workers: int,
+) -> None:
+    """Make the shards that a manifest lacks, and note each there as soon as it is whole.
+
+    Args:
+        manifest: From ``resume``.
+        output: Folder of the shards.
+        parts: What goes into each shard, by its name.
+        make: Writes one shard; goes to the worker processes.
+        unit: What a part holds, for the bar.
+        workers: Processes; -1 means one per available core, 0 works in this process.
+    """
+    manifest.total = len(parts)
+    place = manifest_place(output, manifest.settings)
     waiting = {name: part for name, part in parts.items() if name not in manifest.shards}
-    kept = len(persons) - sum(map(len, waiting.values()))
+    total = sum(map(len, parts.values()))
     with tqdm(
-        total=len(persons),
-        initial=kept,
-        desc=f"pack {options.source}",
-        unit="person",
+        total=total,
+        initial=total - sum(map(len, waiting.values())),
+        desc=f"pack {manifest.settings['source']}",
+        unit=unit,
         disable=None,
     ) as bar:
 
-        def finish(name: str, record: ShardRecord) -> None:
-            manifest.shards[name] = record
+        def finish(name: str, made: Made) -> None:
+            manifest.shards[name], manifest.dropped[name] = made
             manifest.write(place)
             bar.update(len(parts[name]))
 
         count = min(worker_count(workers), len(waiting))
         if count == 0:
             for name, part in waiting.items():
-                finish(name, cutter.make_shard(output / name, part))
+                finish(name, make(output / name, part))
         else:
             with make_pool(count) as pool:
-                running: dict[Future[ShardRecord], str] = {
-                    pool.submit(cutter.make_shard, output / name, part): name
-                    for name, part in waiting.items()
+                running: dict[Future[Made], str] = {
+                    pool.submit(make, output / name, part): name for name, part in waiting.items()
                 }
                 try:
                     for future in as_completed(running):
@@ -258,14 +275,23 @@ def _fill(
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
-    return [output / name for name in parts]
 
 
-def _resume(place: Path, settings: dict[str, Any]) -> Manifest:
-    """The manifest of an interrupted call, less the shards that are not what it says."""
+def manifest_place(output: Path, settings: Mapping[str, Any]) -> Path:
+    """The file of a source's manifest."""
+    return output / f"{settings['source']}.manifest.json"
+
+
+def resume(output: Path, settings: dict[str, Any]) -> Manifest:
+    """The manifest of an interrupted call, less the shards that are not what it says.
+
+    Raises:
+        ValueError: The folder holds shards of other settings.
+    """
+    place = manifest_place(output, settings)
     # Digits only: another source, whose name begins as this one's, may be packed right now.
     source = re.escape(settings["source"])
-    stray = re.compile(rf"\.{source}(-\d+\.tar|\.manifest\.json)\.(\w+\.)?tmp")
+    stray = re.compile(rf"\.{source}(-\d+\.tar|\.(manifest|pictures)\.json)\.(\w+\.)?tmp")
     for path in place.parent.iterdir():
         if stray.fullmatch(path.name):
             path.unlink(missing_ok=True)

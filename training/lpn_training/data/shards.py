@@ -16,7 +16,7 @@ import secrets
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +79,13 @@ class ShardRecord:
     samples: int
 
 
+class Made(NamedTuple):
+    """A finished shard: its record, and how many were left out of it, by reason."""
+
+    record: ShardRecord
+    dropped: dict[str, int]
+
+
 @dataclass
 class Manifest:
     """What is known of a packed source.
@@ -87,11 +94,13 @@ class Manifest:
         settings: What it is packed with.
         shards: The finished shards by name.
         total: How many there are to be; None in manifests of earlier versions.
+        dropped: How many were left out of each shard, by reason.
     """
 
     settings: dict[str, Any]
     shards: dict[str, ShardRecord]
     total: int | None = None
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
@@ -101,6 +110,7 @@ class Manifest:
             "settings": self.settings,
             "total": self.total,
             "shards": shards,
+            "dropped": {name: self.dropped.get(name, {}) for name in shards},
         }
         write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
@@ -116,7 +126,8 @@ class Manifest:
             found = content["format"]
             if found == MANIFEST_FORMAT:
                 shards = {name: ShardRecord(**row) for name, row in content["shards"].items()}
-                return cls(content["settings"], shards, content.get("total"))
+                dropped = content.get("dropped", {})
+                return cls(content["settings"], shards, content.get("total"), dropped)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a manifest of shards: {error!r}") from error
         raise ValueError(f"{path} is a manifest of format {found}; {MANIFEST_FORMAT} is wanted")
@@ -186,6 +197,11 @@ def file_hash(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def picture_number(name: str) -> int:
+    """A number below 2**64 that a picture's name decides: the same in every run and pack."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def check_shard(path: Path, record: ShardRecord) -> None:
