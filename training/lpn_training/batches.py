@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache as cache_result
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from lpn_training.data.augment import (
     sample_views,
     swap_sides,
 )
-from lpn_training.data.crops import load_crops, to_device
+from lpn_training.data.crops import CropSet, load_crops, to_device
 from lpn_training.data.keypoints import COCO17
 from lpn_training.data.shards import file_hash, find_shards
 from lpn_training.data.targets import confident_targets, gaussian_targets
@@ -86,12 +87,14 @@ class BatchSource:
                 f"{model.num_joints - 1}"
             )
         shards = find_shards(data.shards)
+        self.teacher_hash = file_hash(Path(loss.teacher)) if loss.teacher else None
         crops = load_crops(
             shards,
             workers=data.workers,
             limit=data.limit or None,
             device=device,
             storage=data.storage,
+            teacher=self.teacher_hash,
         )
         if crops.joints.name != model.keypoints:
             raise ValueError(
@@ -101,17 +104,22 @@ class BatchSource:
             raise ValueError(
                 f"the teacher knows {COCO17.name}; the shards hold {crops.joints.name}"
             )
-        unknown = sorted(set(data.source_weights) - set(crops.source_names))
-        if unknown:
-            raise ValueError(
-                f"data.source_weights names {unknown[0]!r}; sources are {crops.source_names}"
-            )
+        for key, table in (("source_weights", data.source_weights), ("held_out", data.held_out)):
+            unknown = sorted(set(table) - set(crops.source_names))
+            if unknown:
+                raise ValueError(
+                    f"data.{key} names {unknown[0]!r}; sources are {crops.source_names}"
+                )
         self.crops = crops
         self._ahead: dict[int, Callable[[], Tensor]] = {}
         self.generator = torch.Generator(device)
         self.teacher: nn.Module | None = None
         self.opinion: Opinion | None = None
         keep = self._ask_teacher(device) if loss.teacher else self.crops.labelled.any(dim=1)
+        parts = [data.held_out.get(name, 0.0) for name in crops.source_names]
+        limits = torch.tensor(parts, dtype=torch.float64, device=device)
+        self.held_out = crops.lots < limits[crops.sources]
+        keep &= ~self.held_out
         factors = [data.source_weights.get(name, 1.0) for name in crops.source_names]
         # On the CPU, where choosing holds up no GPU.
         chances = torch.tensor(factors)[self.crops.sources.cpu()] * keep.cpu()
@@ -119,20 +127,38 @@ class BatchSource:
 
     def _ask_teacher(self, device: torch.device) -> Tensor:
         loss = self.config.loss
-        teacher: nn.Module = load_teacher(Path(loss.teacher), device)
-        if self.config.train.compile:
-            teacher = torch.compile(teacher)  # type: ignore[assignment]
+        assert self.teacher_hash is not None
+
+        @cache_result
+        def teacher() -> nn.Module:
+            loaded: nn.Module = load_teacher(Path(loss.teacher), device)
+            if self.config.train.compile:
+                loaded = torch.compile(loaded)  # type: ignore[assignment]
+            return loaded
+
         cache = Path(loss.teacher_cache) if loss.teacher_cache else None
         batch_size = min(self.config.train.batch_size, len(self.crops))
-        opinion = recall_opinion(
-            self.crops, teacher, file_hash(Path(loss.teacher)), batch_size, cache
-        )
+        opinion = recall_opinion(self.crops, teacher, self.teacher_hash, batch_size, cache)
         keep = judge_labels(self.crops, opinion, loss)
         if loss.teacher_form == "points":
             self.opinion = opinion
         else:
-            self.teacher = teacher
+            self.teacher = teacher()
         return keep
+
+    def held_out_crops(self) -> CropSet:
+        """The labelled crops of the pictures that are never drawn.
+
+        Raises:
+            ValueError: There is none.
+        """
+        chosen = (self.held_out & self.crops.labelled.any(dim=1)).nonzero()[:, 0]
+        if len(chosen) == 0:
+            raise ValueError(
+                f"data.held_out is {self.config.data.held_out}, which holds out none of the "
+                f"{len(self.crops)} crops that has a label"
+            )
+        return self.crops.part(chosen)
 
     def draw(
         self,

@@ -43,12 +43,20 @@ class DataConfig:
     shards: tuple[str, ...] = ()  # files or folders of *.tar
     validation_shards: tuple[str, ...] = ()
     source_weights: dict[str, float] = field(default_factory=dict)  # 1 where not named
+    # The part of a source's pictures that is never trained on, by a hash of the picture's name:
+    # weights are chosen by those of their people that have labels.
+    held_out: dict[str, float] = field(default_factory=dict)  # 0 where not named
     workers: int = -1  # decoding processes; -1: one per core, 0: decode in this process
     # "held": all crops decoded in the device's memory, "streamed": decoded for each batch,
     # "auto": held where they take at most half of it. The batches are the same.
     storage: str = "auto"
     target_sigma: float = 2.0  # of the Gaussians, in heatmap pixels; cut at three sigma
     limit: int = 0  # crops per shard, 0: all
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is anybody to choose weights by."""
+        return bool(self.held_out or self.validation_shards)
 
 
 @dataclass(frozen=True)

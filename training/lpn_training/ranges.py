@@ -27,8 +27,8 @@ RANGES = {
         "depth": ABOVE_0, "height": SIDE, "width": SIDE,
     },
     "data": {
-        "source_weights": AT_LEAST_0, "workers": Range("at least -1", lambda value: value >= -1),
-        "target_sigma": ABOVE_0, "limit": AT_LEAST_0,
+        "source_weights": AT_LEAST_0, "held_out": BELOW_1, "target_sigma": ABOVE_0,
+        "workers": Range("at least -1", lambda value: value >= -1), "limit": AT_LEAST_0,
     },
     "augment": {
         "rotation_sigma": AT_LEAST_0, "rotation_probability": PART, "scale_sigma": BELOW_1,

@@ -40,7 +40,7 @@ def open_run(
     # Earlier versions knew crops by their boxes and joints alone, under another name.
     if content["sampler"].get("digest", digest) != digest:
         logger.warning("%s saw other crops: the run will not repeat itself", path)
-    if not stored.data.validation_shards:
+    if not stored.data.validates:
         # Earlier versions gave unvalidated weights their stage's number, which no AP exceeds.
         for record in (content["best"], content["stage_best"]):
             if record["score"] == record["stage"]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -17,7 +16,6 @@ from lpn_training.checkpoint import write_whole
 from lpn_training.config import LossConfig
 from lpn_training.data.augment import normalise, plain_maps, sample_views
 from lpn_training.data.crops import CropSet
-from lpn_training.data.keypoints import COCO17
 from lpn_training.onnx_module import OnnxModule
 
 logger = logging.getLogger(__name__)
@@ -26,21 +24,6 @@ logger = logging.getLogger(__name__)
 TEACHER_HEIGHT = 256
 TEACHER_WIDTH = 192
 BETA = 160.0
-
-
-class OnnxRuntimeTeacher:
-    """The teacher's ONNX file on the CPU through onnxruntime, one image at a time."""
-
-    def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
-
-    def __call__(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Normalised RGB (N, 3, 256, 192) to heatmaps (N, 17, 64, 48)."""
-        maps = [self._session.run(None, {self._input: row[None]})[0] for row in inputs]
-        return np.concatenate(maps).astype(np.float32, copy=False)
 
 
 def load_teacher(path: Path, device: torch.device) -> OnnxModule:
@@ -86,18 +69,24 @@ class Opinion:
     confidence: Tensor
 
 
+def unasked(crops: CropSet) -> Tensor:
+    """Indices of the crops whose shards do not say what the teacher sees in them."""
+    return crops.taught.isnan().any(dim=2).any(dim=1).nonzero()[:, 0]
+
+
 @torch.no_grad()
 def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Opinion:
-    """Run the teacher once over the plain view of every crop."""
-    count = len(crops)
-    keypoints = torch.zeros(count, COCO17.size, 2, device=crops.device)
-    confidence = torch.zeros(count, COCO17.size, device=crops.device)
+    """What the shards say of the teacher; it is run over the plain views of the other crops."""
+    keypoints, confidence = crops.taught[..., :2].clone(), crops.taught[..., 2].clone()
+    waiting = unasked(crops)
+    count = len(waiting)
+    batch_size = min(batch_size, count)
     # Like every bar: on a terminal only, and once for all of torchrun's processes.
     hidden = True if os.environ.get("RANK", "0") != "0" else None
     for begin in tqdm(range(0, count, batch_size), "teacher", unit="batch", disable=hidden):
         # The last batch overlaps the one before: a compiled teacher wants one shape.
         start = max(0, min(begin, count - batch_size))
-        part = slice(start, start + batch_size)
+        part = waiting[start : start + batch_size]
         maps = plain_maps(crops.boxes[part], TEACHER_HEIGHT, TEACHER_WIDTH)
         views = sample_views(crops.images[part], maps, TEACHER_HEIGHT, TEACHER_WIDTH)
         heatmaps = run_teacher(teacher, normalise(views))
@@ -108,7 +97,7 @@ def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Op
 
 def recall_opinion(
     crops: CropSet,
-    teacher: torch.nn.Module,
+    teacher: Callable[[], torch.nn.Module],
     teacher_hash: str,
     batch_size: int,
     cache: Path | None,
@@ -117,11 +106,13 @@ def recall_opinion(
 
     Args:
         crops: What it is asked about.
-        teacher: Heatmaps of normalised views.
+        teacher: Loads it, where it is to be asked.
         teacher_hash: SHA-256 of its file.
         batch_size: Of one question.
         cache: File of earlier answers, or None.
     """
+    if len(unasked(crops)) == 0:
+        return Opinion(crops.taught[..., :2], crops.taught[..., 2])
     identity = {"crops": crops.digest, "teacher": teacher_hash}
     if cache is not None and cache.exists():
         content = torch.load(cache, map_location=crops.device, weights_only=True)
@@ -129,7 +120,7 @@ def recall_opinion(
         if not other:
             return Opinion(content["keypoints"], content["confidence"])
         logger.warning("%s is of another %s; the teacher is asked again", cache, other[0])
-    opinion = ask_teacher(crops, teacher, batch_size)
+    opinion = ask_teacher(crops, teacher(), batch_size)
     if cache is not None:
         content = {
             **identity,

@@ -26,8 +26,6 @@ from lpn_training.checkpoint import (
     write_whole,
 )
 from lpn_training.config import Config
-from lpn_training.data.crops import CropSet, load_crops
-from lpn_training.data.shards import find_shards
 from lpn_training.devices import training_device
 from lpn_training.distributed import Processes, join_processes, leave_processes
 from lpn_training.initial import load_initial, measure_norms
@@ -38,7 +36,7 @@ from lpn_training.resuming import open_run, resumed_position
 from lpn_training.runlog import RunLog
 from lpn_training.schedule import Schedule
 from lpn_training.stopping import StopRequest
-from lpn_training.validation import check_validation, score_persons
+from lpn_training.validation import score_persons, validation_crops
 
 logger = logging.getLogger(__name__)
 
@@ -106,11 +104,7 @@ class Trainer:
         self.stages: list[dict[str, Any]] = []
         self.stop = StopRequest()
         self.run_log: RunLog | None = None
-        self.validation: CropSet | None = None
-        if config.data.validation_shards and self.processes.rank == 0:
-            shards = find_shards(config.data.validation_shards)
-            self.validation = load_crops(shards, workers=config.data.workers).to(self.device)
-            check_validation(self.validation, config.model)
+        self.validation = validation_crops(self.batches) if self.processes.rank == 0 else {}
 
     def take_weights(self, path: Path) -> None:
         """Put a checkpoint's averaged weights into the model."""
@@ -163,13 +157,16 @@ class Trainer:
     def validate(self) -> None:
         """Score the averaged model; keep it where it is the best of its stage or of all."""
         score = math.nan
-        if self.validation is not None:
+        if self.validation:
             network = self.model if self.average is None else self.average.module
             network.eval()
-            found = score_persons(network, self.validation, self.config.model)
+            values: dict[str, float] = {}
+            for prefix, crops in self.validation.items():
+                found = score_persons(network, crops, self.config.model)
+                values |= {f"{prefix}ap": found.ap, f"{prefix}oks": float(found.oks.mean())}
             self.training_mode()
-            score = found.ap
-            self.log(ap=score, oks=float(found.oks.mean()))
+            score = values["ap"]
+            self.log(**values)
         self.keep(self.processes.agree(-math.inf if math.isnan(score) else score)[0])
 
     def keep(self, score: float, *, validated: bool = True) -> None:
@@ -193,7 +190,7 @@ class Trainer:
     def end_stage(self) -> None:
         """Record the stage; begin the next one from the best weights of all stages."""
         stage = self.position.stage
-        if not self.config.data.validation_shards:
+        if not self.config.data.validates:
             self.keep(-math.inf, validated=False)
         elif not self.validation_due():
             self.validate()
@@ -202,7 +199,7 @@ class Trainer:
                 "stage": stage,
                 "steps": self.step,
                 "samples": self.step * self.config.train.batch_size,
-                "ap": self.stage_best["score"] if self.config.data.validation_shards else None,
+                "ap": self.stage_best["score"] if self.config.data.validates else None,
                 "best_step": self.stage_best["step"],
                 "improved": self.best["stage"] == stage,
             }
@@ -226,7 +223,7 @@ class Trainer:
     def validation_due(self) -> bool:
         """Whether the step just made is one to validate after."""
         train = self.config.train
-        if not self.config.data.validation_shards:
+        if not self.config.data.validates:
             return False
         if train.validate_epochs > 0:
             return self.position.step % (train.validate_epochs * self.schedule.steps_per_epoch) == 0

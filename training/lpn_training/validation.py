@@ -15,11 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lpn_training.batches import STRIDE
+from lpn_training.batches import STRIDE, BatchSource
 from lpn_training.config import ModelConfig
 from lpn_training.data.augment import normalise, plain_maps, sample_views
-from lpn_training.data.crops import CropSet
+from lpn_training.data.crops import CropSet, load_crops
 from lpn_training.data.keypoints import COCO17, COCO_SIGMAS
+from lpn_training.data.shards import find_shards
 from lpn_training.teacher import soft_peaks
 
 BATCH = 64
@@ -104,6 +105,26 @@ def check_validation(crops: CropSet, model: ModelConfig) -> None:
         )
     if not bool(crops.labelled.any()):
         raise ValueError(f"none of {len(crops)} validation crops has a labelled joint")
+
+
+def validation_crops(batches: BatchSource) -> dict[str, CropSet]:
+    """What a run is validated on, by the prefix of its columns in the log.
+
+    Weights are chosen by "": the people that training holds out, or else the validation shards.
+    Where there are both, the shards' numbers are "reported_" beside them.
+
+    Raises:
+        ValueError: Nobody has a label, or the shards have other joints than the model.
+    """
+    config, found = batches.config, []
+    if config.data.held_out:
+        found.append(batches.held_out_crops())
+    if config.data.validation_shards:
+        shards = find_shards(config.data.validation_shards)
+        crops = load_crops(shards, workers=config.data.workers).to(batches.crops.device)
+        check_validation(crops, config.model)
+        found.append(crops)
+    return dict(zip(("", "reported_"), found, strict=False))
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from lpn_training.data.keypoints import COCO17, JOINT_SETS, JointSet
-from lpn_training.data.shards import REPAIR, Sample, open_shard, shard_hash
+from lpn_training.data.shards import REPAIR, Sample, open_shard, picture_number, shard_hash
 from lpn_training.data.workers import make_pool, processes_here, worker_count
 
 logger = logging.getLogger(__name__)
@@ -111,6 +111,9 @@ class CropSet:
         labelled: (N, K) bool, True where the keypoint is an annotation.
         areas: (N,) float32 the persons' areas in square crop pixels, which OKS is measured in.
         sources: (N,) int64 index into ``source_names``.
+        taught: (N, K, 3) float32 x, y in crop pixels and confidence, the teacher's answers that
+            came with the shards; NaN where none did.
+        lots: (N,) float64 in [0, 1), decided by the name of the picture.
         source_names: Names of the data sources.
         joints: Which K joints.
         origin: SHA-256 of the shards' bytes, in hexadecimal.
@@ -123,6 +126,8 @@ class CropSet:
     labelled: Tensor
     areas: Tensor
     sources: Tensor
+    taught: Tensor
+    lots: Tensor
     source_names: tuple[str, ...]
     joints: JointSet = COCO17
     origin: str = ""
@@ -145,6 +150,15 @@ class CropSet:
         for tensor in (self.boxes, self.keypoints, self.sizes):
             found.update(tensor.cpu().numpy().tobytes())
         return found.hexdigest()
+
+    def part(self, chosen: Tensor) -> CropSet:
+        """Copy the crops of some indices (n,) int64."""
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor | StreamedImages):
+                taken[field.name] = value[chosen]
+        return replace(self, **taken)
 
     def to(self, device: torch.device) -> CropSet:
         """Copy every tensor to a device."""
@@ -185,6 +199,21 @@ def person_area(meta: dict[str, Any]) -> float:
     """The annotated area, or that of its box as COCO's persons fill theirs."""
     _, _, width, height = meta["box"]
     return float(meta.get("area", AREA * width * height))
+
+
+def parse_taught(
+    meta: dict[str, Any], joints: JointSet, teacher: str | None, name: str
+) -> npt.NDArray[np.float32]:
+    """(K, 3) x, y, confidence that one sample's JSON has of a teacher; NaN where it has none."""
+    if "teacher_keypoints" not in meta or teacher is None or meta.get("teacher") != teacher:
+        return np.full((joints.size, 3), np.nan, np.float32)
+    values = np.asarray(meta["teacher_keypoints"], np.float32)
+    if values.shape != (3 * joints.size,) or not np.isfinite(values).all():
+        raise ValueError(
+            f"{name}: teacher_keypoints hold {values.size} values; {3 * joints.size} numbers are "
+            f"wanted, x, y, confidence of each joint of {joints.name}"
+        )
+    return values.reshape(joints.size, 3)
 
 
 def joint_set(samples: Sequence[Sample]) -> JointSet:
@@ -256,6 +285,7 @@ def load_crops(
     limit: int | None = None,
     device: torch.device | None = None,
     storage: str = "held",
+    teacher: str | None = None,
 ) -> CropSet:
     """Read shards, checked against their manifests.
 
@@ -266,6 +296,7 @@ def load_crops(
         device: Where the tensors go; the CPU if None.
         storage: "held" decodes everything now, into the device's memory; "streamed" decodes what
             is asked for; "auto" holds what fits into half of the device's memory.
+        teacher: SHA-256 of the teacher's file whose answers in the shards count; None: none do.
 
     Raises:
         ValueError: No shard, a damaged or incomplete one, or several keypoint sets.
@@ -292,6 +323,8 @@ def load_crops(
         images = StreamedImages(samples, height, width, device, workers)
     names = tuple(sorted({sample.meta["source"] for sample in samples}))
     points = [parse_keypoints(s.meta, joints, f"{s.shard}: {s.member}") for s in samples]
+    taught = [parse_taught(s.meta, joints, teacher, f"{s.shard}: {s.member}") for s in samples]
+    lots = [picture_number(str(s.meta.get("image", ""))) / 2.0**64 for s in samples]
     logger.info("%s %d crops of %s", storage, len(samples), ", ".join(names))
     return CropSet(
         images=images,
@@ -301,6 +334,8 @@ def load_crops(
         labelled=torch.from_numpy(np.stack([v for _, v in points])).to(device),
         areas=torch.tensor([person_area(s.meta) for s in samples], device=device),
         sources=torch.tensor([names.index(s.meta["source"]) for s in samples], device=device),
+        taught=torch.from_numpy(np.stack(taught)).to(device),
+        lots=torch.tensor(lots, dtype=torch.float64, device=device),
         source_names=names,
         joints=joints,
         origin=hashlib.sha256("".join(map(shard_hash, shards)).encode()).hexdigest(),

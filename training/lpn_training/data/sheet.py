@@ -45,15 +45,13 @@ def draw_sheet(shards: Sequence[Path], path: Path, count: int = SAMPLES) -> None
 
 def _drawn(sample: Sample) -> Image.Image:
     with Image.open(io.BytesIO(sample.read())) as image:
-        pixels = np.asarray(image.convert("RGB"))
+        canvas: Image.Image = image.convert("RGB")
     points = joints_of(sample)
-    canvas = Image.fromarray(pixels)
     if points is not None:
         box = np.array([sample.meta["box"]], np.float64)
         joints = keypoints.get(sample.meta.get("keypoint_set", keypoints.COCO17.name))
         places, scores = points[None, :, :2].copy(), points[None, :, 2].copy()
-        people = Poses(places, scores, box, np.ones(1), joints)
-        canvas = people.draw(pixels, order="rgb")
+        canvas = Poses(places, scores, box, np.ones(1), joints).draw(canvas)
     canvas.thumbnail(CELL, Image.Resampling.BICUBIC)
     return canvas
 
