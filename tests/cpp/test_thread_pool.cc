@@ -1,12 +1,14 @@
 // The thread pool: every chunk once, busy pools, exceptions, forks, and the default number of
 // threads.
 #include <sched.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cfenv>
 #include <cstdlib>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -14,7 +16,6 @@
 
 #include "base/cpu_quota.h"
 #include "base/fork.h"
-#include "base/thread_placement.h"
 #include "base/thread_pool.h"
 #include "scoped_environment.h"
 #include "test.h"
@@ -64,19 +65,48 @@ LPN_TEST(thread_pool_wakes_sleeping_workers) {
   }
 }
 
-LPN_TEST(thread_pool_runs_nested_loops_inline) {
+LPN_TEST(thread_pool_runs_nested_loops_inline_as_their_worker) {
   ThreadPool pool(3);
+  ThreadPool other(2);
   std::atomic<int> elsewhere{0};
   std::atomic<int> inner{0};
-  pool.parallel_for(6, [&](std::int64_t, int) {
+  pool.parallel_for(6, [&](std::int64_t, int outer) {
     const std::thread::id caller = std::this_thread::get_id();
     pool.parallel_for(5, [&](std::int64_t, int worker) {
+      inner.fetch_add(1);
+      if (worker != outer || std::this_thread::get_id() != caller) elsewhere.fetch_add(1);
+    });
+    other.parallel_for(5, [&](std::int64_t, int worker) {
       inner.fetch_add(1);
       if (worker != 0 || std::this_thread::get_id() != caller) elsewhere.fetch_add(1);
     });
   });
-  EXPECT(inner.load() == 30, inner.load());
-  EXPECT(elsewhere.load() == 0);
+  EXPECT(inner.load() == 60, inner.load());
+  EXPECT(elsewhere.load() == 0, elsewhere.load());
+}
+
+LPN_TEST(thread_pools_share_their_threads) {
+  const auto threads_of = [](ThreadPool& pool) {
+    std::vector<std::thread::id> ids(static_cast<std::size_t>(pool.threads()));
+    std::atomic<int> arrived{0};
+    // Every chunk waits for the others, so that each has a thread of its own.
+    pool.parallel_for(pool.threads(), [&](std::int64_t, int worker) {
+      ids[static_cast<std::size_t>(worker)] = std::this_thread::get_id();
+      arrived.fetch_add(1);
+      while (arrived.load() < pool.threads()) std::this_thread::yield();
+    });
+    return std::set<std::thread::id>(ids.begin(), ids.end());
+  };
+  // More than there are CPUs, for then a worker keeps its thread.
+  const int most = affinity_cpus() + 3;
+  std::set<std::thread::id> all;
+  for (const int threads : {most, most - 2, most - 1, most}) {
+    ThreadPool pool(threads);
+    const std::set<std::thread::id> these = threads_of(pool);
+    EXPECT(static_cast<int>(these.size()) == threads, these.size());
+    all.insert(these.begin(), these.end());
+  }
+  EXPECT(static_cast<int>(all.size()) == most, all.size(), " threads for at most ", most);
 }
 
 LPN_TEST(thread_pool_serves_many_callers) {
@@ -228,23 +258,51 @@ LPN_TEST(default_threads_follows_the_environment) {
   EXPECT(cgroup_cpus() >= 0);
 }
 
+}  // namespace lpn
+
 #if defined(__linux__)
-LPN_TEST(thread_leaves_a_cpu_and_keeps_its_mask) {
-  cpu_set_t before;
-  EXPECT(sched_getaffinity(0, sizeof before, &before) == 0);
-  int moves = 0;  // on a busy machine some may be undone at once
-  for (int round = 0; round < 20; ++round) {
-    const int cpu = current_cpu();
-    leave_cpu(cpu);
-    moves += current_cpu() != cpu ? 1 : 0;
-    cpu_set_t after;
-    EXPECT(sched_getaffinity(0, sizeof after, &after) == 0);
-    EXPECT(CPU_EQUAL(&before, &after) != 0, "the affinity mask is another one");
-  }
-  EXPECT(moves > 0 || CPU_COUNT(&before) == 1);
-  leave_cpu(-1);
-  leave_cpu(1 << 20);
+namespace {
+
+std::atomic<bool> one_cpu{false};
+std::atomic<int> affinity_calls{0};
+
+}  // namespace
+
+// These stand before the C library's in every call of this program.
+extern "C" int sched_getcpu() noexcept {
+  unsigned cpu = 0;
+  return !one_cpu && syscall(SYS_getcpu, &cpu, nullptr, nullptr) == 0 ? static_cast<int>(cpu) : 0;
 }
-#endif
+
+extern "C" int sched_setaffinity(pid_t, std::size_t, const cpu_set_t*) noexcept {
+  affinity_calls.fetch_add(1);
+  return 0;
+}
+
+namespace lpn {
+
+// A worker told that it is on its caller's CPU, time and again, is another thread in the end. No
+// affinity is ever set: a thread that has one of its own does not follow a cpuset that grows.
+LPN_TEST(thread_pool_gives_a_worker_on_its_callers_cpu_another_thread) {
+  if (affinity_cpus() < 2) return;  // where there is nowhere to go
+  one_cpu = true;
+  ThreadPool pool(2);
+  std::set<long> workers;  // as the kernel numbers them: std::thread::id comes again
+  for (int loop = 0; loop < 100000 && workers.size() < 3; ++loop) {
+    long other = 0;
+    std::atomic<int> arrived{0};
+    pool.parallel_for(2, [&](std::int64_t, int worker) {
+      if (worker == 1) other = syscall(SYS_gettid);
+      arrived.fetch_add(1);
+      while (arrived.load() < 2) std::this_thread::yield();
+    });
+    workers.insert(other);
+  }
+  one_cpu = false;
+  EXPECT(workers.size() == 3, workers.size());
+  EXPECT(affinity_calls.load() == 0, affinity_calls.load());
+  check_loop(pool, 100);
+}
 
 }  // namespace lpn
+#endif

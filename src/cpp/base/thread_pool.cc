@@ -5,10 +5,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
-#include <vector>
+#include <utility>
 
 #include "base/check.h"
 #include "base/cpu_quota.h"
@@ -29,9 +30,10 @@ constexpr int kMaxThreads = 1024;
 constexpr std::chrono::microseconds kSpin{40};
 
 // A worker that wakes on its caller's CPU would share it until the scheduler's next look, for
-// milliseconds or many runs. It moves away itself, but seldom: where others have taken the rest of
-// the machine, moving does not help.
-constexpr std::chrono::milliseconds kMoveInterval{5};
+// milliseconds or many runs. It hands its work to a new thread, which the scheduler puts on the CPU
+// that is least busy, but seldom: where others have taken the rest of the machine, that does not
+// help. (Setting the thread's affinity would pin it: it no longer followed a cpuset that grows.)
+constexpr std::chrono::milliseconds kSuccessionInterval{5};
 
 inline void pause_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -56,32 +58,37 @@ bool spin_until(const Done& done) {
   return done();
 }
 
+// What a thread is at work on: loops within loops run inline.
+struct Work {
+  const ThreadPool* pool;
+  int worker;
+};
+thread_local Work current_work{nullptr, 0};
+
+// Marks the calling thread for the time of a loop's body.
+class WorkScope {
+ public:
+  explicit WorkScope(const Work& work) : outer_(current_work) { current_work = work; }
+  ~WorkScope() { current_work = outer_; }
+  WorkScope(const WorkScope&) = delete;
+  WorkScope& operator=(const WorkScope&) = delete;
+
+ private:
+  const Work outer_;
+  const DefaultFloatEnvironment environment_;
+};
+
+void run_inline(std::int64_t chunks, const Body& body, const Work& work) {
+  const WorkScope scope(work);
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, work.worker);
+}
+
 // The threads of one process and the loop they share. `state` holds the loop's generation, whether
 // it is open for workers to join, and how many have: a worker that comes too late joins nothing,
-// and the caller never waits for a sleeper.
+// and the caller never waits for a sleeper. Lives as long as the process, as its threads do.
 class Crew {
  public:
-  explicit Crew(int threads)
-      : generation_of_fork_(fork_generation()), has_cpu_each_(threads <= affinity_cpus()) {
-    workers_.reserve(static_cast<std::size_t>(threads - 1));
-    for (int worker = 1; worker < threads; ++worker) {
-      try {
-        workers_.emplace_back([this, worker] { work(worker); });
-      } catch (const std::exception&) {
-        break;  // the process is out of threads or memory; fewer threads do the same work
-      }
-    }
-  }
-
-  ~Crew() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      stop_.store(true, std::memory_order_relaxed);
-    }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
-
+  Crew() = default;
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
@@ -90,24 +97,21 @@ class Crew {
   void release() { busy_.store(false, std::memory_order_release); }
 
   // The caller must have acquired the crew.
-  void run(std::int64_t chunks, const Body& body) {
+  void run(std::int64_t chunks, const Body& body, const ThreadPool& pool) {
+    hire(pool.threads() - 1);
+    pool_ = &pool;
     body_ = &body;
     chunks_ = chunks;
     next_.store(0, std::memory_order_relaxed);
     failed_.store(false, std::memory_order_relaxed);
-    error_ = nullptr;
     caller_cpu_.store(current_cpu(), std::memory_order_relaxed);
+    threads_.store(pool.threads(), std::memory_order_relaxed);
     const std::uint64_t generation =
         (state_.load(std::memory_order_relaxed) & ~kLowBits) + kGeneration;
-    state_.store(generation | kOpen);
     // Sequential consistency here and in sleep(): either the sleeper sees the open loop or this
     // sees the sleeper.
-    if (sleepers_.load() > 0) {
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-      }
-      wake_.notify_all();
-    }
+    state_.store(generation | kOpen);
+    wake();
     drain(0);
     state_.fetch_and(~kOpen, std::memory_order_acq_rel);
     const auto all_left = [this] {
@@ -117,7 +121,7 @@ class Crew {
       std::unique_lock<std::mutex> lock(mutex_);
       done_.wait(lock, all_left);
     }
-    if (error_) std::rethrow_exception(error_);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
  private:
@@ -126,13 +130,56 @@ class Crew {
   static constexpr std::uint64_t kLowBits = kJoined | kOpen;
   static constexpr std::uint64_t kGeneration = kLowBits + 1;
 
-  void drain(int worker) {
-    const DefaultFloatEnvironment environment;
+  // A place in the crew, whichever thread has it.
+  struct Worker {
+    explicit Worker(int number) : id(number) {}
+    const int id;             // from 1
+    std::uint64_t last = 0;   // the generation of the loop joined last
+    Clock::time_point hired;  // of its present thread
+    std::atomic<bool> asleep{false};
+    std::condition_variable wake;
+  };
+
+  // Starts the workers that are missing, by whoever has acquired the crew.
+  void hire(int count) {
+    while (!short_of_threads_ && static_cast<int>(workers_.size()) < count) {
+      workers_.emplace_back(static_cast<int>(workers_.size()) + 1);
+      if (start(workers_.back())) continue;
+      workers_.pop_back();
+      short_of_threads_ = true;  // fewer threads do the same work
+    }
+  }
+
+  bool start(Worker& worker) {
+    worker.hired = Clock::now();
+    try {
+      std::thread([this, &worker] { work(worker); }).detach();
+    } catch (const std::exception&) {
+      return false;  // the process is out of threads or memory
+    }
+    return true;
+  }
+
+  void wake() {
+    const int count =
+        std::min(threads_.load(std::memory_order_relaxed) - 1, static_cast<int>(workers_.size()));
+    for (int i = 0; i < count; ++i) {
+      Worker& worker = workers_[static_cast<std::size_t>(i)];
+      if (!worker.asleep.load()) continue;
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+      }
+      worker.wake.notify_one();
+    }
+  }
+
+  void drain(int id) {
+    const WorkScope scope({pool_, id});
     try {
       while (!failed_.load(std::memory_order_relaxed)) {
         const std::int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
         if (chunk >= chunks_) return;
-        (*body_)(chunk, worker);
+        (*body_)(chunk, id);
       }
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -141,13 +188,19 @@ class Crew {
     }
   }
 
-  // Joins an open loop other than `last`; returns whether it did.
-  bool join(std::uint64_t& last) {
+  // Whether a loop in this state is one for the worker to join.
+  bool wanted(std::uint64_t state, const Worker& worker) const {
+    return (state & kOpen) != 0 && (state & ~kLowBits) != worker.last &&
+           worker.id < threads_.load(std::memory_order_relaxed);
+  }
+
+  // Joins an open loop; returns whether it did.
+  bool join(Worker& worker) {
     std::uint64_t state = state_.load(std::memory_order_acquire);
-    while ((state & kOpen) != 0 && (state & ~kLowBits) != last) {
+    while (wanted(state, worker)) {
       if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
                                        std::memory_order_acquire)) {
-        last = state & ~kLowBits;
+        worker.last = state & ~kLowBits;
         return true;
       }
     }
@@ -163,63 +216,63 @@ class Crew {
     done_.notify_one();
   }
 
-  bool something_new(std::uint64_t last) const {
-    const std::uint64_t state = state_.load();
-    return stop_.load(std::memory_order_relaxed) ||
-           ((state & kOpen) != 0 && (state & ~kLowBits) != last);
-  }
-
-  void sleep(std::uint64_t last) {
+  void sleep(Worker& worker) {
     std::unique_lock<std::mutex> lock(mutex_);
-    sleepers_.fetch_add(1);
-    wake_.wait(lock, [&] { return something_new(last); });
-    sleepers_.fetch_sub(1);
+    worker.asleep.store(true);
+    worker.wake.wait(lock, [&] { return wanted(state_.load(), worker); });
+    worker.asleep.store(false);
   }
 
-  // Called by a worker in a loop: leaves the caller's CPU to the caller.
-  void part_from_caller(Clock::time_point& last_move) const {
+  // Whether a new thread has taken the worker's place, for this one shares the caller's CPU.
+  bool succeeded(Worker& worker) {
     const int cpu = current_cpu();
-    if (!has_cpu_each_ || cpu < 0 || cpu != caller_cpu_.load(std::memory_order_relaxed)) return;
-    const Clock::time_point now = Clock::now();
-    if (now - last_move < kMoveInterval) return;
-    last_move = now;
-    leave_cpu(cpu);
+    if (cpu < 0 || cpu != caller_cpu_.load(std::memory_order_relaxed)) return false;
+    if (Clock::now() - worker.hired < kSuccessionInterval) return false;
+    if (threads_.load(std::memory_order_relaxed) > affinity_cpus()) return false;
+    return start(worker);
   }
 
-  void work(int worker) {
-    std::uint64_t last = 0;
-    Clock::time_point last_move{};
+  void work(Worker& worker) {
+    const auto is_wanted = [&] { return wanted(state_.load(std::memory_order_acquire), worker); };
     while (true) {
-      if (!spin_until([&] { return something_new(last); })) sleep(last);
-      if (stop_.load(std::memory_order_relaxed)) return;
-      if (!join(last)) continue;
-      part_from_caller(last_move);
-      drain(worker);
+      if (!spin_until(is_wanted)) sleep(worker);
+      if (succeeded(worker)) return;
+      if (!join(worker)) continue;
+      drain(worker.id);
       leave();
     }
   }
 
-  const std::uint64_t generation_of_fork_;
-  const bool has_cpu_each_;
-  std::atomic<int> caller_cpu_{-1};
+  const std::uint64_t generation_of_fork_ = fork_generation();
   std::atomic<bool> busy_{false};
+  bool short_of_threads_ = false;
+  std::deque<Worker> workers_;  // whose places in memory stay
+  std::atomic<int> caller_cpu_{-1};
+  std::atomic<int> threads_{0};  // of the loop, its caller included
   alignas(64) std::atomic<std::uint64_t> state_{0};
   alignas(64) std::atomic<std::int64_t> next_{0};
   std::atomic<bool> failed_{false};
+  const ThreadPool* pool_ = nullptr;
   const Body* body_ = nullptr;
   std::int64_t chunks_ = 0;
   std::exception_ptr error_;
-  std::atomic<int> sleepers_{0};
-  std::atomic<bool> stop_{false};
   std::mutex mutex_;
-  std::condition_variable wake_;
   std::condition_variable done_;
-  std::vector<std::thread> workers_;
 };
 
-void run_inline(std::int64_t chunks, const Body& body) {
-  const DefaultFloatEnvironment environment;
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, 0);
+// The crew of this process, made on first use. That of a parent process has no threads here; it is
+// abandoned.
+Crew& crew() {
+  static std::atomic<Crew*> made{nullptr};
+  static auto* const mutex = new ForkSafeMutex;
+  Crew* current = made.load(std::memory_order_acquire);
+  if (current != nullptr && current->of_this_process()) return *current;
+  const std::lock_guard<ForkSafeMutex> lock(*mutex);
+  current = made.load(std::memory_order_acquire);
+  if (current != nullptr && current->of_this_process()) return *current;
+  current = new Crew;
+  made.store(current, std::memory_order_release);
+  return *current;
 }
 
 }  // namespace
@@ -240,56 +293,23 @@ int default_threads() {
   return std::min({quota > 0 ? quota : cpus, cpus, kMaxThreads});
 }
 
-class ThreadPool::Impl {
- public:
-  explicit Impl(int threads) : threads_(threads) {}
-
-  ~Impl() {
-    Crew* crew = crew_.load(std::memory_order_acquire);
-    // A crew of the parent process has no threads here: there is nothing to join and nobody to
-    // wake.
-    if (crew != nullptr && crew->of_this_process()) delete crew;
-  }
-
-  int threads() const { return threads_; }
-
-  // The crew of this process, made on first use.
-  Crew& crew() {
-    Crew* current = crew_.load(std::memory_order_acquire);
-    if (current != nullptr && current->of_this_process()) return *current;
-    const std::lock_guard<ForkSafeMutex> lock(mutex_);
-    current = crew_.load(std::memory_order_acquire);
-    if (current != nullptr && current->of_this_process()) return *current;
-    current = new Crew(threads_);
-    crew_.store(current, std::memory_order_release);
-    return *current;
-  }
-
- private:
-  const int threads_;
-  ForkSafeMutex mutex_;
-  std::atomic<Crew*> crew_{nullptr};
-};
-
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : threads_(threads) {
   LPN_CHECK(threads >= 1 && threads <= kMaxThreads, "threads is ", threads,
             "; it must be from 1 to ", kMaxThreads);
-  impl_ = std::make_unique<Impl>(threads);
 }
 
-ThreadPool::~ThreadPool() = default;
-
-int ThreadPool::threads() const { return impl_->threads(); }
-
 void ThreadPool::parallel_for(std::int64_t chunks, const Body& body) {
-  if (chunks <= 1 || impl_->threads() == 1) return run_inline(chunks, body);
-  Crew& crew = impl_->crew();
-  if (!crew.try_acquire()) return run_inline(chunks, body);
+  const Work& outer = current_work;
+  if (outer.pool != nullptr)
+    return run_inline(chunks, body, {this, outer.pool == this ? outer.worker : 0});
+  if (chunks <= 1 || threads_ == 1) return run_inline(chunks, body, {this, 0});
+  Crew& all = crew();
+  if (!all.try_acquire()) return run_inline(chunks, body, {this, 0});
   struct Release {
     Crew& crew;
     ~Release() { crew.release(); }
-  } release{crew};
-  crew.run(chunks, body);
+  } release{all};
+  all.run(chunks, body, *this);
 }
 
 }  // namespace lpn

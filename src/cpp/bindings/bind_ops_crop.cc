@@ -3,12 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <memory>
-#include <mutex>
 
 #include "base/cpu_features.h"
-#include "base/fork.h"
 #include "base/thread_pool.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
@@ -18,19 +14,6 @@
 
 namespace lpn::bindings {
 namespace {
-
-// The pool for callers that have no model of their own; it lives as long as the process.
-ThreadPool& shared_pool(int threads) {
-  static ForkSafeMutex* const mutex = new ForkSafeMutex;
-  static auto* const pools = new std::map<int, std::unique_ptr<ThreadPool>>;
-  // More threads than CPUs would only add pools.
-  const int cpus = default_threads();
-  const int count = threads == 0 ? cpus : std::min(threads, cpus);
-  auto made =
-      std::make_unique<ThreadPool>(count);  // before the lock: a pool has such a mutex of its own
-  const std::lock_guard<ForkSafeMutex> lock(*mutex);
-  return *pools->try_emplace(count, std::move(made)).first->second;
-}
 
 py::array_t<float> crop_affine(const py::array& image, const py::array& matrices_array,
                                std::int64_t height, std::int64_t width,
@@ -60,7 +43,10 @@ py::array_t<float> crop_affine(const py::array& image, const py::array& matrices
 
   const WithoutGil released;
   const std::int64_t chunks_per_crop = (height + kRowsPerChunk - 1) / kRowsPerChunk;
-  shared_pool(threads).parallel_for(n * chunks_per_crop, [&](std::int64_t chunk, int) {
+  // More threads than CPUs would only be more threads.
+  const int cpus = default_threads();
+  ThreadPool pool(threads == 0 ? cpus : std::min(threads, cpus));
+  pool.parallel_for(n * chunks_per_crop, [&](std::int64_t chunk, int) {
     const std::int64_t crop = chunk / chunks_per_crop;
     CropAffineArgs args = shared;
     args.row_begin = chunk % chunks_per_crop * kRowsPerChunk;
