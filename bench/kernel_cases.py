@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lpn_core.graph_spec import Attribute, GraphSpec, NodeSpec
+from lpn_core.model.graph import Attribute, GraphSpec, NodeSpec
 from networks import Network, network, shapes
 from numpy.typing import NDArray
 

@@ -14,7 +14,7 @@ from typing import Any
 import kernel_cases
 import numpy as np
 from kernel_cases import BETA, CROP_HEIGHT, CROP_WIDTH, Case
-from lpn_core.model_spec import IMAGENET_MEAN, IMAGENET_STD
+from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD
 from numpy.typing import NDArray
 from peers import Session
 from peers.task import NetworkTask

@@ -9,7 +9,7 @@ from math import gcd, prod, sqrt
 import numpy as np
 from lpn_core.architectures.lpn import build_lpn
 from lpn_core.estimator import read_model
-from lpn_core.graph_spec import GraphSpec
+from lpn_core.model.graph import GraphSpec
 from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 256, 192

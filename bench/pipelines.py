@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from lpn_core.model_spec import DecodeSpec, InputSpec
+    from lpn_core.model.spec import DecodeSpec, InputSpec
 
 Boxes = NDArray[np.float64]
 Photo = NDArray[np.uint8]

@@ -81,7 +81,7 @@ def figures_model(figures: Figures, tmp_path_factory: pytest.TempPathFactory) ->
     from figures_network import HEIGHT, WIDTH
     from lpn_core import model_file
     from lpn_core.convert import make_model_file
-    from lpn_core.model_spec import InputSpec
+    from lpn_core.model.spec import InputSpec
 
     spec = InputSpec(channel_order="rgb", height=HEIGHT, width=WIDTH)
     made = make_model_file("figures", "lpn50", figures.state, channel_order="rgb", input=spec)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from lpn_core import keypoints
 from lpn_core.convert import self_test_keypoints, synthetic_crops
-from lpn_core.graph_spec import GraphSpec, NodeSpec
-from lpn_core.model import Model
+from lpn_core.model.graph import GraphSpec, NodeSpec
+from lpn_core.model.model import Model
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
 from networks import Network, random_state
 from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lpn_core import evaluation
-from lpn_core.model_spec import InputSpec
+from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
 from numpy.typing import NDArray
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lpn_core import default_threads, load, supported_isas, timing
+from lpn_core import default_threads, load, supported_isas
+from lpn_core.model import timing
 
 pytest.importorskip("click")
 pytest.importorskip("tqdm")

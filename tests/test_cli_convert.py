@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import lpn_state_dict
-from lpn_core import Model, architectures, model_file, safetensors_file
+from lpn_core import Model, architectures, model_file
 from lpn_core.convert import lpn_heatmaps, self_test_error
-from lpn_core.safetensors_file import StoredTensor
+from lpn_core.model import safetensors as safetensors_file
+from lpn_core.model.safetensors import StoredTensor
 from networks import Network, random_state
 from numpy.typing import NDArray
 from reference_network import lpn

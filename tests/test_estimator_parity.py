@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import reference
 from lpn_core import Model, ModelFile, PoseEstimator
-from lpn_core.graph_spec import GraphSpec, NodeSpec
-from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance, SelfTest
+from lpn_core.model.graph import GraphSpec, NodeSpec
+from lpn_core.model.spec import DecodeSpec, InputSpec, Provenance, SelfTest
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")

@@ -18,7 +18,7 @@ from coco_files import coco_content, write_dataset, write_json, write_picture
 from lpn_core import PoseEstimator, evaluation
 from lpn_core.evaluation import CocoPeople, ImagePeople
 from lpn_core.keypoints import COCO17
-from lpn_core.model_spec import DecodeSpec, InputSpec
+from lpn_core.model.spec import DecodeSpec, InputSpec
 from lpn_core.poses import Poses
 from numpy.typing import NDArray
 

@@ -13,7 +13,7 @@ from coco_files import write_json, write_picture
 from lpn_core import evaluation
 from lpn_core.evaluation import MpiiPeople
 from lpn_core.keypoints import COCO17, CROWDPOSE14, MPII16
-from lpn_core.model_spec import InputSpec
+from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
 from lpn_core.preprocess import regions
 from numpy.typing import NDArray

@@ -13,7 +13,7 @@ import pytest
 import reference
 from lpn_core import preprocess
 from lpn_core.image import load_image
-from lpn_core.model_spec import InputSpec
+from lpn_core.model.spec import InputSpec
 from numpy.typing import NDArray
 
 Image = pytest.importorskip("PIL.Image")

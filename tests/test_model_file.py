@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import entry, file_of, tiny_model_file
-from lpn_core import model_file, safetensors_file
+from lpn_core import model_file
+from lpn_core.model import safetensors as safetensors_file
+from lpn_core.model.file import _digest as digest_of
+from lpn_core.model.safetensors import StoredTensor
 from lpn_core.model_file import ModelFileError
-from lpn_core.safetensors_file import StoredTensor
 
 
 def _assert_same(found: model_file.ModelFile, wanted: model_file.ModelFile) -> None:
@@ -57,7 +59,7 @@ def _document(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
 def _rewrite(path: Path, document: object, tensors: dict[str, StoredTensor]) -> None:
     """Writes a document with the SHA-256 that belongs to it."""
     text = document if isinstance(document, str) else json.dumps(document)
-    digest = model_file._digest(text, tensors)
+    digest = digest_of(text, tensors)
     header: dict[str, Any] = {"__metadata__": {"lpn_core": text, "lpn_core_sha256": digest}}
     data = b""
     for name, tensor in tensors.items():

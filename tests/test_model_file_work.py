@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lpn_core import _json, model_file
-from lpn_core.graph_spec import GraphSpec, NodeSpec
+from lpn_core.model.graph import GraphSpec, NodeSpec
 
 
 class _CountedName(str):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import reference
 from lpn_core import _core, decode, flip, keypoints, preprocess
-from lpn_core.model_spec import DecodeSpec, InputSpec
+from lpn_core.model.spec import DecodeSpec, InputSpec
 from numpy.typing import NDArray
 
 TIERS = _core.supported_isas()

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import entry, file_of
-from lpn_core import safetensors_file
-from lpn_core.safetensors_file import SafetensorsError, StoredTensor
+from lpn_core.model import safetensors as safetensors_file
+from lpn_core.model.safetensors import SafetensorsError, StoredTensor
 
 NUMPY_TYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 

@@ -12,10 +12,10 @@ import lpn_core._core as _core
 import numpy as np
 import pytest
 from helpers import lpn_state_dict
-from lpn_core import safetensors_file
 from lpn_core.architectures.lpn import build_lpn
-from lpn_core.graph_spec import GraphSpec, NodeSpec
-from lpn_core.safetensors_file import StoredArrays, StoredTensor
+from lpn_core.model import safetensors as safetensors_file
+from lpn_core.model.graph import GraphSpec, NodeSpec
+from lpn_core.model.safetensors import StoredArrays, StoredTensor
 from numpy.typing import NDArray
 
 SIZES = [(64, 48), (96, 64), (32, 32)]

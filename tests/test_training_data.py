@@ -20,7 +20,7 @@ pytest.importorskip("click")
 from click.testing import CliRunner
 from lpn_core import keypoints as keypoint_sets
 from lpn_core import preprocess
-from lpn_core.model_spec import InputSpec
+from lpn_core.model.spec import InputSpec
 from lpn_training.cli import main
 from lpn_training.data import keypoints, shards
 from lpn_training.data.annotations import coco_persons, mpii_persons

@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
 from click.testing import CliRunner  # noqa: E402
-from lpn_core import Model, model_file, model_spec  # noqa: E402
-from lpn_core.model_spec import DecodeSpec  # noqa: E402
+from lpn_core import Model, model_file  # noqa: E402
+from lpn_core.model import spec as model_spec  # noqa: E402
+from lpn_core.model.spec import DecodeSpec  # noqa: E402
 from lpn_training import export  # noqa: E402
 from lpn_training.checkpoint import load_checkpoint, write_whole  # noqa: E402
 from lpn_training.cli import main  # noqa: E402

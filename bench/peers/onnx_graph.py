@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from lpn_core.graph_spec import GraphSpec, NodeSpec
+from lpn_core.model.graph import GraphSpec, NodeSpec
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 

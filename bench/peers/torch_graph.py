@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from lpn_core.graph_spec import GraphSpec
+    from lpn_core.model.graph import GraphSpec
 
 ACTIVATIONS = {"relu": functional.relu, "relu6": functional.relu6}
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lpn_core.decode import argmax, soft_argmax
     from lpn_core.estimator import PoseEstimator, bundled_models, load
     from lpn_core.keypoints import COCO17, CROWDPOSE14, MPII16, KeypointSet
-    from lpn_core.model import Model
-    from lpn_core.model_file import ModelFile, ModelFileError
+    from lpn_core.model.model import Model
+    from lpn_core.model.spec import ModelFile, ModelFileError
     from lpn_core.poses import Pose, Poses
 
 __all__ = [
@@ -56,8 +56,8 @@ if not TYPE_CHECKING:  # where it would make every name look defined
         "decode": ("argmax", "soft_argmax"),
         "estimator": ("PoseEstimator", "bundled_models", "load"),
         "keypoints": ("COCO17", "CROWDPOSE14", "MPII16", "KeypointSet"),
-        "model": ("Model",),
-        "model_file": ("ModelFile", "ModelFileError"),
+        "model.model": ("Model",),
+        "model.spec": ("ModelFile", "ModelFileError"),
         "poses": ("Pose", "Poses"),
     }
     _HOME = {name: module for module, names in _HOMES.items() for name in names}

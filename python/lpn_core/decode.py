@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
-from lpn_core._arrays import as_array, check_array
-from lpn_core._isa import isa_name
-from lpn_core._scalars import check_flag, check_float32
-from lpn_core.model_spec import DecodeSpec
+from lpn_core._checks import as_array, check_array, check_flag, check_float32, isa_name
+from lpn_core.model.spec import DecodeSpec
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
 LAYOUTS = {"nchw": "(N, K, H, W)", "nhwc": "(N, H, W, K)"}

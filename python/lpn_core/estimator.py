@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import _core, model_file, preprocess
-from lpn_core._scalars import check_flag
+from lpn_core import _core, preprocess
+from lpn_core._checks import check_flag
 from lpn_core.decode import Decoded
 from lpn_core.image import load_image
-from lpn_core.model import Model
+from lpn_core.model import file
+from lpn_core.model.model import Model
+from lpn_core.model.spec import ModelFile, ModelFileError
 from lpn_core.poses import Poses
 
 # People per run of the network: bounds the memory of a crowd; the results do not depend on it.
@@ -164,7 +166,7 @@ def model_card(model: str | os.PathLike[str]) -> str | None:
     return card if model in bundled_models() and os.path.exists(card) else None  # noqa: PTH110
 
 
-def read_model(model: str | os.PathLike[str]) -> model_file.ModelFile:
+def read_model(model: str | os.PathLike[str]) -> ModelFile:
     """Reads a model file by bundled name or path.
 
     Raises:
@@ -175,13 +177,13 @@ def read_model(model: str | os.PathLike[str]) -> model_file.ModelFile:
         raise TypeError(f"model is {type(model).__name__}; wanted a bundled name or a path")
     bundled = bundled_models()
     if isinstance(model, str) and model in bundled:
-        return model_file.read(f"{_WEIGHTS}/{model}{_SUFFIX}")
+        return file.read(f"{_WEIGHTS}/{model}{_SUFFIX}")
     if not os.path.exists(model):  # noqa: PTH110
         raise FileNotFoundError(
             f"no model {os.fspath(model)!r}: neither a file nor one of the bundled models "
             f"({', '.join(bundled) or 'none'})"
         )
-    return model_file.read(model)
+    return file.read(model)
 
 
 def load_model(model: str | os.PathLike[str], **options: Any) -> Model:
@@ -195,8 +197,8 @@ def load_model(model: str | os.PathLike[str], **options: Any) -> Model:
     content = read_model(model)
     try:
         return Model(content, **options)
-    except model_file.ModelFileError as error:
-        raise model_file.ModelFileError(f"{os.fspath(model)}: {error}") from None
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(model)}: {error}") from None
 
 
 def load(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._arrays import check_array
-from lpn_core._scalars import check_int
+from lpn_core._checks import check_array, check_int
 from lpn_core.keypoints import KeypointSet
 
 

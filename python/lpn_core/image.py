@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._arrays import as_array, is_torch, moved
-from lpn_core._scalars import check_choice, check_flag
+from lpn_core._checks import as_array, check_choice, check_flag, is_torch, moved
 from lpn_core.image_file import DAMAGED, has_more_frames, open_image, pil_module
 
 if TYPE_CHECKING:

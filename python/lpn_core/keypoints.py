@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lpn_core._scalars import check_text
+from lpn_core._checks import check_text
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
-from lpn_core._arrays import as_array, check_array
-from lpn_core._isa import isa_name
-from lpn_core._scalars import check_float32, check_int, check_text, check_three
+from lpn_core._checks import (
+    as_array,
+    check_array,
+    check_float32,
+    check_int,
+    check_text,
+    check_three,
+    isa_name,
+)
 
 __all__ = [
     "channel_mean",

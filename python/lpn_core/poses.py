@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._scalars import check_id, check_number
+from lpn_core._checks import check_id, check_number
 from lpn_core.draw import draw_skeletons
 from lpn_core.image import load_image
 from lpn_core.image_file import pil_module

@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
-from lpn_core._arrays import as_array, check_array
-from lpn_core._isa import isa_name
-from lpn_core._scalars import check_choice, check_int
-from lpn_core.model_spec import InputSpec
+from lpn_core._checks import as_array, check_array, check_choice, check_int, isa_name
+from lpn_core.model.spec import InputSpec
 
 BOX_FORMATS = ("xywh", "xyxy")
 _HUGE = 10**300

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from lpn_core import model_file
 from lpn_core.convert import synthetic_crops
-from lpn_core.graph_spec import GraphSpec, NodeSpec
 from lpn_core.keypoints import KEYPOINT_SETS
+from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
 from numpy.typing import NDArray
 

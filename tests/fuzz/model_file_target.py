@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from lpn_core import _model_document, convert, model, model_file, safetensors_file
+from lpn_core import Model, ModelFile, ModelFileError, convert
+from lpn_core.model import document, file, safetensors
 from model_file_seeds import seeds
 from mutate_model_file import mutate
 
@@ -40,12 +41,12 @@ class _AnyDigest(str):
 @contextlib.contextmanager
 def any_checksum() -> Iterator[None]:
     """Every checksum is right: what lies behind that check is to be tested."""
-    compute = model_file._digest
-    model_file._digest = lambda *content: _AnyDigest(compute(*content))
+    compute = file._digest
+    file._digest = lambda *content: _AnyDigest(compute(*content))
     try:
         yield
     finally:
-        model_file._digest = compute
+        file._digest = compute
 
 
 def execute(content: bytes) -> str:
@@ -55,17 +56,17 @@ def execute(content: bytes) -> str:
     which loads can be written, compiled and run.
     """
     try:
-        found = model_file._decode(*safetensors_file._parse(memoryview(content)))
-    except (model_file.ModelFileError, safetensors_file.SafetensorsError) as error:
+        found = file._decode(*safetensors._parse(memoryview(content)))
+    except (ModelFileError, safetensors.SafetensorsError) as error:
         str(error).encode()
         return ""
-    document = json.dumps(_model_document.dump(found), ensure_ascii=False)
-    again = _model_document.load(document)
+    text = json.dumps(document.dump_document(found), ensure_ascii=False)
+    again = document.load_document(text)
     assert again.graph == found.graph
     assert again.input == found.input
     try:
-        compiled = model.Model(found, threads=1, memory_limit=_MEMORY_LIMIT)
-    except model_file.ModelFileError as error:
+        compiled = Model(found, threads=1, memory_limit=_MEMORY_LIMIT)
+    except ModelFileError as error:
         str(error).encode()
         return "read"
     if not _is_small(found):
@@ -75,7 +76,7 @@ def execute(content: bytes) -> str:
     return "run"
 
 
-def _is_small(found: model_file.ModelFile) -> bool:
+def _is_small(found: ModelFile) -> bool:
     values = [value for node in found.graph.nodes for value in node.attributes.values()]
     return (
         len(found.graph.nodes) <= _MAX_NODES

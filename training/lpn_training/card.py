@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from lpn_core.model_file import ModelFile
+from lpn_core.model.spec import ModelFile
 
 from lpn_training.config import Config
 

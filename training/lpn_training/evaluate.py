@@ -15,7 +15,7 @@ import torch
 from lpn_core import Model, keypoints, model_file
 from lpn_core.evaluation import Network
 from lpn_core.keypoints import COCO17, KeypointSet
-from lpn_core.model_spec import DecodeSpec, InputSpec
+from lpn_core.model.spec import DecodeSpec, InputSpec
 from torch import nn
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint

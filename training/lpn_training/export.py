@@ -16,7 +16,7 @@ from lpn_core.convert import (
     self_test_error,
 )
 from lpn_core.keypoints import MPII16
-from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance
+from lpn_core.model.spec import DecodeSpec, InputSpec, Provenance
 
 from lpn_training.card import model_card
 from lpn_training.checkpoint import averaged_weights, failures_name, load_checkpoint, write_text

@@ -18,8 +18,7 @@ import torch
 from lpn_core import ModelFileError
 from lpn_core.cli.convert import read_state_dict
 from lpn_core.estimator import bundled_models, read_model
-from lpn_core.model_file import ModelFile
-from lpn_core.model_spec import IMAGENET_MEAN, IMAGENET_STD
+from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, ModelFile
 from torch import Tensor, nn
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core.architectures.lpn import build_lpn
-from lpn_core.graph_spec import GraphSpec
+from lpn_core.model.graph import GraphSpec
 
 StateDict = Mapping[str, NDArray[Any]]
 Built = tuple[GraphSpec, dict[str, NDArray[np.float32]]]

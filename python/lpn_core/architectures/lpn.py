@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core.architectures.fold import StateReader
-from lpn_core.graph_spec import Attribute, GraphSpec, NodeSpec
+from lpn_core.model.graph import Attribute, GraphSpec, NodeSpec
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 ATTENTIONS = ("gc", "se", "none")

@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lpn_core import __version__, timing
+from lpn_core import __version__
 from lpn_core._files import write_atomically
 from lpn_core._text import align
 from lpn_core.cli.bar_chart import Bar, bar_chart
 from lpn_core.cli.models import available_threads, isa_option, open_model
 from lpn_core.cli.outputs import check_folder
 from lpn_core.estimator import PoseEstimator
-from lpn_core.model import Model
+from lpn_core.model import timing
+from lpn_core.model.model import Model
 
 # The pipeline's photograph.
 _WIDTH, _HEIGHT = 1920, 1080

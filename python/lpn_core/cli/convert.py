@@ -15,14 +15,14 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import model_file, safetensors_file
 from lpn_core.architectures import ARCHITECTURES
 from lpn_core.cli.messages import with_name
 from lpn_core.cli.model_options import decode_spec, refuse_overwriting
 from lpn_core.cli.outputs import check_folder
 from lpn_core.convert import held_to_torch, make_model_file
 from lpn_core.keypoints import KEYPOINT_SETS
-from lpn_core.model_spec import CHANNEL_ORDERS, DECODE_KINDS, InputSpec, Provenance
+from lpn_core.model import file, safetensors
+from lpn_core.model.spec import CHANNEL_ORDERS, DECODE_KINDS, InputSpec, Provenance
 
 # The key of a model file's metadata that no other file has.
 _MODEL_KEY = "lpn_core"
@@ -123,7 +123,7 @@ def convert(
             ),
             dtype=dtype,
         )
-        model_file.write(output, held_to_torch(made, state_dict, dtype), dtype)
+        file.write(output, held_to_torch(made, state_dict, dtype), dtype)
     except ValueError as error:
         raise click.ClickException(with_name(error, checkpoint)) from None
     except (OSError, ImportError) as error:
@@ -158,7 +158,7 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         OSError: the file cannot be read.
     """
     if path.suffix == ".safetensors":
-        tensors, metadata = safetensors_file.read(path)
+        tensors, metadata = safetensors.read(path)
         if _MODEL_KEY in metadata:
             raise ValueError(
                 f"{path}: a model file already, which needs no conversion: `lpn info {path}` shows "

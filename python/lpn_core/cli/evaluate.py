@@ -31,8 +31,8 @@ from lpn_core.evaluation import (
     open_people,
     score,
 )
-from lpn_core.model import Model
-from lpn_core.model_spec import DecodeSpec
+from lpn_core.model.model import Model
+from lpn_core.model.spec import DecodeSpec
 
 _OWN = "model"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -10,7 +10,7 @@ import click
 
 from lpn_core.cli.models import open_model
 from lpn_core.estimator import model_card
-from lpn_core.model import Model
+from lpn_core.model.model import Model
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lpn_core.model_spec import DecodeSpec
+from lpn_core.model.spec import DecodeSpec
 
 
 def refuse_overwriting(output: Path, checkpoint: Path) -> None:

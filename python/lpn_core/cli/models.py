@@ -8,7 +8,7 @@ import click
 
 from lpn_core import bundled_models, default_threads, supported_isas
 from lpn_core.estimator import load_model
-from lpn_core.model import Model
+from lpn_core.model.model import Model
 
 _logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import click
 from lpn_core._files import write_atomically
 from lpn_core.cli.models import isa_option, open_model
 from lpn_core.cli.outputs import check_folder
-from lpn_core.profile import GROUPS, SORTS
+from lpn_core.model.profile import GROUPS, SORTS
 
 
 @click.command()

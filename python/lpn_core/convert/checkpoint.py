@@ -14,16 +14,9 @@ from lpn_core import architectures
 from lpn_core import keypoints as keypoint_sets
 from lpn_core.architectures.lpn import BLOCKS
 from lpn_core.convert.self_test import self_test_keypoints, synthetic_crops
-from lpn_core.model import Model
-from lpn_core.model_file import (
-    DTYPES,
-    DecodeSpec,
-    InputSpec,
-    ModelFile,
-    Provenance,
-    SelfTest,
-    round_weights,
-)
+from lpn_core.model.file import DTYPES, round_weights
+from lpn_core.model.model import Model
+from lpn_core.model.spec import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
 
 
 def make_model_file(

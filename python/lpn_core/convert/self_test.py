@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import decode
-from lpn_core.model import Model
-from lpn_core.model_spec import HEATMAP_STRIDE
+from lpn_core.model.model import Model
+from lpn_core.model.spec import HEATMAP_STRIDE
 
 # How far a joint may lie from its recorded place in crop pixels, on any machine, in fp32.
 SELF_TEST_TOLERANCE = 0.05

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core.model import Model
-from lpn_core.model_file import ModelFile
+from lpn_core.model.model import Model
+from lpn_core.model.spec import ModelFile
 
 # Largest difference of heatmaps, in parts of their largest value. Folding and another order of
 # sums cost float32 a few of its 24 bits. bfloat16 keeps 8 bits of each weight: 0.004 to 0.011 was

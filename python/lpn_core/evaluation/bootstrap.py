@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core.model_spec import InputSpec
+from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
 
 LEVEL = 0.95

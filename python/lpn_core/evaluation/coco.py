@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lpn_core._checks import check_flag
 from lpn_core._files import write_atomically
-from lpn_core._scalars import check_flag
 from lpn_core.evaluation.average_precision import average_precision, resampled_precision
 from lpn_core.evaluation.coco_files import (
     Record,
@@ -23,7 +23,7 @@ from lpn_core.evaluation.coco_files import (
 from lpn_core.evaluation.images import ImagePeople, check_limit, check_path, find_image
 from lpn_core.evaluation.suppression import oks_nms
 from lpn_core.keypoints import COCO17
-from lpn_core.model_spec import InputSpec
+from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
 from lpn_core.preprocess import check_boxes, clip_box, regions
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lpn_core._scalars import check_id
+from lpn_core._checks import check_id
 from lpn_core.evaluation.images import read_json
 from lpn_core.keypoints import COCO17
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lpn_core.evaluation.images import ImagePeople, check_limit, check_path, find_image, read_json
 from lpn_core.keypoints import MPII16
-from lpn_core.model_spec import InputSpec
+from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
 from lpn_core.preprocess import check_boxes
 

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import preprocess
-from lpn_core._isa import isa_name
-from lpn_core._scalars import check_flag, check_float32, check_int
+from lpn_core._checks import check_flag, check_float32, check_int, isa_name
 from lpn_core.decode import Decoded, decode
 from lpn_core.evaluation.coco import CocoPeople, write_results
 from lpn_core.evaluation.images import ImagePeople
 from lpn_core.flip import average_flipped, mirror_crops
 from lpn_core.image import load_image
 from lpn_core.keypoints import KeypointSet
-from lpn_core.model_spec import DecodeSpec, InputSpec
+from lpn_core.model.spec import DecodeSpec, InputSpec
 from lpn_core.poses import Poses
 
 # Normalised crops (N, H, W, 3) float32 in the network's channel order to heatmaps

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._scalars import check_number
+from lpn_core._checks import check_number
 from lpn_core.keypoints import COCO17
 
 # SimpleBaseline's OKS_THRE.

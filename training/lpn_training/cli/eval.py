@@ -91,7 +91,7 @@ def evaluate(
         suppression,
     )
     from lpn_core.cli.tables import table
-    from lpn_core.model_spec import HEATMAP_STRIDE
+    from lpn_core.model.spec import HEATMAP_STRIDE
 
     from lpn_training.evaluate import open_candidate
 

@@ -10,7 +10,7 @@ import click
 from lpn_training.cli.errors import told
 from lpn_training.cli.paths import ANY_FILE, EXISTING_FILE
 
-# lpn_core.model_spec.DECODE_KINDS without its import, which no other verb's help waits for.
+# lpn_core.model.spec.DECODE_KINDS without its import, which no other verb's help waits for.
 DECODE_KINDS = ("soft_argmax", "argmax")
 
 

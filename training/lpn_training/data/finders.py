@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lpn_core.decode import decode
 from lpn_core.flip import average_flipped, mirror_crops
 from lpn_core.keypoints import COCO17
-from lpn_core.model_spec import DecodeSpec, InputSpec
+from lpn_core.model.spec import DecodeSpec, InputSpec
 from lpn_core.preprocess import crop, regions
 from PIL import Image
 

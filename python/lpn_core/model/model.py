@@ -11,15 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core, keypoints
-from lpn_core._arrays import as_array, check_array, contiguous, moved
-from lpn_core._isa import isa_name
-from lpn_core._scalars import check_choice, check_int
+from lpn_core._checks import (
+    as_array,
+    check_array,
+    check_choice,
+    check_int,
+    contiguous,
+    isa_name,
+    moved,
+)
 from lpn_core.keypoints import KeypointSet
-from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, ModelFileError
-from lpn_core.model_spec import HEATMAP_STRIDE
+from lpn_core.model.spec import (
+    HEATMAP_STRIDE,
+    DecodeSpec,
+    InputSpec,
+    ModelFile,
+    ModelFileError,
+)
 
 if TYPE_CHECKING:
-    from lpn_core.profile import Profile
+    from lpn_core.model.profile import Profile
 
 PRECISIONS = ("fp32",)
 
@@ -215,9 +226,12 @@ class Model:
             TypeError: ``rounds`` is not an integer.
         """
         # Imported when asked for: who only predicts does not wait for it.
-        from lpn_core.profile import profile_model
+        from lpn_core.model.profile import profile_network
 
-        return profile_model(self, rounds)
+        rounds = check_int(rounds, "rounds")
+        return profile_network(
+            self.compiled, self.name, self.input.height, self.input.width, rounds
+        )
 
     def close(self) -> None:
         """Frees the network and its workspaces; calls that run in other threads finish."""

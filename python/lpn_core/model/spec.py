@@ -1,15 +1,21 @@
-"""What a model file says beside its graph: input, decode, provenance, self-test."""
+"""What a model file says: its graph, and beside it input, decode, provenance, self-test."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core._scalars import check_choice
+from lpn_core._checks import check_choice
+
+if TYPE_CHECKING:
+    # The training package reads specs without the compiled module.
+    from lpn_core.model.graph import GraphSpec
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 DECODE_KINDS = ("soft_argmax", "argmax")
@@ -25,6 +31,13 @@ _BETA_RANGE = (1e-6, 1e6)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ModelFileError(ValueError):
+    """A file that is not a model file of lpn_core, or a damaged one."""
+
+    # The name under which callers catch it.
+    __module__ = "lpn_core"
 
 
 def _check_range(name: str, value: float | None, bounds: tuple[float, float]) -> None:
@@ -169,3 +182,41 @@ class SelfTest:
 
     crops: NDArray[np.uint8]
     keypoints: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of a model file.
+
+    Attributes:
+        name: of the model.
+        graph: the network, BatchNorm folded.
+        input: how its input is made.
+        decode: how its heatmaps become coordinates.
+        keypoints: name of the keypoint set of its output channels.
+        provenance: where the weights come from.
+        self_test: what ``lpn verify`` runs.
+        weights: float32 arrays called ``<node>.<weight>``; those of a file that was read are made
+            of its content on each access.
+    """
+
+    name: str
+    graph: GraphSpec
+    input: InputSpec
+    decode: DecodeSpec
+    keypoints: str
+    provenance: Provenance
+    self_test: SelfTest
+    weights: Mapping[str, NDArray[np.float32]]
+
+    def __repr__(self) -> str:
+        size = f"{self.input.height} x {self.input.width}"
+        return f"<ModelFile {self.name!r}: {size}, {self.keypoints}, {len(self.weights)} weights>"
+
+    def __post_init__(self) -> None:
+        width = self.input.width // HEATMAP_STRIDE
+        if self.decode.flip_shift >= max(width, 1):
+            raise ValueError(
+                f"decode flip_shift is {self.decode.flip_shift}; wanted less than the heatmaps' "
+                f"width, {width} for an input {self.input.width} wide"
+            )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import timing
-from lpn_core._scalars import check_int
+from lpn_core import _core
 from lpn_core._text import align
-
-if TYPE_CHECKING:
-    from lpn_core.model import Model
+from lpn_core.model import timing
 
 SORTS = ("order", "time")
 GROUPS = ("step", "kernel")
@@ -256,24 +253,23 @@ class Profile:
         return {"traceEvents": events, "displayTimeUnit": "ms"}
 
 
-def profile_model(model: Model, rounds: int) -> Profile:
+def profile_network(
+    compiled: _core.CompiledModel, name: str, height: int, width: int, rounds: int
+) -> Profile:
     """See :meth:`lpn_core.Model.profile`."""
-    rounds = check_int(rounds, "rounds")
     if rounds < 1:
         raise ValueError(f"rounds is {rounds}; wanted at least 1")
-    compiled = model.compiled
-    height, width = model.input.height, model.input.width
-    plan = model.steps()
+    plan = compiled.steps(height, width)
     size = (1, height, width, compiled.input_channels)
     image = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
-    peaks = _peaks(plan, model)
+    peaks = _peaks(plan, compiled)
     marks, run_seconds = [], []
     for block in timing.blocks(rounds):
         timing.warm_up(lambda: compiled.run(image))
         run_seconds.append(timing.time_runs(lambda: compiled.run(image), block))
         marks.append(compiled.profile(image, block))
     # The clock may have changed meanwhile, or another program stopped.
-    peaks = {isa: max(gflops, peaks[isa]) for isa, gflops in _peaks(plan, model).items()}
+    peaks = {isa: max(gflops, peaks[isa]) for isa, gflops in _peaks(plan, compiled).items()}
     all_marks = np.concatenate(marks)
     seconds = np.diff(all_marks)
     steps = tuple(
@@ -291,11 +287,11 @@ def profile_model(model: Model, rounds: int) -> Profile:
         for i, step in enumerate(plan)
     )
     return Profile(
-        model=model.name,
+        model=name,
         height=height,
         width=width,
-        isa=model.isa,
-        threads=model.threads,
+        isa=compiled.isa,
+        threads=compiled.threads,
         peaks=peaks,
         steps=steps,
         run=timing.summarise(np.concatenate(run_seconds)),
@@ -303,9 +299,9 @@ def profile_model(model: Model, rounds: int) -> Profile:
     )
 
 
-def _peaks(plan: Iterable[Mapping[str, object]], model: Model) -> dict[str, float]:
-    tiers = dict.fromkeys([model.isa, *(str(step["isa"]) for step in plan)])
-    return {isa: timing.peak_gflops(isa, model.threads) for isa in tiers}
+def _peaks(plan: Iterable[Mapping[str, object]], compiled: _core.CompiledModel) -> dict[str, float]:
+    tiers = dict.fromkeys([compiled.isa, *(str(step["isa"]) for step in plan)])
+    return {isa: timing.peak_gflops(isa, compiled.threads) for isa in tiers}
 
 
 def _rate(amount: float, seconds: float) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
-from lpn_core._isa import isa_name
-from lpn_core.safetensors_file import StoredArrays
+from lpn_core._checks import isa_name
+from lpn_core.model.safetensors import StoredArrays
 
 Attribute = int | float | str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,16 @@ from numpy.typing import NDArray
 from lpn_core import keypoints
 from lpn_core._json import is_text, load_unique
 from lpn_core._text import printable
-from lpn_core.graph_spec import GraphSpec, NodeSpec
-from lpn_core.model_spec import DecodeSpec, InputSpec, Provenance
-
-if TYPE_CHECKING:
-    from lpn_core.model_file import ModelFile
+from lpn_core.model.graph import GraphSpec, NodeSpec
+from lpn_core.model.spec import (
+    DecodeSpec,
+    InputSpec,
+    ModelFile,
+    ModelFileError,
+    Provenance,
+)
 
 FORMAT_VERSION = 1
-
-
-class ModelFileError(ValueError):
-    """A file that is not a model file of lpn_core, or a damaged one."""
-
-    # The name under which callers catch it.
-    __module__ = "lpn_core"
 
 
 class Document(NamedTuple):
@@ -142,8 +138,8 @@ _DOCUMENT = {
 }
 
 
-def dump(model_file: ModelFile) -> dict[str, Any]:
-    """The document of a model file, as :func:`load` takes it apart."""
+def dump_document(model_file: ModelFile) -> dict[str, Any]:
+    """The document of a model file, as :func:`load_document` takes it apart."""
     graph = model_file.graph
     nodes = [
         {
@@ -171,7 +167,7 @@ def dump(model_file: ModelFile) -> dict[str, Any]:
     }
 
 
-def load(text: str) -> Document:
+def load_document(text: str) -> Document:
     """Checks a document and takes it apart.
 
     Raises:
