@@ -145,7 +145,7 @@ def test_lpn_train_eval_says_what_the_reference_says(
     options = ["--engine", engine, *["--flip"] * flip]
     result = CliRunner().invoke(main, ["eval", str(checkpoint), *_usual(figures), *options])
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
+    found = json.loads(result.stdout)["metrics"]
     assert found.keys() == DECODES.keys()
     for name, how in DECODES.items():
         assert found[name] == pytest.approx(_expected(figures, flip=flip, **how), abs=1e-6), name
