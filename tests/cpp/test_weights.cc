@@ -1,4 +1,9 @@
 // Buffers, weights in bfloat16 and the store of packed arrays.
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <cerrno>
 #include <cfenv>
 #include <cstdint>
 #include <cstring>
@@ -72,6 +77,23 @@ LPN_TEST(buffer_alignment_and_ends) {
   }
   EXPECT(Buffer<float>(0).data() == nullptr);
 }
+
+#if defined(__linux__)
+LPN_TEST(large_buffers_give_their_pages_back) {
+  if (!maps_pages()) return;
+  constexpr std::size_t kPage = kHugePage / sizeof(float);
+  // Having freed as much, malloc would keep what is freed next, huge pages and all.
+  Buffer<float>(8 * kPage)[0] = 1.0f;
+  float* data = nullptr;
+  {
+    Buffer<float> buffer(3 * kPage);
+    data = buffer.data();
+    data[0] = 1.0f;
+  }
+  unsigned char resident = 0;
+  EXPECT(mincore(data, 1, &resident) == -1 && errno == ENOMEM);
+}
+#endif
 
 LPN_TEST(bfloat16_weights_are_widened_within_a_scope) {
   const std::shared_ptr<const WeightValues> values = halves(200);

@@ -1,22 +1,16 @@
 // Owning, 64-byte aligned storage for weights, arenas and scratch.
 #pragma once
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <cstddef>
 #include <memory>
 #include <new>
+
+#include "base/pages.h"
 
 namespace lpn {
 
 // One cache line, and the widest vector this library loads.
 constexpr std::size_t kAlignment = 64;
-
-// What x86-64 and most of arm64 map with one entry of the page table. The kernel hands out memory
-// of this size in one go, which takes an eighth of the time of 512 small pages.
-constexpr std::size_t kHugePage = std::size_t{1} << 21;
 
 // An uninitialised array of trivially copyable T; movable, not copyable.
 template <class T>
@@ -33,25 +27,27 @@ class Buffer {
 
  private:
   struct Free {
-    std::align_val_t alignment;
-    void operator()(T* data) const { ::operator delete[](data, alignment); }
+    std::size_t mapped = 0;  // bytes; 0 where the heap has the array
+
+    void operator()(T* data) const {
+      if (mapped > 0) {
+        unmap_pages(data, mapped);
+      } else {
+        ::operator delete[](data, std::align_val_t{kAlignment});
+      }
+    }
   };
   using Pointer = std::unique_ptr<T[], Free>;
 
   static Pointer allocate(std::size_t size) {
-    if (size == 0) return Pointer(nullptr, Free{std::align_val_t{kAlignment}});
+    if (size == 0) return Pointer();
     if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
     const std::size_t bytes = size * sizeof(T);
-    const std::align_val_t alignment{bytes < kHugePage ? kAlignment : kHugePage};
-    Pointer data(static_cast<T*>(::operator new[](bytes, alignment)), Free{alignment});
-#if defined(__linux__)
-    // A wish: where it is not granted, pages are small. The last part stays small in any case.
-    if (bytes >= kHugePage) madvise(data.get(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-#endif
-    return data;
+    if (bytes >= kHugePage) return Pointer(static_cast<T*>(map_pages(bytes)), Free{bytes});
+    return Pointer(static_cast<T*>(::operator new[](bytes, std::align_val_t{kAlignment})), Free{});
   }
 
-  Pointer data_{nullptr, Free{std::align_val_t{kAlignment}}};
+  Pointer data_;
   std::size_t size_ = 0;
 };
 
