@@ -13,7 +13,7 @@ import pytest
 from harness import Options, Prepared, ReplayClock, read_options
 from lpn_core import keypoints
 from lpn_core.estimator import read_model
-from lpn_core.image import load_image
+from lpn_core.image.load import load_image
 from numpy.typing import NDArray
 from report import Column, Report
 from rounds import Samples, Worker, interleave

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import gcd, prod, sqrt
 
 import numpy as np
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 from lpn_core.estimator import read_model
 from lpn_core.model.graph import GraphSpec
 from numpy.typing import NDArray

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 from numpy.typing import NDArray
 from reference_network import lpn_shapes
 

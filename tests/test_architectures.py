@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import lpn_state_dict
 from lpn_core import architectures
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 
 # lpn-pytorch's counts of trainable parameters, without and with GC.
 PARAMETERS = {

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import lpn_state_dict
-from lpn_core import Model, architectures, model_file
-from lpn_core.convert import lpn_heatmaps, self_test_error
+from lpn_core import Model, model_file
+from lpn_core.convert import architectures, lpn_heatmaps, self_test_error
 from lpn_core.model import safetensors as safetensors_file
 from lpn_core.model.safetensors import StoredTensor
 from networks import Network, random_state
@@ -25,7 +25,7 @@ pytest.importorskip("tqdm")
 pytest.importorskip("PIL.Image")
 from click.testing import CliRunner, Result
 from lpn_core.cli import main
-from lpn_core.cli.convert import read_state_dict
+from lpn_core.convert.state_dict import read_state_dict
 
 
 def _run(*arguments: object) -> Result:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from lpn_core import _core
-from lpn_core.decode import argmax, soft_argmax
+from lpn_core.image.decode import argmax, soft_argmax
 from numpy.typing import NDArray
 
 TIERS = _core.supported_isas()

@@ -13,7 +13,7 @@ import pytest
 from float_modes import MODES, UNAVAILABLE, float_mode
 from helpers import lpn_state_dict, photograph
 from lpn_core import Model, PoseEstimator
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 from lpn_core.model_file import ModelFile
 from numpy.typing import NDArray
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import reference
 from lpn_core import preprocess
-from lpn_core.image import load_image
+from lpn_core.image.load import load_image
 from lpn_core.model.spec import InputSpec
 from numpy.typing import NDArray
 

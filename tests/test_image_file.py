@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import photograph
-from lpn_core.image import load_image, read_image
-from lpn_core.image_file import FORMATS, open_image
+from lpn_core.image.file import FORMATS, open_image
+from lpn_core.image.load import load_image, read_image
 
 Image = pytest.importorskip("PIL.Image")
 features = pytest.importorskip("PIL.features")

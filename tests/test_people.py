@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import HEIGHT, WIDTH, photograph, tiny_model_file
 from lpn_core import COCO17, Model, PoseEstimator, _core, flip, preprocess
-from lpn_core.decode import decode
+from lpn_core.image.decode import decode
 from lpn_core.model_file import DecodeSpec, InputSpec
 from numpy.typing import NDArray
 

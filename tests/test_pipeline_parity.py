@@ -11,7 +11,8 @@ import itertools
 import numpy as np
 import pytest
 import reference
-from lpn_core import _core, decode, flip, keypoints, preprocess
+from lpn_core import _core, flip, keypoints, preprocess
+from lpn_core.image import decode
 from lpn_core.model.spec import DecodeSpec, InputSpec
 from numpy.typing import NDArray
 

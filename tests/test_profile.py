@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import lpn_state_dict
 from lpn_core import Model, _core
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 from lpn_core.model import timing
 from lpn_core.model.profile import Profile, StepProfile
 from lpn_core.model_file import ModelFile

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import lpn_state_dict
 from lpn_core._core import CompiledModel as Model
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 from numpy.typing import NDArray
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a POSIX timer")

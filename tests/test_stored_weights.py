@@ -12,7 +12,7 @@ import lpn_core._core as _core
 import numpy as np
 import pytest
 from helpers import lpn_state_dict
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 from lpn_core.model import safetensors as safetensors_file
 from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model.safetensors import StoredArrays, StoredTensor

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from helpers import lpn_state_dict
 from lpn_core import Model
-from lpn_core.architectures.lpn import build_lpn
+from lpn_core.convert.architectures.lpn import build_lpn
 from lpn_core.model_file import ModelFile
 from numpy.typing import NDArray
 

@@ -57,7 +57,7 @@ def warp_affine_crops(
 def test_harness_reproduces_the_teachers_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("cv2")
-    monkeypatch.setattr(preprocess, "crop", warp_affine_crops)
+    monkeypatch.setattr("lpn_core.image.regions.crop", warp_affine_crops)
     people = CocoPeople(ANNOTATIONS, COCO / "val2017")
     network, spec = OnnxTeacher(TEACHER), InputSpec(channel_order="rgb")
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lpn_core import Model, preprocess
-from lpn_core.decode import decode
 from lpn_core.evaluation import find_image, person_scores
 from lpn_core.flip import average_flipped, mirror_crops
-from lpn_core.image import load_image
+from lpn_core.image.decode import decode
+from lpn_core.image.load import load_image
 from lpn_core.keypoints import COCO17
 from lpn_training.compare import compare
 from lpn_training.data.annotations import Person, coco_persons, split_of

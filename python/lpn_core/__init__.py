@@ -13,8 +13,8 @@ if TYPE_CHECKING:
         preprocess,
     )
     from lpn_core._core import __version__, default_isa, default_threads, kernels, supported_isas
-    from lpn_core.decode import argmax, soft_argmax
     from lpn_core.estimator import PoseEstimator, bundled_models, load
+    from lpn_core.image.decode import argmax, soft_argmax
     from lpn_core.keypoints import COCO17, CROWDPOSE14, MPII16, KeypointSet
     from lpn_core.model.model import Model
     from lpn_core.model.spec import ModelFile, ModelFileError
@@ -53,7 +53,7 @@ if not TYPE_CHECKING:  # where it would make every name look defined
     # Nothing is imported before it is used: the command must be able to catch a Ctrl-C meanwhile.
     _HOMES = {
         "_core": ("__version__", "default_isa", "default_threads", "kernels", "supported_isas"),
-        "decode": ("argmax", "soft_argmax"),
+        "image.decode": ("argmax", "soft_argmax"),
         "estimator": ("PoseEstimator", "bundled_models", "load"),
         "keypoints": ("COCO17", "CROWDPOSE14", "MPII16", "KeypointSet"),
         "model.model": ("Model",),

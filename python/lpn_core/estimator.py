@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import _core, preprocess
+from lpn_core import _core
 from lpn_core._checks import check_flag
-from lpn_core.decode import Decoded
-from lpn_core.image import load_image
+from lpn_core.image.decode import Decoded
+from lpn_core.image.load import load_image
+from lpn_core.image.regions import Regions, check_boxes, regions
 from lpn_core.model import file
 from lpn_core.model.model import Model
 from lpn_core.model.spec import ModelFile, ModelFileError
@@ -91,13 +92,13 @@ class PoseEstimator:
         if boxes is None:
             boxes = [[0.0, 0.0, *map(float, size)]]
             box_format = "xywh"
-        checked, box_scores = preprocess.check_boxes(boxes, box_format)
+        checked, box_scores = check_boxes(boxes, box_format)
         model = self.model
-        regions = preprocess.regions(checked, model.input)
+        where = regions(checked, model.input)
         # Of nobody too: that gives empty arrays of the right shapes.
         parts = [
-            self._find_joints(pixels, found_order, regions[start : start + _BATCH], flip)
-            for start in range(0, max(1, len(regions)), _BATCH)
+            self._find_joints(pixels, found_order, where[start : start + _BATCH], flip)
+            for start in range(0, max(1, len(where)), _BATCH)
         ]
         coordinates, scores = parts[0]
         if len(parts) > 1:
@@ -105,7 +106,7 @@ class PoseEstimator:
         return Poses(coordinates, scores, checked, box_scores, model.keypoints, size)
 
     def _find_joints(
-        self, pixels: NDArray[np.uint8], order: str, where: preprocess.Regions, flip: bool
+        self, pixels: NDArray[np.uint8], order: str, where: Regions, flip: bool
     ) -> Decoded:
         # Two calls, in which crops never become arrays and every loop runs on the model's threads.
         model, spec, how = self.model, self.model.input, self.model.decode

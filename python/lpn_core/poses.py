@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._checks import check_id, check_number
-from lpn_core.draw import draw_skeletons
-from lpn_core.image import load_image
-from lpn_core.image_file import pil_module
+from lpn_core.image.decode import person_scores
+from lpn_core.image.draw import draw_skeletons
+from lpn_core.image.file import pil_module
+from lpn_core.image.load import load_image
 from lpn_core.keypoints import KeypointSet
-from lpn_core.rescoring import person_scores
 
 if TYPE_CHECKING:
     from PIL.Image import Image

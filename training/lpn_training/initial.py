@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lpn_core import ModelFileError
-from lpn_core.cli.convert import read_state_dict
+from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.estimator import bundled_models, read_model
 from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, ModelFile
 from torch import Tensor, nn

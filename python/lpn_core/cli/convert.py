@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-import re
-import struct
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core.architectures import ARCHITECTURES
 from lpn_core.cli.messages import with_name
 from lpn_core.cli.model_options import decode_spec, refuse_overwriting
 from lpn_core.cli.outputs import check_folder
 from lpn_core.convert import held_to_torch, make_model_file
+from lpn_core.convert.architectures import ARCHITECTURES
+from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.keypoints import KEYPOINT_SETS
-from lpn_core.model import file, safetensors
+from lpn_core.model import file
 from lpn_core.model.spec import CHANNEL_ORDERS, DECODE_KINDS, InputSpec, Provenance
 
-# The key of a model file's metadata that no other file has.
-_MODEL_KEY = "lpn_core"
 _FINAL_LAYER = "final_layer.weight"
-# What torch.load raises on files that are damaged or hold more than tensors.
-_DAMAGED = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-)
 
 
 def _parse_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]:
@@ -147,73 +129,3 @@ def _check_joints(state_dict: Mapping[str, NDArray[Any]], keypoints: str) -> Non
         f"its {_FINAL_LAYER} makes {len(final)} heatmaps, but the keypoint set {keypoints} has "
         f"{joints} joints; wanted {' or '.join(fitting) or f'one of the sets {known}'}"
     )
-
-
-def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
-    """Reads a checkpoint's arrays: a state dict, or one under the key "state_dict".
-
-    Raises:
-        ValueError: not a checkpoint, without a state dict, or a model file already.
-        ImportError: a PyTorch checkpoint, and torch is not installed.
-        OSError: the file cannot be read.
-    """
-    if path.suffix == ".safetensors":
-        tensors, metadata = safetensors.read(path)
-        if _MODEL_KEY in metadata:
-            raise ValueError(
-                f"{path}: a model file already, which needs no conversion: `lpn info {path}` shows "
-                "it, `--model` and lpn_core.load take it; wanted a checkpoint"
-            )
-        return {name: tensor.to_array() for name, tensor in tensors.items()}
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            f'{path}: reading a PyTorch checkpoint needs torch: pip install "lpn-core[convert]"'
-        ) from None
-    try:
-        with warnings.catch_warnings():
-            # torch's advice on pickles of other kinds is not for users of this command.
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
-        raise ValueError(
-            f"{path}: not a checkpoint of plain tensors{_reason(error)}; wanted a state dict. If "
-            "it holds a whole model, load it where it was made and save only its state_dict: "
-            "torch.save(model.state_dict(), path)"
-        ) from None
-    if isinstance(content, Mapping) and {"model", "config"} <= content.keys():
-        raise ValueError(
-            f"{path}: a training checkpoint, which lpn-training turns into a model file: "
-            f"lpn-train export {path} -o FILE --name NAME"
-        )
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path}: holds a {type(content).__name__}; wanted a state dict")
-    other = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
-    if other or not content:
-        raise ValueError(
-            f"{path}: wanted a state dict of tensors, or one under the key 'state_dict'; it holds "
-            f"{', '.join(other[:8]) or 'nothing'}"
-        )
-    try:
-        return {str(name): _to_numpy(tensor) for name, tensor in content.items()}
-    except TypeError as error:
-        raise ValueError(f"{path}: a tensor that NumPy cannot hold: {error}") from None
-
-
-def _reason(error: Exception) -> str:
-    """What torch found, without its advice to run whatever the file holds."""
-    if isinstance(error, pickle.UnpicklingError):
-        other = re.search(r"nsupported (?:global: )?GLOBAL ([\w.]+)", str(error))
-        return f": it holds a {other[1]}" if other else ""
-    if isinstance(error, RuntimeError) and str(error):
-        return f" ({str(error).splitlines()[0].partition('. ')[0]})"
-    return ""
-
-
-def _to_numpy(tensor: Any) -> NDArray[Any]:
-    # NumPy has no bfloat16; float32 holds each of its values.
-    name = str(tensor.dtype)
-    return np.asarray((tensor.float() if name == "torch.bfloat16" else tensor).detach().numpy())

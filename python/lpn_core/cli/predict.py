@@ -22,7 +22,7 @@ from lpn_core.cli.outputs import check_folder
 from lpn_core.cli.results import Results, document_of
 from lpn_core.cli.stopping import StopRequest
 from lpn_core.estimator import PoseEstimator
-from lpn_core.image import read_image
+from lpn_core.image.load import read_image
 
 _JPEG_QUALITY = 92
 

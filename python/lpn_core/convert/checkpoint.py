@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import architectures
 from lpn_core import keypoints as keypoint_sets
-from lpn_core.architectures.lpn import BLOCKS
+from lpn_core.convert import architectures
+from lpn_core.convert.architectures.lpn import BLOCKS
 from lpn_core.convert.self_test import self_test_keypoints, synthetic_crops
 from lpn_core.model.file import DTYPES, round_weights
 from lpn_core.model.model import Model

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import decode
+from lpn_core.image.decode import soft_argmax
 from lpn_core.model.model import Model
 from lpn_core.model.spec import HEATMAP_STRIDE
 
@@ -22,7 +22,7 @@ def self_test_keypoints(model: Model) -> NDArray[np.float64]:
     """Runs a model's self-test: (2, K, 2) float64, x and y in crop pixels."""
     heatmaps = model(model.file.self_test.crops)
     beta = model.decode.beta or _DEFAULT_BETA
-    coordinates, _ = decode.soft_argmax(heatmaps, layout="nhwc", beta=beta)
+    coordinates, _ = soft_argmax(heatmaps, layout="nhwc", beta=beta)
     return coordinates.astype(np.float64) * HEATMAP_STRIDE
 
 

@@ -11,7 +11,7 @@ from lpn_core.evaluation.mpii import MpiiPeople, pckh, published_bias
 from lpn_core.evaluation.people import open_people
 from lpn_core.evaluation.predict import DECODES, Network, decodes_of, evaluate, find_poses, score
 from lpn_core.evaluation.suppression import oks, oks_nms
-from lpn_core.rescoring import person_scores
+from lpn_core.image.decode import person_scores
 
 __all__ = [
     "DECODES",

@@ -22,10 +22,10 @@ from lpn_core.evaluation.coco_files import (
 )
 from lpn_core.evaluation.images import ImagePeople, check_limit, check_path, find_image
 from lpn_core.evaluation.suppression import oks_nms
+from lpn_core.image.regions import check_boxes, clip_box, regions
 from lpn_core.keypoints import COCO17
 from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
-from lpn_core.preprocess import check_boxes, clip_box, regions
 
 logger = logging.getLogger(__name__)
 

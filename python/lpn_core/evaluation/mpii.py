@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core.evaluation.images import ImagePeople, check_limit, check_path, find_image, read_json
+from lpn_core.image.regions import check_boxes
 from lpn_core.keypoints import MPII16
 from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
-from lpn_core.preprocess import check_boxes
 
 # A head's size is this part of its box's diagonal (the MPII toolkit's SC_BIAS).
 HEAD_SIZE = 0.6

@@ -9,13 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import preprocess
 from lpn_core._checks import check_flag, check_float32, check_int, isa_name
-from lpn_core.decode import Decoded, decode
 from lpn_core.evaluation.coco import CocoPeople, write_results
 from lpn_core.evaluation.images import ImagePeople
-from lpn_core.flip import average_flipped, mirror_crops
-from lpn_core.image import load_image
+from lpn_core.image import regions
+from lpn_core.image.decode import Decoded, decode
+from lpn_core.image.flip import average_flipped, mirror_crops
+from lpn_core.image.load import load_image
 from lpn_core.keypoints import KeypointSet
 from lpn_core.model.spec import DecodeSpec, InputSpec
 from lpn_core.poses import Poses
@@ -201,7 +201,7 @@ def find_poses(
     if batch < 1:
         raise ValueError(f"batch is {batch}; wanted at least 1")
     boxes = np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)])
-    where = preprocess.regions(boxes, spec)
+    where = regions.regions(boxes, spec)
     joints = len(keypoints)
     coordinates = {name: np.zeros((len(boxes), joints, 2), np.float32) for name in decodes}
     scores = {name: np.zeros((len(boxes), joints), np.float32) for name in decodes}
@@ -268,10 +268,10 @@ def _crops(
                 f"{image.path} is {size[0]} x {size[1]} pixels, but the annotations say "
                 f"{image.size[0]} x {image.size[1]}: boxes would not fit another version of it"
             )
-        where = preprocess.regions(image.boxes, spec)
+        where = regions.regions(image.boxes, spec)
         for start in range(0, len(where), batch):
             part = where[start : start + batch]
-            yield preprocess.crop(pixels, order, part, spec, threads=threads, isa=isa)
+            yield regions.crop(pixels, order, part, spec, threads=threads, isa=isa)
 
 
 def _batches(parts: Iterator[NDArray[np.float32]], batch: int) -> Iterator[NDArray[np.float32]]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from lpn_core.evaluation.images import read_json
 from lpn_core.evaluation.mpii import person_box
-from lpn_core.preprocess import clip_box
+from lpn_core.image.regions import clip_box
 
 from lpn_training.data.keypoints import COCO17, MPII16, JointSet
 

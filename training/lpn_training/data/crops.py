@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from lpn_core.image_file import open_image
+from lpn_core.image.file import open_image
 from PIL.Image import Image
 from torch import Tensor
 

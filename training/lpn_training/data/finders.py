@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from lpn_core.decode import decode
-from lpn_core.flip import average_flipped, mirror_crops
+from lpn_core.image.decode import decode
+from lpn_core.image.flip import average_flipped, mirror_crops
+from lpn_core.image.regions import crop, regions
 from lpn_core.keypoints import COCO17
 from lpn_core.model.spec import DecodeSpec, InputSpec
-from lpn_core.preprocess import crop, regions
 from PIL import Image
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from lpn_core.evaluation.images import find_image
-from lpn_core.image import load_image
+from lpn_core.image.load import load_image
 from PIL import Image
 from tqdm import tqdm
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from lpn_core.image import load_image
+from lpn_core.image.load import load_image
 from PIL import Image
 from tqdm import tqdm
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._checks import as_array, check_choice, check_flag, is_torch, moved
-from lpn_core.image_file import DAMAGED, has_more_frames, open_image, pil_module
+from lpn_core.image.file import DAMAGED, has_more_frames, open_image, pil_module
 
 if TYPE_CHECKING:
     from PIL.Image import Image

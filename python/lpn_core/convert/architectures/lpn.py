@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core.architectures.fold import StateReader
+from lpn_core.convert.architectures.fold import StateReader
 from lpn_core.model.graph import Attribute, GraphSpec, NodeSpec
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,8 @@ from lpn_core._checks import as_array, check_array, check_flag, check_float32, i
 from lpn_core.model.spec import DecodeSpec
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
+# SimpleBaseline's IN_VIS_THRE: joints that count towards a person's score.
+COUNTED_SCORE = 0.2
 LAYOUTS = {"nchw": "(N, K, H, W)", "nhwc": "(N, H, W, K)"}
 
 
@@ -86,3 +90,23 @@ def _check_heatmaps(heatmaps: object, layout: str) -> tuple[NDArray[np.float32],
         if turned.flags.c_contiguous and array.dtype == np.float32:
             return turned, other
     return check_array(heatmaps, "heatmaps", np.float32, LAYOUTS[layout]), layout
+
+
+def person_scores(
+    raw_scores: NDArray[np.floating[Any]], box_scores: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Box score times the mean of the raw joint scores above 0.2.
+
+    The rescoring of SimpleBaseline's COCO evaluation, which LPN's published figures use.
+
+    Args:
+        raw_scores: (N, K) heatmap values at the joints, not clipped.
+        box_scores: (N,) of the detections; 1 for ground truth.
+
+    Returns:
+        (N,), 0 for a person without a joint above 0.2.
+    """
+    counted = raw_scores > COUNTED_SCORE
+    total = np.where(counted, raw_scores, 0).sum(axis=1, dtype=np.float64)
+    mean = total / np.maximum(counted.sum(axis=1), 1)
+    return np.asarray(box_scores * mean, np.float64)

@@ -1,0 +1,1 @@
+"""From pixels to joints and back."""
