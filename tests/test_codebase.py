@@ -123,52 +123,6 @@ def test_lpn_core_imports_little() -> None:
     assert not offenders, _listed(offenders)
 
 
-def _import_graph() -> dict[str, set[str]]:
-    """What every Python file imports of ours: when loaded, inside a function or for types alike.
-
-    That a package's ``__init__`` runs before its files is not an edge: it is their face.
-    """
-    files = {
-        ".".join(path.relative_to(base.parent).with_suffix("").parts).removesuffix(
-            ".__init__"
-        ): path
-        for base in (PACKAGE, TRAINING)
-        for path in [*base.rglob("*.py"), *base.glob("*.pyi")]
-    }
-    graph = {}
-    for name, path in files.items():
-        graph[name] = found = set[str]()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                parts = {f"{node.module}.{alias.name}" for alias in node.names}
-                found.update(parts & files.keys() or {node.module})
-        found &= files.keys()
-    return graph
-
-
-def test_python_files_import_each_other_in_no_circle() -> None:
-    try:
-        TopologicalSorter(_import_graph()).prepare()
-    except CycleError as error:
-        pytest.fail(" -> ".join(error.args[1]))
-
-
-def test_rooms_import_only_lower_ones() -> None:
-    rooms = {room: floor for floor, names in enumerate(ROOMS) for room in names.split()}
-    floors = {name: rooms[(name + ".").split(".")[1]] for name in _import_graph()
-              if name.startswith("lpn_core")}  # fmt: skip
-    offenders = [
-        f"{name} imports {other}"
-        for name, floor in floors.items()
-        for other in _import_graph()[name]
-        if floors[other] > floor
-        or (floors[other] == floor > 0 and name.split(".")[1:2] != other.split(".")[1:2])
-    ]
-    assert not offenders, _listed(offenders)
-
-
 def test_import_is_light() -> None:
     code = "import lpn_core, sys\nlpn_core.load\n"
     code += "print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))"

@@ -12,7 +12,7 @@ import click
 import PIL  # noqa: F401  (predict needs it; the entry point says how to install what is missing)
 import tqdm  # noqa: F401  (likewise)
 
-from lpn_core import __version__
+from lpn_core._core import __version__
 from lpn_core.cli.bench import bench
 from lpn_core.cli.convert import convert
 from lpn_core.cli.evaluate import evaluate

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lpn_core import __version__
+from lpn_core._core import __version__
 from lpn_core._files import write_atomically
 from lpn_core._text import align
 from lpn_core.cli.bar_chart import Bar, bar_chart

@@ -6,8 +6,8 @@ import logging
 
 import click
 
-from lpn_core import bundled_models, default_threads, supported_isas
-from lpn_core.estimator import load_model
+from lpn_core._core import default_threads, supported_isas
+from lpn_core.estimator import bundled_models, load_model
 from lpn_core.model.model import Model
 
 _logger = logging.getLogger(__name__)
