@@ -8,6 +8,7 @@ import pytest
 cv2 = pytest.importorskip("cv2")
 torch = pytest.importorskip("torch")
 
+from lpn_core.model.spec import PADDING  # noqa: E402
 from lpn_training.data import augment  # noqa: E402
 from lpn_training.data.keypoints import COCO17, MPII16, JointSet  # noqa: E402
 from training_data import HEIGHT, WIDTH, smooth  # noqa: E402
@@ -148,7 +149,7 @@ def test_random_maps_keep_their_bounds_and_their_seed() -> None:
     assert not torch.equal(first.matrix, draw(6).matrix)
     linear = first.matrix[:, :, :2] * torch.where(first.mirrored, -1.0, 1.0)[:, None, None]
     linear[:, :, 1] *= torch.where(first.mirrored, -1.0, 1.0)[:, None]
-    padded = torch.maximum(boxes[:, 2], boxes[:, 3] * (WIDTH / HEIGHT)) * augment.PADDING
+    padded = torch.maximum(boxes[:, 2], boxes[:, 3] * (WIDTH / HEIGHT)) * PADDING
     zoom = linear[:, :, 0].norm(dim=1) / (padded / WIDTH)
     angle = torch.atan2(linear[:, 1, 0], linear[:, 0, 0]).rad2deg()
     assert zoom.min() >= 0.7 - 1e-4

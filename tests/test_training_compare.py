@@ -59,7 +59,7 @@ def made_up_crops(persons: int, seed: int) -> CropSet:
         labelled=torch.from_numpy(labelled),
         areas=torch.from_numpy(size.prod(axis=1) * rng.uniform(0.2, 0.9, persons)).float(),
         sources=torch.zeros(persons, dtype=torch.int64),
-        taught=torch.full((persons, 17, 3), torch.nan),
+        teacher_keypoints=torch.full((persons, 17, 3), torch.nan),
         lots=torch.zeros(persons, dtype=torch.float64),
         source_names=("noise",),
         joints=COCO17,

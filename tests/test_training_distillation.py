@@ -12,7 +12,7 @@ pytest.importorskip("PIL")
 
 from lpn_training.batches import BatchSource  # noqa: E402
 from lpn_training.losses import label_loss, teacher_loss  # noqa: E402
-from lpn_training.teacher import Opinion, judge_labels  # noqa: E402
+from lpn_training.teacher import TeacherPredictions, filter_labels  # noqa: E402
 from lpn_training.train import Trainer  # noqa: E402
 from training_runs import synthetic_shard, tiny_config  # noqa: E402
 
@@ -65,8 +65,8 @@ def test_teacher_speaks_where_it_is_asked_to(
     weights = torch.zeros(2, 17)
     weights[0, :10] = 1
     zeros, ones = torch.zeros(2, 17, 16, 12), torch.ones(2, 17, 16, 12)
-    _, taught = trainer.losses.of(views, zeros, weights, ones)
-    taught.backward()
+    _, distilled = trainer.losses.of(views, zeros, weights, ones)
+    distilled.backward()
     found = heatmaps.grad.abs().amax(dim=(2, 3)) > 0
     expected = [
         [(labelled or not (row == 0 and joint < 10)) and (not joints or joint in joints)
@@ -102,21 +102,21 @@ def test_teacher_points_label_what_is_unlabelled(
     source = BatchSource(config, torch.device("cpu"))
     batch = source.draw(0)
     assert not batch.weights.any()
-    assert batch.taught is not None
+    assert batch.teacher_heatmaps is not None
     # Heatmap pixel (10 + k, 20) of 48 x 64 is (5 + k / 2, 10) of 24 x 32.
-    flat = batch.taught.flatten(2)
+    flat = batch.teacher_heatmaps.flatten(2)
     assert flat.argmax(dim=2)[:, 0].tolist() == [10 * 24 + 5] * len(flat)
     assert flat[:, 0].max().item() == pytest.approx(0.75, abs=1e-3)
     monkeypatch.setattr(Stub, "forward", None)
     again = BatchSource(config, torch.device("cpu")).draw(0)
-    assert again.taught is not None
-    assert torch.equal(again.taught, batch.taught)
+    assert again.teacher_heatmaps is not None
+    assert torch.equal(again.teacher_heatmaps, batch.teacher_heatmaps)
     # Another teacher is asked anew.
     (tmp_path / "stub").write_text("a taller teacher")
     monkeypatch.setattr(Stub, "forward", lambda _, x: maps_of(len(x), 0.25))
     other = BatchSource(config, torch.device("cpu")).draw(0)
-    assert other.taught is not None
-    assert other.taught.flatten(2)[:, 0].max().item() == pytest.approx(0.25, abs=1e-3)
+    assert other.teacher_heatmaps is not None
+    assert other.teacher_heatmaps.flatten(2)[:, 0].max().item() == pytest.approx(0.25, abs=1e-3)
 
 
 def test_noisy_labels_far_from_a_sure_teacher_go(shard: Path) -> None:
@@ -129,7 +129,7 @@ def test_noisy_labels_far_from_a_sure_teacher_go(shard: Path) -> None:
     confidence[0] = 0.4
     crops.labelled[1] = False
     confidence[1] = 0.2
-    keep = judge_labels(crops, Opinion(points, confidence), config.loss)
+    keep = filter_labels(crops, TeacherPredictions(points, confidence), config.loss)
     assert crops.labelled[2].tolist() == [joint != 3 for joint in range(17)]
     assert bool(crops.labelled[0].all())
     assert keep.tolist() == [index != 1 for index in range(len(crops))]

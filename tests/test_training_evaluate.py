@@ -18,10 +18,9 @@ pytest.importorskip("pycocotools")
 from lpn_core import Model, evaluation, model_file, preprocess  # noqa: E402
 from lpn_core.estimator import read_model  # noqa: E402
 from lpn_core.evaluation import CocoPeople  # noqa: E402
-from lpn_core.model.spec import InputSpec  # noqa: E402
+from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec  # noqa: E402
 from lpn_training.checkpoint import write_whole  # noqa: E402
 from lpn_training.config import Config  # noqa: E402
-from lpn_training.data.augment import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 from lpn_training.data.finders import OnnxTeacher  # noqa: E402
 from lpn_training.evaluate import open_candidate  # noqa: E402
 from lpn_training.export import export_checkpoint  # noqa: E402

@@ -11,9 +11,9 @@ pytest.importorskip("cv2")
 torch = pytest.importorskip("torch")
 
 from figures import colour_of, write_figures  # noqa: E402
+from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 from lpn_training.batches import BatchSource  # noqa: E402
 from lpn_training.config import config_from_dict  # noqa: E402
-from lpn_training.data.augment import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 from lpn_training.data.crops import load_crops  # noqa: E402
 from lpn_training.data.pack import PackOptions, pack  # noqa: E402
 

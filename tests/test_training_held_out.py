@@ -86,7 +86,7 @@ def test_held_out_wants_known_sources_and_labels(shard: Path, tmp_path: Path) ->
 
 
 @pytest.fixture
-def taught(tmp_path: Path) -> Path:
+def packed_by_teacher(tmp_path: Path) -> Path:
     """Four unlabelled crops, two with answers of ``TEACHER`` and one with another's."""
     path = synthetic_shard(tmp_path, "street", labelled=False, count=4)
     (tmp_path / "teacher").write_bytes(TEACHER)
@@ -102,7 +102,7 @@ def taught(tmp_path: Path) -> Path:
 
 
 def test_only_crops_without_answers_are_asked_about(
-    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    packed_by_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -113,39 +113,39 @@ def test_only_crops_without_answers_are_asked_about(
     monkeypatch.setattr("lpn_training.batches.load_teacher", lambda *_: teacher)
     cache = f"loss.teacher_cache={tmp_path / 'cache.pt'}"
     config = tiny_config(
-        taught, *POINTS, f"loss.teacher={tmp_path / 'teacher'}", cache, validate=False
+        packed_by_teacher, *POINTS, f"loss.teacher={tmp_path / 'teacher'}", cache, validate=False
     )
-    opinion = BatchSource(config, CPU).opinion
+    predictions = BatchSource(config, CPU).predictions
     assert sum(asked) == 2
-    assert opinion is not None
-    assert opinion.confidence[:, 0].tolist() == pytest.approx([0.5, 0.25, 0.7, 0.25])
-    assert opinion.keypoints[[0, 2], 5].tolist() == [[60, 90], [62, 90]]
-    again = BatchSource(config, CPU).opinion
+    assert predictions is not None
+    assert predictions.confidence[:, 0].tolist() == pytest.approx([0.5, 0.25, 0.7, 0.25])
+    assert predictions.keypoints[[0, 2], 5].tolist() == [[60, 90], [62, 90]]
+    again = BatchSource(config, CPU).predictions
     assert sum(asked) == 2
     assert again is not None
-    assert torch.equal(again.keypoints, opinion.keypoints)
+    assert torch.equal(again.keypoints, predictions.keypoints)
 
 
 def test_answers_in_shards_need_no_teacher(
-    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    packed_by_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are drawn as Gaussians; not a bit of the file is read but for its hash."""
     points = np.full((17, 3), (62.0, 93.0, 0.75)).reshape(-1).tolist()
-    rewritten(taught, lambda _: {"teacher": HASH, "teacher_keypoints": points})
+    rewritten(packed_by_teacher, lambda _: {"teacher": HASH, "teacher_keypoints": points})
     monkeypatch.setattr("lpn_training.batches.load_teacher", None)
     options = (*PLAIN, *POINTS, f"loss.teacher={tmp_path / 'teacher'}")
-    batch = BatchSource(tiny_config(taught, *options, validate=False), CPU).draw(0)
-    assert batch.taught is not None
+    batch = BatchSource(tiny_config(packed_by_teacher, *options, validate=False), CPU).draw(0)
+    assert batch.teacher_heatmaps is not None
     assert not batch.weights.any()
     # The box [30, 40, 80, 110], padded, is 137.5 crop pixels high and centred at (70, 95).
     x, y = 12 + (62 - 70) * 32 / 137.5, 16 + (93 - 95) * 32 / 137.5
     ys, xs = np.arange(32)[:, None], np.arange(24)
     sigma = 2.0
     bell = 0.75 * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * sigma**2))
-    assert np.abs(batch.taught.numpy() - bell).max() < 1e-4
+    assert np.abs(batch.teacher_heatmaps.numpy() - bell).max() < 1e-4
 
 
-def test_damaged_answers_are_named(taught: Path) -> None:
-    rewritten(taught, lambda _: {"teacher": HASH, "teacher_keypoints": [1.0, 2.0, 0.5]})
+def test_damaged_answers_are_named(packed_by_teacher: Path) -> None:
+    rewritten(packed_by_teacher, lambda _: {"teacher": HASH, "teacher_keypoints": [1.0, 2.0, 0.5]})
     with pytest.raises(ValueError, match=r"000.webp: teacher_keypoints hold 3 values; 51 numbers"):
-        load_crops([taught], workers=0, teacher=HASH)
+        load_crops([packed_by_teacher], workers=0, teacher=HASH)

@@ -16,6 +16,7 @@ from PIL import Image
 pytest.importorskip("cv2")
 torch = pytest.importorskip("torch")
 
+from lpn_core._files import write_atomically  # noqa: E402
 from lpn_training.data import crops, shards  # noqa: E402
 from lpn_training.data.pack import PackOptions, pack  # noqa: E402
 from training_data import make_coco  # noqa: E402
@@ -104,12 +105,12 @@ def test_files_written_at_the_same_time_are_whole(
 
     def meanwhile(descriptor: int) -> None:
         while contents:
-            shards.write_bytes(tmp_path / "a", contents.pop())
+            write_atomically(tmp_path / "a", [contents.pop()], durable=True)
             assert (tmp_path / "a").read_bytes() == b"two" * 1000
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", meanwhile)
-    shards.write_bytes(tmp_path / "a", b"one" * 500)
+    write_atomically(tmp_path / "a", [b"one" * 500], durable=True)
     assert (tmp_path / "a").read_bytes() == b"one" * 500
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

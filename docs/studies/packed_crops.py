@@ -23,10 +23,11 @@ from lpn_core.flip import average_flipped, mirror_crops
 from lpn_core.image.decode import decode
 from lpn_core.image.load import load_image
 from lpn_core.keypoints import COCO17
+from lpn_core.model.spec import PADDING
 from lpn_training.compare import compare
 from lpn_training.data.annotations import Person, coco_persons, split_of
 from lpn_training.data.augment import normalise, plain_maps, sample_views
-from lpn_training.data.pack import VIEW_PADDING, PackOptions, crop_person
+from lpn_training.data.pack import PackOptions, crop_person
 from lpn_training.validation import PersonScores, keypoint_similarity
 from PIL import Image
 
@@ -109,7 +110,7 @@ def main() -> None:
         for name, way in WAYS.items():
             found[name].append(judge(way(image, person, model), person, model, flip=options.flip))
     sides = np.array([max(p.box[2], p.box[3] * OPTIONS.width / OPTIONS.height) for p in persons])
-    shrinks = sides * VIEW_PADDING / OPTIONS.width
+    shrinks = sides * PADDING / OPTIONS.width
     for group, least in GROUPS.items():
         chosen = shrinks > least
         print(f"{group}: {chosen.sum()} persons")

@@ -9,8 +9,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
+def write_atomically(
+    path: str | os.PathLike[str],
+    chunks: Iterable[bytes | memoryview],
+    *,
+    durable: bool = False,
+) -> None:
     """Writes ``chunks`` under a temporary name beside ``path``, then renames.
+
+    Several processes may write one file at the same time; one of them is the last.
+
+    Args:
+        path: of the file, made or replaced.
+        chunks: its content.
+        durable: waits for the disk, as a power cut could else leave the new name without content.
 
     Raises:
         OSError: the folder is missing or not writable; nothing is left behind.
@@ -22,6 +34,9 @@ def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memo
         with temporary.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError):

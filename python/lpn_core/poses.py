@@ -17,6 +17,7 @@ from lpn_core.image.draw import draw_skeletons
 from lpn_core.image.file import pil_module
 from lpn_core.image.load import load_image
 from lpn_core.keypoints import KeypointSet
+from lpn_core.model.spec import SCORE_THRESHOLD
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -222,7 +223,7 @@ class Poses:
         self,
         image: object,
         *,
-        threshold: float = 0.2,
+        threshold: float = SCORE_THRESHOLD,
         order: str | None = None,
         exif: bool = True,
     ) -> Image | NDArray[np.uint8]:

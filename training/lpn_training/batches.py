@@ -29,10 +29,10 @@ from lpn_training.sampling import Sampler, Stream, seed_of
 from lpn_training.teacher import (
     TEACHER_HEIGHT,
     TEACHER_WIDTH,
-    Opinion,
-    judge_labels,
+    TeacherPredictions,
+    cached_predictions,
+    filter_labels,
     load_teacher,
-    recall_opinion,
     run_teacher,
 )
 
@@ -48,13 +48,13 @@ class Batch(NamedTuple):
         views: (N, 3, H, W) float32 normalised RGB, channels_last.
         targets: (N, K, H / 4, W / 4) float32.
         weights: (N, K) float32, 0 for joints without a label.
-        taught: (N, K, H / 4, W / 4) float32 of the teacher, or None.
+        teacher_heatmaps: (N, K, H / 4, W / 4) float32 of the teacher, or None.
     """
 
     views: Tensor
     targets: Tensor
     weights: Tensor
-    taught: Tensor | None
+    teacher_heatmaps: Tensor | None
 
 
 class BatchSource:
@@ -114,8 +114,8 @@ class BatchSource:
         self._ahead: dict[int, Callable[[], Tensor]] = {}
         self.generator = torch.Generator(device)
         self.teacher: nn.Module | None = None
-        self.opinion: Opinion | None = None
-        keep = self._ask_teacher(device) if loss.teacher else self.crops.labelled.any(dim=1)
+        self.predictions: TeacherPredictions | None = None
+        keep = self._filter_by_teacher(device) if loss.teacher else self.crops.labelled.any(dim=1)
         parts = [data.held_out.get(name, 0.0) for name in crops.source_names]
         limits = torch.tensor(parts, dtype=torch.float64, device=device)
         self.held_out = crops.lots < limits[crops.sources]
@@ -125,7 +125,7 @@ class BatchSource:
         chances = torch.tensor(factors)[self.crops.sources.cpu()] * keep.cpu()
         self.sampler = Sampler(chances, config.train.seed)
 
-    def _ask_teacher(self, device: torch.device) -> Tensor:
+    def _filter_by_teacher(self, device: torch.device) -> Tensor:
         loss = self.config.loss
         assert self.teacher_hash is not None
 
@@ -138,10 +138,10 @@ class BatchSource:
 
         cache = Path(loss.teacher_cache) if loss.teacher_cache else None
         batch_size = min(self.config.train.batch_size, len(self.crops))
-        opinion = recall_opinion(self.crops, teacher, self.teacher_hash, batch_size, cache)
-        keep = judge_labels(self.crops, opinion, loss)
+        predictions = cached_predictions(self.crops, teacher, self.teacher_hash, batch_size, cache)
+        keep = filter_labels(self.crops, predictions, loss)
         if loss.teacher_form == "points":
-            self.opinion = opinion
+            self.predictions = predictions
         else:
             self.teacher = teacher()
         return keep
@@ -196,10 +196,10 @@ class BatchSource:
             stride=STRIDE,
             sigma=self.config.data.target_sigma,
         )
-        taught = self._taught(chosen, maps, clean)
+        teacher_heatmaps = self._teacher_heatmaps(chosen, maps, clean)
         views = normalise(disturb(clean, augment, self.generator))
         views = views.contiguous(memory_format=torch.channels_last)
-        return Batch(views, targets, weights, taught)
+        return Batch(views, targets, weights, teacher_heatmaps)
 
     def _images(
         self, step: int, places: Tensor, chosen: Tensor, rank: int, processes: int
@@ -223,13 +223,13 @@ class BatchSource:
         self._ahead = ahead
         return self._ahead.pop(step)()
 
-    def _taught(self, chosen: Tensor, maps: ViewMaps, clean: Tensor) -> Tensor | None:
+    def _teacher_heatmaps(self, chosen: Tensor, maps: ViewMaps, clean: Tensor) -> Tensor | None:
         if self.teacher is not None:
             return run_teacher(self.teacher, normalise(clean))
-        if self.opinion is None:
+        if self.predictions is None:
             return None
         height, width = clean.shape[2:]
-        points, confidence = self.opinion.keypoints[chosen], self.opinion.confidence[chosen]
+        points, confidence = self.predictions.keypoints[chosen], self.predictions.confidence[chosen]
         places = map_keypoints(points, maps)
         return confident_targets(
             places,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
-import secrets
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
+from lpn_core._files import write_atomically
 
+_CHUNK = 1 << 20
 # What a run needs to go on; older checkpoints lack some and can only give their weights.
 RESUMABLE = ("optimiser", "step", "position", "best", "stage_best", "stages", "sampler", "rng")
 
@@ -30,20 +28,10 @@ def failures_name(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _put_in_place(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    # Several processes may write one file, such as the teacher's answers, at the same time.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     with failures_name(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as stream:
-                write(stream)
-                stream.flush()
-                # Else a power cut could leave the new name with no content.
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    write_atomically(path, chunks, durable=True)
 
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:
@@ -55,7 +43,7 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
     # In memory first: where writing fails, torch speaks of its container and hides the reason.
     packed = io.BytesIO()
     torch.save(content, packed)
-    _put_in_place(path, lambda stream: stream.write(packed.getbuffer()))
+    _write(path, [packed.getbuffer()])
 
 
 def write_text(path: Path, text: str) -> None:
@@ -64,10 +52,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: It cannot be written, as on a full disk.
     """
-    _put_in_place(path, lambda stream: stream.write(text.encode()))
+    _write(path, [text.encode()])
 
 
-def bring_along(source: Path, target: Path, names: Sequence[str]) -> None:
+def copy_checkpoints(source: Path, target: Path, names: Sequence[str]) -> None:
     """Copy files of one run's folder into another one's; nothing where it is the same folder.
 
     Raises:
@@ -82,7 +70,7 @@ def bring_along(source: Path, target: Path, names: Sequence[str]) -> None:
                 "or begin a new run from the checkpoint's weights with --set train.initial=PATH"
             )
         with (source / name).open("rb") as content:
-            _put_in_place(target / name, partial(shutil.copyfileobj, content))
+            _write(target / name, iter(lambda: content.read(_CHUNK), b""))
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

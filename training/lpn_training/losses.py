@@ -43,26 +43,26 @@ class BatchLoss:
     def __init__(self, network: nn.Module, config: Config, device: torch.device) -> None:
         self.network, self.options = network, config.loss
         self.device, self.bf16 = device.type, config.train.bf16
-        self.taught_joints: Tensor | None = None
+        self.teacher_joint_mask: Tensor | None = None
         if config.loss.teacher_joints:
-            self.taught_joints = torch.zeros(1, config.model.num_joints, device=device)
-            self.taught_joints[:, list(config.loss.teacher_joints)] = 1
+            self.teacher_joint_mask = torch.zeros(1, config.model.num_joints, device=device)
+            self.teacher_joint_mask[:, list(config.loss.teacher_joints)] = 1
 
     def of(
-        self, views: Tensor, targets: Tensor, weights: Tensor, taught: Tensor | None
+        self, views: Tensor, targets: Tensor, weights: Tensor, teacher_heatmaps: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The label and teacher losses of one batch, as ``batches.Batch`` describes its parts."""
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             heatmaps = self.network(views)
         heatmaps = heatmaps.to(targets.dtype)
         labels = label_loss(heatmaps, targets, weights)
-        if taught is None:
+        if teacher_heatmaps is None:
             return labels, labels.new_zeros(())
         asked = weights >= 0 if self.options.teacher_labelled else weights == 0
         mask = asked.to(weights.dtype)
-        if self.taught_joints is not None:
-            mask = mask * self.taught_joints
-        return labels, teacher_loss(heatmaps, taught, mask)
+        if self.teacher_joint_mask is not None:
+            mask = mask * self.teacher_joint_mask
+        return labels, teacher_loss(heatmaps, teacher_heatmaps, mask)
 
 
 def check_finite(result: Tensor, step: int) -> None:

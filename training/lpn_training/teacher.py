@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lpn_core.model.spec import BETA
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 # Input size of PP-TinyPose.
 TEACHER_HEIGHT = 256
 TEACHER_WIDTH = 192
-BETA = 160.0
 
 
 def load_teacher(path: Path, device: torch.device) -> OnnxModule:
@@ -57,7 +57,7 @@ def soft_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass
-class Opinion:
+class TeacherPredictions:
     """What the teacher sees in each plain crop.
 
     Attributes:
@@ -69,16 +69,17 @@ class Opinion:
     confidence: Tensor
 
 
-def unasked(crops: CropSet) -> Tensor:
+def without_predictions(crops: CropSet) -> Tensor:
     """Indices of the crops whose shards do not say what the teacher sees in them."""
-    return crops.taught.isnan().any(dim=2).any(dim=1).nonzero()[:, 0]
+    return crops.teacher_keypoints.isnan().any(dim=2).any(dim=1).nonzero()[:, 0]
 
 
 @torch.no_grad()
-def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Opinion:
+def predict_crops(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> TeacherPredictions:
     """What the shards say of the teacher; it is run over the plain views of the other crops."""
-    keypoints, confidence = crops.taught[..., :2].clone(), crops.taught[..., 2].clone()
-    waiting = unasked(crops)
+    keypoints = crops.teacher_keypoints[..., :2].clone()
+    confidence = crops.teacher_keypoints[..., 2].clone()
+    waiting = without_predictions(crops)
     count = len(waiting)
     batch_size = min(batch_size, count)
     # Like every bar: on a terminal only, and once for all of torchrun's processes.
@@ -92,17 +93,17 @@ def ask_teacher(crops: CropSet, teacher: torch.nn.Module, batch_size: int) -> Op
         heatmaps = run_teacher(teacher, normalise(views))
         places, confidence[part] = soft_peaks(heatmaps)
         keypoints[part] = maps.to_crop(places * (TEACHER_HEIGHT / heatmaps.shape[2]))
-    return Opinion(keypoints, confidence)
+    return TeacherPredictions(keypoints, confidence)
 
 
-def recall_opinion(
+def cached_predictions(
     crops: CropSet,
     teacher: Callable[[], torch.nn.Module],
     teacher_hash: str,
     batch_size: int,
     cache: Path | None,
-) -> Opinion:
-    """``ask_teacher``, or what it said of the same crops from ``cache``; writes the cache.
+) -> TeacherPredictions:
+    """``predict_crops``, or what it said of the same crops from ``cache``; writes the cache.
 
     Args:
         crops: What it is asked about.
@@ -111,27 +112,27 @@ def recall_opinion(
         batch_size: Of one question.
         cache: File of earlier answers, or None.
     """
-    if len(unasked(crops)) == 0:
-        return Opinion(crops.taught[..., :2], crops.taught[..., 2])
+    if len(without_predictions(crops)) == 0:
+        return TeacherPredictions(crops.teacher_keypoints[..., :2], crops.teacher_keypoints[..., 2])
     identity = {"crops": crops.digest, "teacher": teacher_hash}
     if cache is not None and cache.exists():
         content = torch.load(cache, map_location=crops.device, weights_only=True)
         other = [name for name, value in identity.items() if content.get(name) != value]
         if not other:
-            return Opinion(content["keypoints"], content["confidence"])
+            return TeacherPredictions(content["keypoints"], content["confidence"])
         logger.warning("%s is of another %s; the teacher is asked again", cache, other[0])
-    opinion = ask_teacher(crops, teacher(), batch_size)
+    predictions = predict_crops(crops, teacher(), batch_size)
     if cache is not None:
         content = {
             **identity,
-            "keypoints": opinion.keypoints,
-            "confidence": opinion.confidence,
+            "keypoints": predictions.keypoints,
+            "confidence": predictions.confidence,
         }
         write_whole(cache, content)
-    return opinion
+    return predictions
 
 
-def judge_labels(crops: CropSet, opinion: Opinion, config: LossConfig) -> Tensor:
+def filter_labels(crops: CropSet, predictions: TeacherPredictions, config: LossConfig) -> Tensor:
     """Clear noisy labels and choose the crops to keep.
 
     Changes ``crops.labelled``: a label of a noisy source goes where the teacher is sure and
@@ -144,12 +145,12 @@ def judge_labels(crops: CropSet, opinion: Opinion, config: LossConfig) -> Tensor
         [name in config.noisy_sources for name in crops.source_names],
         device=crops.device,
     )
-    distance = (opinion.keypoints - crops.keypoints).norm(dim=-1)
+    distance = (predictions.keypoints - crops.keypoints).norm(dim=-1)
     limit = config.noisy_distance * crops.sizes[:, 1:].float()
-    wrong = (opinion.confidence > config.noisy_confidence) & (distance > limit)
+    wrong = (predictions.confidence > config.noisy_confidence) & (distance > limit)
     wrong &= noisy[crops.sources][:, None] & crops.labelled
     crops.labelled &= ~wrong
-    keep = opinion.confidence.mean(dim=1) >= config.minimum_confidence
+    keep = predictions.confidence.mean(dim=1) >= config.minimum_confidence
     keep |= crops.labelled.any(dim=1)
     logger.info("dropped %d noisy labels and %d crops", int(wrong.sum()), int((~keep).sum()))
     return keep

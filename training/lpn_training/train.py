@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lpn_training.batches import BatchSource
 from lpn_training.checkpoint import (
     averaged_weights,
-    bring_along,
+    copy_checkpoints,
     generator_state,
     load_checkpoint,
     restore_generators,
@@ -275,7 +275,9 @@ class Trainer:
         restore_generators(content["rng"], self.device)
         if self.best["step"] > 0 and self.processes.rank == 0:
             # Later stages begin from these, which the run so far left where it was.
-            bring_along(path.parent, self.output, ("best.pt", f"stage-{self.best['stage']}.pt"))
+            copy_checkpoints(
+                path.parent, self.output, ("best.pt", f"stage-{self.best['stage']}.pt")
+            )
         if stored.schedule.stages <= self.position.stage < self.config.schedule.stages:
             # A finished run, to which the configuration adds stages.
             self.hand_over()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from lpn_core.model.spec import SCORE_THRESHOLD
 from torch import Tensor, nn
 
 from lpn_training.batches import STRIDE, BatchSource
@@ -24,7 +25,6 @@ from lpn_training.data.shards import find_shards
 from lpn_training.teacher import soft_peaks
 
 BATCH = 64
-JOINT_THRESHOLD = 0.2
 # Joint sets without published constants are judged by the one of COCO's shoulders.
 OTHER_SIGMA = 0.079
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -155,7 +155,7 @@ def score_persons(
         torch.cat(places), crops.keypoints, crops.labelled, crops.areas, sigmas
     )
     top = torch.cat(tops)
-    above = top > JOINT_THRESHOLD
+    above = top > SCORE_THRESHOLD
     scores = (top * above).sum(dim=1) / above.sum(dim=1).clamp(min=1)
 
     def numbers(values: Tensor) -> Array:

@@ -23,6 +23,7 @@ from lpn_core.cli.results import Results, document_of
 from lpn_core.cli.stopping import StopRequest
 from lpn_core.estimator import PoseEstimator
 from lpn_core.image.load import read_image
+from lpn_core.model.spec import SCORE_THRESHOLD
 
 _JPEG_QUALITY = 92
 
@@ -57,7 +58,7 @@ def _check_threshold(_: click.Context, __: click.Parameter, value: float) -> flo
 @click.option(
     "--threshold",
     type=float,
-    default=0.2,
+    default=SCORE_THRESHOLD,
     show_default=True,
     callback=_check_threshold,
     help="Lowest score that is drawn.",

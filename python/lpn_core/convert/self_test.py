@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from lpn_core.image.decode import soft_argmax
 from lpn_core.model.model import Model
-from lpn_core.model.spec import HEATMAP_STRIDE
+from lpn_core.model.spec import BETA, HEATMAP_STRIDE
 
 # How far a joint may lie from its recorded place in crop pixels, on any machine, in fp32.
 SELF_TEST_TOLERANCE = 0.05
-_DEFAULT_BETA = 160.0
 
 _logger = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ _logger = logging.getLogger(__name__)
 def self_test_keypoints(model: Model) -> NDArray[np.float64]:
     """Runs a model's self-test: (2, K, 2) float64, x and y in crop pixels."""
     heatmaps = model(model.file.self_test.crops)
-    beta = model.decode.beta or _DEFAULT_BETA
+    beta = model.decode.beta or BETA
     coordinates, _ = soft_argmax(heatmaps, layout="nhwc", beta=beta)
     return coordinates.astype(np.float64) * HEATMAP_STRIDE
 

@@ -17,7 +17,7 @@ from lpn_core.image.decode import Decoded, decode
 from lpn_core.image.flip import average_flipped, mirror_crops
 from lpn_core.image.load import load_image
 from lpn_core.keypoints import KeypointSet
-from lpn_core.model.spec import DecodeSpec, InputSpec
+from lpn_core.model.spec import BETA, DecodeSpec, InputSpec
 from lpn_core.poses import Poses
 
 # Normalised crops (N, H, W, 3) float32 in the network's channel order to heatmaps
@@ -49,7 +49,7 @@ class People(Protocol):
 
 
 def decodes_of(
-    kinds: Iterable[str] = DECODES, *, betas: Sequence[float] = (160.0,), flip_shift: int = 1
+    kinds: Iterable[str] = DECODES, *, betas: Sequence[float] = (BETA,), flip_shift: int = 1
 ) -> dict[str, DecodeSpec]:
     """Decodes by name.
 

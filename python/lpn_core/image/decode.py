@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core._checks import as_array, check_array, check_flag, check_float32, isa_name
-from lpn_core.model.spec import DecodeSpec
+from lpn_core.model.spec import BETA, SCORE_THRESHOLD, DecodeSpec
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
-# SimpleBaseline's IN_VIS_THRE: joints that count towards a person's score.
-COUNTED_SCORE = 0.2
 LAYOUTS = {"nchw": "(N, K, H, W)", "nhwc": "(N, H, W, K)"}
 
 
@@ -21,7 +19,7 @@ def soft_argmax(
     heatmaps: object,
     *,
     layout: str,
-    beta: float = 160.0,
+    beta: float = BETA,
     quarter_step: bool = False,
     isa: str | None = "auto",
 ) -> Decoded:
@@ -106,7 +104,7 @@ def person_scores(
     Returns:
         (N,), 0 for a person without a joint above 0.2.
     """
-    counted = raw_scores > COUNTED_SCORE
+    counted = raw_scores > SCORE_THRESHOLD
     total = np.where(counted, raw_scores, 0).sum(axis=1, dtype=np.float64)
     mean = total / np.maximum(counted.sum(axis=1), 1)
     return np.asarray(box_scores * mean, np.float64)

@@ -29,8 +29,14 @@ _STD_RANGE = (1e-6, 1e6)
 _PADDING_RANGE = (1e-2, 1e2)
 _BETA_RANGE = (1e-6, 1e6)
 
+# Of the published networks, here and in training: ImageNet's statistics, the region around a box
+# in boxes, and the sharpness of the beta-Soft-Argmax.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+PADDING = 1.25
+BETA = 160.0
+# SimpleBaseline's IN_VIS_THRE: joints above it count towards a person's score, and are drawn.
+SCORE_THRESHOLD = 0.2
 
 
 class ModelFileError(ValueError):
@@ -65,7 +71,7 @@ class InputSpec:
     width: int = 192
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    padding: float = 1.25
+    padding: float = PADDING
     affine: str = "center"
 
     def __post_init__(self) -> None:
@@ -129,7 +135,7 @@ class DecodeSpec:
     """
 
     kind: str = "soft_argmax"
-    beta: float | None = 160.0
+    beta: float | None = BETA
     quarter_step: bool = True
     flip_shift: int = 1
 

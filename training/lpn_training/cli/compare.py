@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.errors import told
+from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import ANY_FILE, EXISTING, EXISTING_FILE
 
 
@@ -50,7 +50,7 @@ def compare(
 
     if plot is not None:
         check_folder(plot.parent, "--plot")
-    with told(plot):
+    with report_errors(plot):
         names = tuple(str(path) for path in shards)
         names = names or stored_config(load_checkpoint(base)).data.validation_shards
         if not names:

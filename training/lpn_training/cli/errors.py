@@ -10,7 +10,7 @@ import click
 
 
 @contextmanager
-def told(target: Path | None = None) -> Iterator[None]:
+def report_errors(target: Path | None = None) -> Iterator[None]:
     """Turn errors into messages: status 2 for what was asked wrongly, 1 for what failed.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import click
 from tqdm import tqdm
 
-from lpn_training.cli.errors import told
+from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import ANY_FILE, EXISTING_FILE, EXISTING_FOLDER
 
 Item = TypeVar("Item")
@@ -97,7 +97,7 @@ def evaluate(
 
     nms = suppression(official=official, no_nms=no_nms)
     check_results_folder(results)
-    with told():
+    with report_errors():
         candidate = open_candidate(checkpoint, engine=engine, device=device)
         shift = candidate.flip_shift if flip_shift is None else flip_shift
         width = candidate.spec.width // HEATMAP_STRIDE
@@ -117,7 +117,7 @@ def evaluate(
             bias=chosen_bias(bias, candidate.keypoints, candidate.architecture),
         )
         check_results(results, people, decodes)
-    with told(results):
+    with report_errors(results):
         try:
             found = evaluation.evaluate(
                 people,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lpn_training.cli.errors import told
+from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import ANY_FILE, EXISTING_FILE
 
 # lpn_core.model.spec.DECODE_KINDS without its import, which no other verb's help waits for.
@@ -55,7 +55,7 @@ def export(
 
     refuse_overwriting(output, checkpoint)
     how = decode_spec(decode, beta, quarter_step=quarter_step, flip_shift=flip_shift)
-    with told(output):
+    with report_errors(output):
         try:
             load_checkpoint(checkpoint)
         except ValueError as error:

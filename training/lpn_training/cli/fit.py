@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.errors import told
+from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import ANY_FOLDER, EXISTING_FILE
 
 # What a shell reports of a process that a signal ended: this and the signal's number.
@@ -35,7 +35,7 @@ def fit(
     from lpn_training.config import load_config
     from lpn_training.train import fit as run
 
-    with told():
+    with report_errors():
         settings = load_config(config, overrides)
         try:
             trainer = run(settings, output, resume=resume, max_seconds=max_seconds)

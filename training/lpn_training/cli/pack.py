@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.errors import told
+from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import ANY_FILE, ANY_FOLDER, EXISTING_FILE, EXISTING_FOLDER
 
 
@@ -80,7 +80,7 @@ def pack(
         {"--pictures": pictures, "--detector": detector, "--teacher": teacher},
     )
     height, width = _size(size or ("256x256" if form == "mpii" else "256x192"))
-    with told(output):
+    with report_errors(output):
         options = PackOptions(
             source=source or (form if pictures is None else pictures.resolve().name),
             margin=margin,

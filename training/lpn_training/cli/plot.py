@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.errors import told
+from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import ANY_FILE, EXISTING_FOLDER
 
 
@@ -21,6 +21,6 @@ def plot(runs: tuple[Path, ...], output: Path) -> None:
     from lpn_training.plot import plot_runs
     from lpn_training.runlog import read_log
 
-    with told(output):
+    with report_errors(output):
         plot_runs({str(run): read_log(run) for run in runs}, output)
     click.echo(f"wrote {output}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lpn_training.cli.errors import told
+from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import EXISTING_FOLDER
 
 
@@ -21,6 +21,6 @@ def stages(run: Path, as_json: bool) -> None:
     """
     from lpn_training.tables import read_stages, stage_table
 
-    with told():
+    with report_errors():
         records = read_stages(run)
     click.echo(json.dumps(records) if as_json else stage_table(records))

@@ -11,15 +11,12 @@ import math
 from dataclasses import dataclass
 
 import torch
+from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, PADDING
 from torch import Tensor
 from torch.nn import functional
 
 from lpn_training.data.constants import constant
 from lpn_training.data.keypoints import COCO17, JointSet
-
-PADDING = 1.25
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)

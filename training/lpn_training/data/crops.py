@@ -111,8 +111,8 @@ class CropSet:
         labelled: (N, K) bool, True where the keypoint is an annotation.
         areas: (N,) float32 the persons' areas in square crop pixels, which OKS is measured in.
         sources: (N,) int64 index into ``source_names``.
-        taught: (N, K, 3) float32 x, y in crop pixels and confidence, the teacher's answers that
-            came with the shards; NaN where none did.
+        teacher_keypoints: (N, K, 3) float32 x, y in crop pixels and confidence, the teacher's
+            predictions that came with the shards; NaN where none did.
         lots: (N,) float64 in [0, 1), decided by the name of the picture.
         source_names: Names of the data sources.
         joints: Which K joints.
@@ -126,7 +126,7 @@ class CropSet:
     labelled: Tensor
     areas: Tensor
     sources: Tensor
-    taught: Tensor
+    teacher_keypoints: Tensor
     lots: Tensor
     source_names: tuple[str, ...]
     joints: JointSet = COCO17
@@ -201,7 +201,7 @@ def person_area(meta: dict[str, Any]) -> float:
     return float(meta.get("area", AREA * width * height))
 
 
-def parse_taught(
+def parse_teacher_keypoints(
     meta: dict[str, Any], joints: JointSet, teacher: str | None, name: str
 ) -> npt.NDArray[np.float32]:
     """(K, 3) x, y, confidence that one sample's JSON has of a teacher; NaN where it has none."""
@@ -323,7 +323,9 @@ def load_crops(
         images = StreamedImages(samples, height, width, device, workers)
     names = tuple(sorted({sample.meta["source"] for sample in samples}))
     points = [parse_keypoints(s.meta, joints, f"{s.shard}: {s.member}") for s in samples]
-    taught = [parse_taught(s.meta, joints, teacher, f"{s.shard}: {s.member}") for s in samples]
+    teacher_keypoints = [
+        parse_teacher_keypoints(s.meta, joints, teacher, f"{s.shard}: {s.member}") for s in samples
+    ]
     lots = [picture_number(str(s.meta.get("image", ""))) / 2.0**64 for s in samples]
     logger.info("%s %d crops of %s", storage, len(samples), ", ".join(names))
     return CropSet(
@@ -334,7 +336,7 @@ def load_crops(
         labelled=torch.from_numpy(np.stack([v for _, v in points])).to(device),
         areas=torch.tensor([person_area(s.meta) for s in samples], device=device),
         sources=torch.tensor([names.index(s.meta["source"]) for s in samples], device=device),
-        taught=torch.from_numpy(np.stack(taught)).to(device),
+        teacher_keypoints=torch.from_numpy(np.stack(teacher_keypoints)).to(device),
         lots=torch.tensor(lots, dtype=torch.float64, device=device),
         source_names=names,
         joints=joints,

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from lpn_core.evaluation.images import find_image
 from lpn_core.image.load import load_image
+from lpn_core.model.spec import PADDING
 from PIL import Image
 from tqdm import tqdm
 
@@ -38,10 +39,9 @@ from lpn_training.data.workers import make_pool, worker_count
 
 logger = logging.getLogger(__name__)
 
-# The network sees 1.25 x the box.
-VIEW_PADDING = 1.25
-# 1.3 x that leaves room for the scale augmentation. Rotation by 40 degrees as well reaches 2.6, but
-# black corners cost no AP that could be measured (docs/studies.md).
+# In boxes: 1.3 x what the network sees leaves room for the scale augmentation. Rotation by 40
+# degrees as well reaches 2.6, but black corners cost no AP that could be measured
+# (docs/studies.md).
 DEFAULT_MARGIN = 1.625
 ENCODINGS = ("webp", "jpeg")
 
@@ -72,9 +72,9 @@ class PackOptions:
     shard_persons: int = 1024
 
     def __post_init__(self) -> None:
-        if not self.margin >= VIEW_PADDING:
+        if not self.margin >= PADDING:
             raise ValueError(
-                f"margin is {self.margin}; at least {VIEW_PADDING} is wanted, what the network sees"
+                f"margin is {self.margin}; at least {PADDING} is wanted, what the network sees"
             )
         if self.encoding not in ENCODINGS:
             raise ValueError(f"encoding is {self.encoding!r}; wanted one of {ENCODINGS}")
@@ -90,7 +90,7 @@ class PackOptions:
     def largest(self) -> tuple[int, int]:
         """Width and height in pixels that no crop exceeds."""
         # The small term keeps 192 * 1.625 / 1.25 = 249.60000000000002 from rounding errors.
-        width = math.ceil(self.width * self.margin / VIEW_PADDING - 1e-9)
+        width = math.ceil(self.width * self.margin / PADDING - 1e-9)
         return width, math.ceil(width * self.height / self.width - 1e-9)
 
 

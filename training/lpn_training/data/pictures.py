@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from lpn_core._files import write_atomically
 from lpn_core.image.load import load_image
 from PIL import Image
 from tqdm import tqdm
@@ -33,7 +34,6 @@ from lpn_training.data.shards import (
     file_hash,
     only_writer,
     picture_number,
-    write_bytes,
     write_shard,
 )
 from lpn_training.data.workers import make_pool, worker_count
@@ -284,7 +284,7 @@ def _recall_scan(
             return Scan(content["kept"], content["dropped"])
     found = scan(folder, against, workers)
     content = {"files": identity, "dropped": found.dropped, "kept": found.kept}
-    write_bytes(place, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(place, [(json.dumps(content, indent=1) + "\n").encode()], durable=True)
     return found
 
 

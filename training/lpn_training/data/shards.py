@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,8 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from lpn_core._files import write_atomically
 
 MANIFEST_FORMAT = 1
 BLOCK = 512
@@ -112,7 +113,7 @@ class Manifest:
             "shards": shards,
             "dropped": {name: self.dropped.get(name, {}) for name in shards},
         }
-        write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+        write_atomically(path, [(json.dumps(content, indent=1) + "\n").encode()], durable=True)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -131,19 +132,6 @@ class Manifest:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a manifest of shards: {error!r}") from error
         raise ValueError(f"{path} is a manifest of format {found}; {MANIFEST_FORMAT} is wanted")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all, also where others write it at the same time."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -186,7 +174,7 @@ def write_shard(path: Path, samples: Iterable[Encoded]) -> ShardRecord:
             count += 1
     data = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, data)
+    write_atomically(path, [data], durable=True)
     return ShardRecord(hashlib.sha256(data).hexdigest(), len(data), count)
 
 

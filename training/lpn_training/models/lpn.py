@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import torch
+from lpn_core.convert.architectures.lpn import BLOCKS
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,11 +15,6 @@ from lpn_training.models.convolutions import DepthwiseConv, GroupedDeconv
 Attention = Literal["gc", "se"]
 Initialisation = Literal["paper", "he", "pytorch"]
 
-BLOCKS: dict[int, tuple[int, int, int, int]] = {
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-}
 # Width and stride of layer1..layer4; the paper removes the last downsampling.
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 1))
 HEAD_WIDTH = 256
