@@ -53,7 +53,7 @@ def walk(schedule: Schedule) -> list[Position]:
 
 @pytest.mark.parametrize("steps_per_epoch", [1, 7])
 def test_seven_stages_equal_the_table_written_by_hand(steps_per_epoch: int) -> None:
-    config = load_config(CONFIGS / "lpn50-gc-coco.toml")
+    config = load_config(CONFIGS / "recipe-coco.toml")
     schedule = Schedule(config.schedule, steps_per_epoch)
     rate = config.train.learning_rate
     found = [
@@ -112,8 +112,9 @@ def test_shipped_configurations_load(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("depth", "attention", "dataset"), EXPERIMENTS)
-def test_every_experiment_has_a_file(depth: int, attention: str, dataset: str) -> None:
-    config = load_config(CONFIGS / f"lpn{depth}-{attention}-{dataset}.toml")
+def test_the_recipes_reach_every_experiment(depth: int, attention: str, dataset: str) -> None:
+    overrides = (f"model.depth={depth}", f"model.attention={attention}")
+    config = load_config(CONFIGS / f"recipe-{dataset}.toml", overrides)
     coco = dataset == "coco"
     joints, width = (17, 192) if coco else (16, 256)
     model = config.model
@@ -313,4 +314,4 @@ def test_phases_that_do_not_follow_each_other_are_refused(
 ) -> None:
     overrides = (f"schedule.phase_ends={ends}", f"schedule.phase_heights={heights}")
     with pytest.raises(ValueError, match=words):
-        load_config(CONFIGS / "lpn50-gc-coco.toml", overrides)
+        load_config(CONFIGS / "recipe-coco.toml", overrides)

@@ -34,7 +34,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("now", [3, 7, 14, 1000])
 def test_a_position_stays_at_its_epoch(now: int, caplog: pytest.LogCaptureFixture) -> None:
-    config = load_config(CONFIGS / "lpn50-gc-coco.toml")
+    config = load_config(CONFIGS / "recipe-coco.toml")
     before, after = Schedule(config.schedule, 7), Schedule(config.schedule, now)
     for stage in (0, 1):
         position = before.begin(stage)
