@@ -86,19 +86,19 @@ void run_inline(std::int64_t chunks, const Body& body, const Work& work) {
 // The threads of one process and the loop they share. `state` holds the loop's generation, whether
 // it is open for workers to join, and how many have: a worker that comes too late joins nothing,
 // and the caller never waits for a sleeper. Lives as long as the process, as its threads do.
-class Crew {
+class WorkerThreads {
  public:
-  Crew() = default;
-  Crew(const Crew&) = delete;
-  Crew& operator=(const Crew&) = delete;
+  WorkerThreads() = default;
+  WorkerThreads(const WorkerThreads&) = delete;
+  WorkerThreads& operator=(const WorkerThreads&) = delete;
 
   bool of_this_process() const { return generation_of_fork_ == fork_generation(); }
   bool try_acquire() { return !busy_.exchange(true, std::memory_order_acquire); }
   void release() { busy_.store(false, std::memory_order_release); }
 
-  // The caller must have acquired the crew.
+  // The caller must have acquired the threads.
   void run(std::int64_t chunks, const Body& body, const ThreadPool& pool) {
-    hire(pool.threads() - 1);
+    start_workers(pool.threads() - 1);
     pool_ = &pool;
     body_ = &body;
     chunks_ = chunks;
@@ -130,7 +130,7 @@ class Crew {
   static constexpr std::uint64_t kLowBits = kJoined | kOpen;
   static constexpr std::uint64_t kGeneration = kLowBits + 1;
 
-  // A place in the crew, whichever thread has it.
+  // A place among the threads, whichever of them has it.
   struct Worker {
     explicit Worker(int number) : id(number) {}
     const int id;             // from 1
@@ -140,8 +140,8 @@ class Crew {
     std::condition_variable wake;
   };
 
-  // Starts the workers that are missing, by whoever has acquired the crew.
-  void hire(int count) {
+  // Starts the workers that are missing, by whoever has acquired them.
+  void start_workers(int count) {
     while (!short_of_threads_ && static_cast<int>(workers_.size()) < count) {
       workers_.emplace_back(static_cast<int>(workers_.size()) + 1);
       if (start(workers_.back())) continue;
@@ -260,17 +260,17 @@ class Crew {
   std::condition_variable done_;
 };
 
-// The crew of this process, made on first use. That of a parent process has no threads here; it is
-// abandoned.
-Crew& crew() {
-  static std::atomic<Crew*> made{nullptr};
+// The threads of this process, made on first use. That of a parent process has no threads here; it
+// is abandoned.
+WorkerThreads& process_threads() {
+  static std::atomic<WorkerThreads*> made{nullptr};
   static auto* const mutex = new ForkSafeMutex;
-  Crew* current = made.load(std::memory_order_acquire);
+  WorkerThreads* current = made.load(std::memory_order_acquire);
   if (current != nullptr && current->of_this_process()) return *current;
   const std::lock_guard<ForkSafeMutex> lock(*mutex);
   current = made.load(std::memory_order_acquire);
   if (current != nullptr && current->of_this_process()) return *current;
-  current = new Crew;
+  current = new WorkerThreads;
   made.store(current, std::memory_order_release);
   return *current;
 }
@@ -303,11 +303,11 @@ void ThreadPool::parallel_for(std::int64_t chunks, const Body& body) {
   if (outer.pool != nullptr)
     return run_inline(chunks, body, {this, outer.pool == this ? outer.worker : 0});
   if (chunks <= 1 || threads_ == 1) return run_inline(chunks, body, {this, 0});
-  Crew& all = crew();
+  WorkerThreads& all = process_threads();
   if (!all.try_acquire()) return run_inline(chunks, body, {this, 0});
   struct Release {
-    Crew& crew;
-    ~Release() { crew.release(); }
+    WorkerThreads& threads;
+    ~Release() { threads.release(); }
   } release{all};
   all.run(chunks, body, *this);
 }

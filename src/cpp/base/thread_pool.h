@@ -10,7 +10,7 @@ namespace lpn {
 // of the affinity mask and the cgroup quota (rounded up), at least 1.
 int default_threads();
 
-// The process's one crew of worker threads as one of its users sees it, who may have up to
+// The process's one set of worker threads as one of its users sees it, who may have up to
 // `threads` of them at a time, the caller's own included. Workers start when a loop first wants
 // them, and again in a forked child. Nothing is pinned; after a short bounded spin an idle worker
 // sleeps. Results never depend on which thread ran a chunk.
@@ -23,7 +23,7 @@ class ThreadPool {
   int threads() const { return threads_; }
 
   // Calls body(chunk, worker) for every chunk in [0, chunks), worker in [0, threads()), and returns
-  // when all are done. The caller works too, as worker 0. While the crew is busy with another
+  // when all are done. The caller works too, as worker 0. While the threads are busy with another
   // caller's loop, whosever, this caller runs all of its chunks inline as worker 0. So does a loop
   // within a loop's body: of the same pool as the worker that the body is, whose scratch is its
   // own, else as worker 0. The first exception of a body is rethrown here after the loop has

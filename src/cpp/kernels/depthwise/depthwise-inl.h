@@ -25,18 +25,18 @@ struct TapRows {
 };
 
 // Which ends of the map a tile's taps reach beyond, by the whole padding.
-enum class Beyond { kNothing, kLeft, kRight };
+enum class PaddedEnd { kNone, kLeft, kRight };
 
 // kTile neighbouring outputs from x on. Of the columns of input under them, kWidth / 2 on the side
-// that `kBeyond` names are padding; the others are inside the map. Channels inside, so that input,
+// that `kPadded` names are padding; the others are inside the map. Channels inside, so that input,
 // weights and output are each read or written in order. kTapRows is taps.count, or 0 for any: with
 // the rows of a 3x3 unrolled the address arithmetic leaves the loop.
-template <int kWidth, int kStride, int kTile, int kTapRows, Beyond kBeyond>
+template <int kWidth, int kStride, int kTile, int kTapRows, PaddedEnd kPadded>
 inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64_t x, float* out) {
   constexpr int kColumns = (kTile - 1) * kStride + kWidth;
   constexpr int kPadding = kWidth / 2;
-  constexpr int kBegin = kBeyond == Beyond::kLeft ? kPadding : 0;
-  constexpr int kEnd = kBeyond == Beyond::kRight ? kColumns - kPadding : kColumns;
+  constexpr int kBegin = kPadded == PaddedEnd::kLeft ? kPadding : 0;
+  constexpr int kEnd = kPadded == PaddedEnd::kRight ? kColumns - kPadding : kColumns;
   const int64_t c = args.c;
   const int64_t in_row = args.in_w * c;
   const int64_t tap_rows = kTapRows > 0 ? kTapRows : taps.count;
@@ -83,15 +83,15 @@ inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64
   });
 }
 
-template <int kWidth, int kStride, int kTile, Beyond kBeyond = Beyond::kNothing>
+template <int kWidth, int kStride, int kTile, PaddedEnd kPadded = PaddedEnd::kNone>
 inline void depthwise_pixels(const DepthwiseArgs& args, const TapRows& taps, int64_t x,
                              float* out) {
   if (kWidth == 3 && taps.count == 3) {
-    depthwise_tile<kWidth, kStride, kTile, 3, kBeyond>(args, taps, x, out);
+    depthwise_tile<kWidth, kStride, kTile, 3, kPadded>(args, taps, x, out);
   } else if (kWidth == 3 && taps.count == 2) {
-    depthwise_tile<kWidth, kStride, kTile, 2, kBeyond>(args, taps, x, out);
+    depthwise_tile<kWidth, kStride, kTile, 2, kPadded>(args, taps, x, out);
   } else {
-    depthwise_tile<kWidth, kStride, kTile, 0, kBeyond>(args, taps, x, out);
+    depthwise_tile<kWidth, kStride, kTile, 0, kPadded>(args, taps, x, out);
   }
 }
 
@@ -152,7 +152,7 @@ inline void depthwise_rows(const DepthwiseArgs& args) {
     const TapRows taps = tap_rows(args, y);
     int64_t x = 0;
     if (columns.left) {
-      depthwise_pixels<kWidth, kStride, kDepthwiseTile, Beyond::kLeft>(args, taps, x, out);
+      depthwise_pixels<kWidth, kStride, kDepthwiseTile, PaddedEnd::kLeft>(args, taps, x, out);
       x = kDepthwiseTile;
     }
     for (; x < columns.inside_begin && x < args.out_w; ++x)
@@ -161,7 +161,8 @@ inline void depthwise_rows(const DepthwiseArgs& args) {
       depthwise_pixels<kWidth, kStride, kDepthwiseTile>(args, taps, x, out + x * c);
     }
     if (columns.right && x + kDepthwiseTile == args.out_w) {
-      depthwise_pixels<kWidth, kStride, kDepthwiseTile, Beyond::kRight>(args, taps, x, out + x * c);
+      depthwise_pixels<kWidth, kStride, kDepthwiseTile, PaddedEnd::kRight>(args, taps, x,
+                                                                           out + x * c);
       x = args.out_w;
     }
     if (x + 2 <= columns.inside_end) {
