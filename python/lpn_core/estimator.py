@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from lpn_core.model import file
 from lpn_core.model.model import Model
 from lpn_core.model.spec import ModelFile, ModelFileError
 from lpn_core.poses import Poses
+
+if TYPE_CHECKING:
+    from lpn_core._types import ArrayLike, BoxFormat, ChannelOrder, ImageLike, PathLike
 
 # People per run of the network: bounds the memory of a crowd; the results do not depend on it.
 _BATCH = 32
@@ -44,13 +47,13 @@ class PoseEstimator:
 
     def __call__(
         self,
-        image: object,
-        boxes: object | None = None,
+        image: ImageLike,
+        boxes: ArrayLike | None = None,
         *,
         whole_image: bool = False,
-        box_format: str = "xywh",
+        box_format: BoxFormat = "xywh",
         flip: bool = False,
-        order: str | None = None,
+        order: ChannelOrder | None = None,
         exif: bool = True,
     ) -> Poses:
         """Estimates the poses of the people in an image.
@@ -106,7 +109,7 @@ class PoseEstimator:
         return Poses(coordinates, scores, checked, box_scores, model.keypoints, size)
 
     def _find_joints(
-        self, pixels: NDArray[np.uint8], order: str, where: Regions, flip: bool
+        self, pixels: NDArray[np.uint8], order: ChannelOrder, where: Regions, flip: bool
     ) -> Decoded:
         # Two calls, in which crops never become arrays and every loop runs on the model's threads.
         model, spec, how = self.model, self.model.input, self.model.decode
@@ -187,7 +190,7 @@ def read_model(model: str | os.PathLike[str]) -> ModelFile:
     return file.read(model)
 
 
-def load_model(model: str | os.PathLike[str], **options: Any) -> Model:
+def load_model(model: PathLike, **options: Any) -> Model:
     """Compiles a model file by bundled name or path; ``options`` are those of :class:`Model`.
 
     Raises:
@@ -203,7 +206,7 @@ def load_model(model: str | os.PathLike[str], **options: Any) -> Model:
 
 
 def load(
-    model: str | os.PathLike[str] = "lpn50",
+    model: PathLike = "lpn50",
     *,
     threads: int | None = None,
     isa: str | None = None,

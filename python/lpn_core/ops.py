@@ -9,6 +9,8 @@ best one; ``activation`` is "none", "relu" or "relu6". The decoders, ``lpn_core.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,9 @@ from lpn_core._checks import (
     check_three,
     isa_name,
 )
+
+if TYPE_CHECKING:
+    from lpn_core._types import Activation, Array
 
 __all__ = [
     "channel_mean",
@@ -46,13 +51,13 @@ def _optional(value: object | None, name: str, shape: str) -> NDArray[np.float32
 
 
 def conv2d(
-    x: object,
-    w: object,
-    b: object | None = None,
-    residual: object | None = None,
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    residual: Array | None = None,
     stride: int = 1,
     padding: int = 0,
-    activation: str = "none",
+    activation: Activation = "none",
     isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """Dense convolution: act(x * w + b + residual).
@@ -79,12 +84,12 @@ def conv2d(
 
 
 def pointwise_conv2d(
-    x: object,
-    w: object,
-    b: object | None = None,
-    scale: object | None = None,
-    residual: object | None = None,
-    activation: str = "none",
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    scale: Array | None = None,
+    residual: Array | None = None,
+    activation: Activation = "none",
     isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """1x1 convolution: act((x w^T + b) * scale + residual).
@@ -108,12 +113,12 @@ def pointwise_conv2d(
 
 
 def depthwise_conv2d(
-    x: object,
-    w: object,
-    b: object | None = None,
+    x: Array,
+    w: Array,
+    b: Array | None = None,
     stride: int = 1,
     padding: int = 0,
-    activation: str = "none",
+    activation: Activation = "none",
     isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """Depthwise convolution: x (N, H, W, C), w (C, 1, kh, kw), b (C,) -> (N, h, w, C)."""
@@ -129,13 +134,13 @@ def depthwise_conv2d(
 
 
 def group_deconv2d(
-    x: object,
-    w: object,
-    b: object | None = None,
+    x: Array,
+    w: Array,
+    b: Array | None = None,
     stride: int = 2,
     padding: int = 0,
     groups: int = 1,
-    activation: str = "none",
+    activation: Activation = "none",
     isa: str | None = "auto",
 ) -> NDArray[np.float32]:
     """Grouped transposed convolution.
@@ -161,7 +166,7 @@ def group_deconv2d(
 
 
 def max_pool2d(
-    x: object, kernel: int, stride: int, padding: int = 0, isa: str | None = "auto"
+    x: Array, kernel: int, stride: int, padding: int = 0, isa: str | None = "auto"
 ) -> NDArray[np.float32]:
     """Maximum over kernel x kernel windows: (N, H, W, C) -> (N, h, w, C); padding never wins."""
     return _core.max_pool2d(
@@ -173,19 +178,19 @@ def max_pool2d(
     )
 
 
-def gc_pool(x: object, w: object, isa: str | None = "auto") -> NDArray[np.float32]:
+def gc_pool(x: Array, w: Array, isa: str | None = "auto") -> NDArray[np.float32]:
     """Mean over positions weighted by softmax(x . w): x (N, H, W, C), w (C,) -> (N, C)."""
     return _core.gc_pool(_float(x, "x", "(N, H, W, C)"), _float(w, "w", "(C,)"), isa_name(isa))
 
 
 def gc_transform(
-    context: object,
-    w1: object,
-    b1: object,
-    norm_w: object,
-    norm_b: object,
-    w2: object,
-    b2: object,
+    context: Array,
+    w1: Array,
+    b1: Array,
+    norm_w: Array,
+    norm_b: Array,
+    w2: Array,
+    b2: Array,
     epsilon: float = 1e-5,
     isa: str | None = "auto",
 ) -> NDArray[np.float32]:
@@ -214,12 +219,12 @@ def gc_transform(
     )
 
 
-def channel_mean(x: object, isa: str | None = "auto") -> NDArray[np.float32]:
+def channel_mean(x: Array, isa: str | None = "auto") -> NDArray[np.float32]:
     """Mean over positions: x (N, H, W, C) -> (N, C)."""
     return _core.channel_mean(_float(x, "x", "(N, H, W, C)"), isa_name(isa))
 
 
-def se_gate(mean: object, w1: object, w2: object, isa: str | None = "auto") -> NDArray[np.float32]:
+def se_gate(mean: Array, w1: Array, w2: Array, isa: str | None = "auto") -> NDArray[np.float32]:
     """sigmoid(w2 relu(w1 mean)): mean (N, C), w1 (h, C), w2 (C, h) -> (N, C)."""
     return _core.se_gate(
         _float(mean, "mean", "(N, C)"),
@@ -230,8 +235,8 @@ def se_gate(mean: object, w1: object, w2: object, isa: str | None = "auto") -> N
 
 
 def crop_affine(
-    image: object,
-    matrices: object,
+    image: Array,
+    matrices: Array,
     height: int,
     width: int,
     channel_map: tuple[int, int, int] = (0, 1, 2),

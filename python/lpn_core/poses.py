@@ -22,6 +22,8 @@ from lpn_core.model.spec import SCORE_THRESHOLD
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from lpn_core._types import ChannelOrder, ImageLike
+
 
 @dataclass(frozen=True, eq=False)
 class Pose:
@@ -216,15 +218,15 @@ class Poses:
     ) -> Image: ...
     @overload
     def draw(
-        self, image: object, *, threshold: float = ..., order: str, exif: bool = ...
+        self, image: ImageLike, *, threshold: float = ..., order: ChannelOrder, exif: bool = ...
     ) -> NDArray[np.uint8]: ...
 
     def draw(
         self,
-        image: object,
+        image: ImageLike,
         *,
         threshold: float = SCORE_THRESHOLD,
-        order: str | None = None,
+        order: ChannelOrder | None = None,
         exif: bool = True,
     ) -> Image | NDArray[np.uint8]:
         """Draws the skeletons onto a copy of the image.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.keypoints import KEYPOINT_SETS
 from lpn_core.model import file
 from lpn_core.model.spec import CHANNEL_ORDERS, DECODE_KINDS, InputSpec, Provenance
+
+if TYPE_CHECKING:
+    from lpn_core._types import ChannelOrder, DecodeKind
 
 _FINAL_LAYER = "final_layer.weight"
 
@@ -63,11 +66,11 @@ def _parse_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 def convert(
     checkpoint: Path,
     arch: str,
-    channel_order: str,
+    channel_order: ChannelOrder,
     output: Path,
     name: str | None,
     bf16: bool,
-    decode: str,
+    decode: DecodeKind,
     beta: float | None,
     quarter_step: bool,
     flip_shift: int,

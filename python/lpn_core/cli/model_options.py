@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lpn_core.model.spec import DecodeSpec
+
+if TYPE_CHECKING:
+    from lpn_core._types import DecodeKind
 
 
 def refuse_overwriting(output: Path, checkpoint: Path) -> None:
@@ -23,7 +27,7 @@ def refuse_overwriting(output: Path, checkpoint: Path) -> None:
 
 
 def decode_spec(
-    kind: str, beta: float | None, *, quarter_step: bool, flip_shift: int
+    kind: DecodeKind, beta: float | None, *, quarter_step: bool, flip_shift: int
 ) -> DecodeSpec:
     """The decode that the options describe; without ``beta``, soft_argmax has the published one.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,16 @@ from lpn_core.model.file import DTYPES, round_weights
 from lpn_core.model.model import Model
 from lpn_core.model.spec import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
 
+if TYPE_CHECKING:
+    from lpn_core._types import ChannelOrder
+
 
 def make_model_file(
     name: str,
     architecture: str,
     state_dict: Mapping[str, NDArray[Any]],
     *,
-    channel_order: str,
+    channel_order: ChannelOrder,
     decode: DecodeSpec | None = None,
     input: InputSpec | None = None,  # noqa: A002
     keypoints: str = "coco17",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,17 @@ from lpn_core import _core
 from lpn_core._checks import as_array, check_array, check_flag, check_float32, isa_name
 from lpn_core.model.spec import BETA, SCORE_THRESHOLD, DecodeSpec
 
+if TYPE_CHECKING:
+    from lpn_core._types import Array, Layout
+
 Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
 LAYOUTS = {"nchw": "(N, K, H, W)", "nhwc": "(N, H, W, K)"}
 
 
 def soft_argmax(
-    heatmaps: object,
+    heatmaps: Array,
     *,
-    layout: str,
+    layout: Layout,
     beta: float = BETA,
     quarter_step: bool = False,
     isa: str | None = "auto",
@@ -51,7 +54,7 @@ def soft_argmax(
 
 
 def argmax(
-    heatmaps: object, *, layout: str, quarter_step: bool = False, isa: str | None = "auto"
+    heatmaps: Array, *, layout: Layout, quarter_step: bool = False, isa: str | None = "auto"
 ) -> Decoded:
     """Classic decode: the position of the maximum; (0, 0) where that is not above 0.
 
@@ -65,7 +68,7 @@ def argmax(
     )
 
 
-def decode(heatmaps: object, spec: DecodeSpec, *, layout: str, isa: str | None = None) -> Decoded:
+def decode(heatmaps: Array, spec: DecodeSpec, *, layout: Layout, isa: str | None = None) -> Decoded:
     """Decodes as a model's :class:`DecodeSpec` says."""
     if spec.kind == "argmax":
         return argmax(heatmaps, layout=layout, quarter_step=spec.quarter_step, isa=isa)
@@ -75,7 +78,7 @@ def decode(heatmaps: object, spec: DecodeSpec, *, layout: str, isa: str | None =
     )
 
 
-def _check_heatmaps(heatmaps: object, layout: str) -> tuple[NDArray[np.float32], str]:
+def _check_heatmaps(heatmaps: Array, layout: Layout) -> tuple[NDArray[np.float32], str]:
     """The heatmaps and the layout that they have in memory."""
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ValueError(

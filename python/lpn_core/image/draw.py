@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core.keypoints import KeypointSet
+
+if TYPE_CHECKING:
+    from lpn_core._types import ChannelOrder
 
 Colour = tuple[int, int, int]
 
@@ -30,7 +34,7 @@ def draw_skeletons(
     keypoint_set: KeypointSet,
     *,
     threshold: float,
-    order: str,
+    order: ChannelOrder,
 ) -> None:
     """Paints people onto an image, one over the other.
 

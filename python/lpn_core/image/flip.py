@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core._checks import check_array, check_int
 from lpn_core.keypoints import KeypointSet
 
+if TYPE_CHECKING:
+    from lpn_core._types import Array
 
-def mirror_crops(crops: object) -> NDArray[np.float32]:
+
+def mirror_crops(crops: Array) -> NDArray[np.float32]:
     """Mirrors crops left to right.
 
     Args:
@@ -27,7 +32,7 @@ def mirror_crops(crops: object) -> NDArray[np.float32]:
 
 
 def unmirror_heatmaps(
-    heatmaps: object, keypoints: KeypointSet, *, shift: int = 1
+    heatmaps: Array, keypoints: KeypointSet, *, shift: int = 1
 ) -> NDArray[np.float32]:
     """Makes a mirrored crop's heatmaps comparable with those of the crop itself.
 
@@ -67,7 +72,7 @@ def unmirror_heatmaps(
 
 
 def average_flipped(
-    heatmaps: object, mirrored: object, keypoints: KeypointSet, *, shift: int = 1
+    heatmaps: Array, mirrored: Array, keypoints: KeypointSet, *, shift: int = 1
 ) -> NDArray[np.float32]:
     """The flip test's heatmaps.
 

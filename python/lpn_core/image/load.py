@@ -16,6 +16,8 @@ from lpn_core.image.file import DAMAGED, has_more_frames, open_image, pil_module
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from lpn_core._types import ChannelOrder, ImageLike
+
 ORDERS = ("rgb", "bgr")
 # Modes of 8 bits per channel, which PIL converts to RGB without loss of meaning.
 _CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr",
@@ -27,8 +29,8 @@ _logger = logging.getLogger(__name__)
 
 
 def load_image(
-    image: object, *, order: str | None = None, exif: bool = True
-) -> tuple[NDArray[np.uint8], str]:
+    image: ImageLike, *, order: ChannelOrder | None = None, exif: bool = True
+) -> tuple[NDArray[np.uint8], ChannelOrder]:
     """Loads an image without converting more than it must.
 
     A path and the PIL image that it opens give the same pixels: upright as their EXIF orientation

@@ -7,7 +7,7 @@ The convention is that of the LPN and SimpleBaseline code ("center"): the box's 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from lpn_core import _core
 from lpn_core._checks import as_array, check_array, check_choice, check_int, isa_name
 from lpn_core.model.spec import InputSpec
+
+if TYPE_CHECKING:
+    from lpn_core._types import Array, ArrayLike, BoxFormat, ChannelOrder
 
 BOX_FORMATS = ("xywh", "xyxy")
 _HUGE = 10**300
@@ -57,7 +60,7 @@ class Regions:
 
 
 def check_boxes(
-    boxes: object, box_format: str = "xywh"
+    boxes: ArrayLike, box_format: BoxFormat = "xywh"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Checks boxes given by a caller.
 
@@ -127,7 +130,7 @@ def clip_box(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.
     return np.stack([x1, y1, x2 - x1, y2 - y1], axis=1)
 
 
-def regions(boxes: object, spec: InputSpec) -> Regions:
+def regions(boxes: Array, spec: InputSpec) -> Regions:
     """The region shown for each box: grown to the input's aspect ratio, then padded.
 
     Args:
@@ -143,8 +146,8 @@ def regions(boxes: object, spec: InputSpec) -> Regions:
 
 
 def crop(
-    image: object,
-    order: str,
+    image: Array,
+    order: ChannelOrder,
     where: Regions,
     spec: InputSpec,
     *,

@@ -30,6 +30,7 @@ from lpn_core.model.spec import (
 )
 
 if TYPE_CHECKING:
+    from lpn_core._types import Array
     from lpn_core.model.profile import Profile
 
 PRECISIONS = ("fp32",)
@@ -169,7 +170,7 @@ class Model:
             )
         return h, w, joints
 
-    def __call__(self, crops: object) -> NDArray[np.float32]:
+    def __call__(self, crops: Array) -> NDArray[np.float32]:
         """Runs the network.
 
         Args:

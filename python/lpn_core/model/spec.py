@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from lpn_core._checks import check_choice
 
 if TYPE_CHECKING:
+    from lpn_core._types import ChannelOrder, DecodeKind
+
     # The training package reads specs without the compiled module.
     from lpn_core.model.graph import GraphSpec
 
@@ -66,7 +68,7 @@ class InputSpec:
         affine: "center": the box's centre goes to (width / 2, height / 2).
     """
 
-    channel_order: str
+    channel_order: ChannelOrder
     height: int = 256
     width: int = 192
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -111,7 +113,7 @@ class InputSpec:
 
         return _core.normalisation(self.mean, self.std)
 
-    def channel_map(self, order: str) -> tuple[int, int, int]:
+    def channel_map(self, order: ChannelOrder) -> tuple[int, int, int]:
         """For pixels in ``order``: network channel c is pixel channel ``channel_map[c]``.
 
         Raises:
@@ -134,7 +136,7 @@ class DecodeSpec:
             than the heatmaps' width.
     """
 
-    kind: str = "soft_argmax"
+    kind: DecodeKind = "soft_argmax"
     beta: float | None = BETA
     quarter_step: bool = True
     flip_shift: int = 1

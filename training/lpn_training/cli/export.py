@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lpn_training.cli.errors import report_errors
 from lpn_training.cli.paths import ANY_FILE, EXISTING_FILE
+
+if TYPE_CHECKING:
+    from lpn_core._types import DecodeKind
 
 # lpn_core.model.spec.DECODE_KINDS without its import, which no other verb's help waits for.
 DECODE_KINDS = ("soft_argmax", "argmax")
@@ -37,7 +40,7 @@ def export(
     checkpoint: Path,
     output: Path,
     bf16: bool,
-    decode: str,
+    decode: DecodeKind,
     beta: float | None,
     quarter_step: bool,
     flip_shift: int,

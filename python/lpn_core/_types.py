@@ -1,0 +1,36 @@
+"""What public functions take, for type checkers: nothing imports this while a program runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class _DLPack(Protocol):
+    """An array of another library, such as ``torch.Tensor``, on the CPU."""
+
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class _HasArray(Protocol):
+    """An object that NumPy knows how to view."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+Array: TypeAlias = "npt.NDArray[Any] | _DLPack | _HasArray"
+# Boxes may be lists of lists as well.
+ArrayLike: TypeAlias = "npt.ArrayLike | _DLPack"
+PathLike: TypeAlias = "str | os.PathLike[str]"
+ImageLike: TypeAlias = "Array | PathLike | Image"
+
+ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
+BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
+Layout: TypeAlias = Literal["nchw", "nhwc"]
+Activation: TypeAlias = Literal["none", "relu", "relu6"]
+DecodeKind: TypeAlias = Literal["soft_argmax", "argmax"]
