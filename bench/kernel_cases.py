@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lpn_core import _core
 from lpn_core.model.graph import Attribute, GraphSpec, NodeSpec
 from networks import Network, network, shapes
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ else:
     import tomli as tomllib
 
 FILE = Path(__file__).with_name("shapes.toml")
-GRAPH_OPS = ("conv2d", "conv_transpose2d", "max_pool2d", "gc_block", "se_block", "lpn50")
+GRAPH_OPS = (*_core.node_kinds(), "lpn50")
 BETA = 160.0
 CROP_HEIGHT, CROP_WIDTH = 256, 192
 
@@ -38,6 +39,7 @@ class Case:
         stride: of the kernel.
         padding: on each side.
         groups: of the convolution.
+        factor: by which a map grows.
         first: of a stretch, the first node.
         last: of a stretch, the last node.
     """
@@ -50,6 +52,7 @@ class Case:
     stride: int = 1
     padding: int = 0
     groups: int = 1
+    factor: int = 1
     first: str = ""
     last: str = ""
 
@@ -69,7 +72,7 @@ def read_cases() -> list[Case]:
 
 
 def graph_case(case: Case) -> Network:
-    """The case as a network with its weights."""
+    """The case as a network with its weights; a node of several inputs reads its one twice."""
     return _stretch(case) if case.op == "lpn50" else _single_node(case)
 
 
@@ -94,11 +97,13 @@ def _single_node(case: Case) -> Network:
         values /= np.float32(np.sqrt(fan_in))
         return values
 
-    attributes: dict[str, Attribute] = {}
+    kind = _core.node_kinds()[case.op]
+    given: dict[str, Attribute] = {"activation": "none", "epsilon": 1e-5}
+    attributes = {
+        name: given[name] if name in given else getattr(case, name) for name in kind["attributes"]
+    }
     weights: dict[str, NDArray[np.float32]] = {}
-    places: dict[str, Attribute] = {"stride": case.stride, "padding": case.padding}
-    if case.op in ("conv2d", "conv_transpose2d"):
-        attributes = {**places, "groups": case.groups, "activation": "none"}
+    if "weight" in kind["weights"]:
         taps = case.kernel, case.kernel
         group = channels // case.groups
         fan_in = group * case.kernel**2
@@ -107,19 +112,18 @@ def _single_node(case: Case) -> Network:
         else:
             weights["weight"] = normal(channels, case.width // case.groups, *taps, fan_in=fan_in)
         weights["bias"] = normal(case.width)
-    elif case.op == "max_pool2d":
-        attributes = {"kernel": case.kernel, **places}
-    else:
+    elif "w1" in kind["weights"]:
         hidden = max(channels // 16, 16)
         weights["w1"] = normal(hidden, channels, fan_in=channels)
         weights["w2"] = normal(channels, hidden, fan_in=hidden)
         if case.op == "gc_block":
-            attributes = {"epsilon": 1e-5}
             weights["mask_weight"] = normal(channels, fan_in=channels)
             weights["mask_bias"] = normal(1)
             weights |= {name: normal(hidden) for name in ("b1", "norm_weight", "norm_bias")}
             weights["b2"] = normal(channels)
-    node = NodeSpec(case.op, "node", ("x",), attributes, tuple(weights))
+    least, most = kind["inputs"]
+    inputs = ("x",) * (least if most == least else least + 1)
+    node = NodeSpec(case.op, "node", inputs, attributes, tuple(weights))
     graph = GraphSpec("x", channels, (node,), "node")
     named = {f"node.{name}": array for name, array in weights.items()}
     return Network(case.name, graph, named, height, width)

@@ -129,24 +129,7 @@ def random_state(depth: int, *, attention: bool, seed: int = 0) -> dict[str, NDA
 
 def shapes(graph: GraphSpec, weights: Weights, height: int, width: int) -> dict[str, Shape]:
     """(h, w, c) of every tensor of a graph for one input size."""
-    found: dict[str, Shape] = {graph.input_name: (height, width, graph.input_channels)}
-    for node in graph.nodes:
-        h, w, c = found[node.inputs[0]]
-        a = {key: value for key, value in node.attributes.items() if isinstance(value, int)}
-        if node.kind == "conv2d":
-            c, _, kh, kw = weights[f"{node.name}.weight"].shape
-            h = (h + 2 * a["padding"] - kh) // a["stride"] + 1
-            w = (w + 2 * a["padding"] - kw) // a["stride"] + 1
-        elif node.kind == "conv_transpose2d":
-            _, per_group, kh, kw = weights[f"{node.name}.weight"].shape
-            c = per_group * a["groups"]
-            h = (h - 1) * a["stride"] - 2 * a["padding"] + kh
-            w = (w - 1) * a["stride"] - 2 * a["padding"] + kw
-        elif node.kind == "max_pool2d":
-            h = (h + 2 * a["padding"] - a["kernel"]) // a["stride"] + 1
-            w = (w + 2 * a["padding"] - a["kernel"]) // a["stride"] + 1
-        found[node.name] = (h, w, c)
-    return found
+    return graph.build(weights).shapes(height, width)
 
 
 def matrix_flops(graph: GraphSpec, weights: Weights, height: int, width: int) -> int:

@@ -7,6 +7,7 @@ dtype is a TypeError. ``isa`` is "auto" or one of :func:`supported_isas`; ``acti
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,13 @@ def default_isa() -> str: ...
 def default_threads() -> int: ...
 def kernels() -> dict[str, list[tuple[str, str]]]:
     """Every operator's registered variants as (function name, isa), best first."""
+
+def node_kinds() -> dict[str, dict[str, Any]]:
+    """The kinds of nodes a graph may have, by name: what docs/model-file.md says in prose.
+
+    Of each: ``inputs``, the least and the most of them (None: any number); ``attributes``, name to
+    "int", "float" or "activation"; ``weights``, name to (axes, whether it may be left out).
+    """
 
 class Graph:
     """A network as data: nodes over named NHWC tensors, each named after the node that makes it."""
@@ -38,6 +46,8 @@ class Graph:
         models share the memory of arrays over bytes objects, and copy what could still be written.
         """
     def set_output(self, name: str) -> None: ...
+    def shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+        """(h, w, c) of every tensor for an input of this size."""
 
 class CompiledModel:
     """A graph compiled for this CPU; plans are made per input size on first use and kept."""

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
+
+#include "engine/graph/node_kind.h"
 
 namespace lpn::test {
 namespace {
@@ -14,40 +18,47 @@ double activate(double value, Activation activation) {
   return activation == Activation::kRelu6 ? std::min(value, 6.0) : value;
 }
 
-ReferenceMap conv(const Node& node, const ReferenceMap& x, Shape out_shape) {
+using Inputs = std::vector<const ReferenceMap*>;
+
+ReferenceMap conv(const Node& node, const Inputs& inputs, Shape out_shape) {
+  const ReferenceMap& x = *inputs[0];
+  const std::int64_t stride = node.attributes.integer("stride");
+  const std::int64_t padding = node.attributes.integer("padding");
   const Weight& w = node.weight("weight");
   const std::int64_t group_in = w.shape[1];
   const std::int64_t kh = w.shape[2];
   const std::int64_t kw = w.shape[3];
-  const std::int64_t group_out = out_shape.c / node.attributes.groups;
+  const std::int64_t group_out = out_shape.c / node.attributes.integer("groups");
   ReferenceMap out(out_shape);
   for (std::int64_t y = 0; y < out_shape.h; ++y) {
     for (std::int64_t column = 0; column < out_shape.w; ++column) {
       for (std::int64_t o = 0; o < out_shape.c; ++o) {
         double sum = node.bias() == nullptr ? 0.0 : node.bias()[o];
         for (std::int64_t tap = 0; tap < kh * kw; ++tap) {
-          const std::int64_t v = y * node.attributes.stride - node.attributes.padding + tap / kw;
-          const std::int64_t u =
-              column * node.attributes.stride - node.attributes.padding + tap % kw;
+          const std::int64_t v = y * stride - padding + tap / kw;
+          const std::int64_t u = column * stride - padding + tap % kw;
           if (v < 0 || v >= x.shape.h || u < 0 || u >= x.shape.w) continue;
           for (std::int64_t c = 0; c < group_in; ++c) {
             sum += x.at(v, u, o / group_out * group_in + c) *
                    w.data()[(o * group_in + c) * kh * kw + tap];
           }
         }
-        out.at(y, column, o) = activate(sum, node.attributes.activation);
+        out.at(y, column, o) = activate(sum, node.attributes.activation());
       }
     }
   }
   return out;
 }
 
-ReferenceMap conv_transpose(const Node& node, const ReferenceMap& x, Shape out_shape) {
+ReferenceMap conv_transpose(const Node& node, const Inputs& inputs, Shape out_shape) {
+  const ReferenceMap& x = *inputs[0];
+  const std::int64_t stride = node.attributes.integer("stride");
+  const std::int64_t padding = node.attributes.integer("padding");
   const Weight& w = node.weight("weight");
   const std::int64_t group_out = w.shape[1];
   const std::int64_t kh = w.shape[2];
   const std::int64_t kw = w.shape[3];
-  const std::int64_t group_in = x.shape.c / node.attributes.groups;
+  const std::int64_t group_in = x.shape.c / node.attributes.integer("groups");
   ReferenceMap out(out_shape);
   for (std::size_t i = 0; i < out.values.size(); ++i) {
     out.values[i] =
@@ -56,8 +67,8 @@ ReferenceMap conv_transpose(const Node& node, const ReferenceMap& x, Shape out_s
   for (std::int64_t v = 0; v < x.shape.h; ++v) {
     for (std::int64_t u = 0; u < x.shape.w; ++u) {
       for (std::int64_t tap = 0; tap < kh * kw; ++tap) {
-        const std::int64_t y = v * node.attributes.stride - node.attributes.padding + tap / kw;
-        const std::int64_t column = u * node.attributes.stride - node.attributes.padding + tap % kw;
+        const std::int64_t y = v * stride - padding + tap / kw;
+        const std::int64_t column = u * stride - padding + tap % kw;
         if (y < 0 || y >= out_shape.h || column < 0 || column >= out_shape.w) continue;
         for (std::int64_t c = 0; c < x.shape.c; ++c) {
           for (std::int64_t o = 0; o < group_out; ++o) {
@@ -68,20 +79,23 @@ ReferenceMap conv_transpose(const Node& node, const ReferenceMap& x, Shape out_s
       }
     }
   }
-  for (double& value : out.values) value = activate(value, node.attributes.activation);
+  for (double& value : out.values) value = activate(value, node.attributes.activation());
   return out;
 }
 
-ReferenceMap max_pool(const Node& node, const ReferenceMap& x, Shape out_shape) {
-  const Attributes& a = node.attributes;
+ReferenceMap max_pool(const Node& node, const Inputs& inputs, Shape out_shape) {
+  const ReferenceMap& x = *inputs[0];
+  const std::int64_t kernel = node.attributes.integer("kernel");
+  const std::int64_t stride = node.attributes.integer("stride");
+  const std::int64_t padding = node.attributes.integer("padding");
   ReferenceMap out(out_shape);
   for (std::int64_t y = 0; y < out_shape.h; ++y) {
     for (std::int64_t column = 0; column < out_shape.w; ++column) {
       for (std::int64_t c = 0; c < out_shape.c; ++c) {
         double best = -1e300;
-        for (std::int64_t tap = 0; tap < a.kernel * a.kernel; ++tap) {
-          const std::int64_t v = y * a.stride - a.padding + tap / a.kernel;
-          const std::int64_t u = column * a.stride - a.padding + tap % a.kernel;
+        for (std::int64_t tap = 0; tap < kernel * kernel; ++tap) {
+          const std::int64_t v = y * stride - padding + tap / kernel;
+          const std::int64_t u = column * stride - padding + tap % kernel;
           if (v >= 0 && v < x.shape.h && u >= 0 && u < x.shape.w)
             best = std::isnan(best) ? best : std::max(x.at(v, u, c), best);
         }
@@ -104,7 +118,8 @@ std::vector<double> linear(const Weight& w, const std::vector<double>& v, const 
   return out;
 }
 
-ReferenceMap gc_block(const Node& node, const ReferenceMap& x) {
+ReferenceMap gc_block(const Node& node, const Inputs& inputs, Shape) {
+  const ReferenceMap& x = *inputs[0];
   const std::int64_t c = x.shape.c;
   std::vector<double> logits;
   for (std::int64_t p = 0; p < x.shape.positions(); ++p) {
@@ -129,7 +144,8 @@ ReferenceMap gc_block(const Node& node, const ReferenceMap& x) {
   for (const double value : hidden) mean += value / count;
   for (const double value : hidden) variance += (value - mean) * (value - mean) / count;
   for (std::size_t i = 0; i < hidden.size(); ++i) {
-    const double normal = (hidden[i] - mean) / std::sqrt(variance + node.attributes.epsilon);
+    const double normal =
+        (hidden[i] - mean) / std::sqrt(variance + node.attributes.number("epsilon"));
     hidden[i] = std::max(
         normal * node.weight("norm_weight").data()[i] + node.weight("norm_bias").data()[i], 0.0);
   }
@@ -139,7 +155,8 @@ ReferenceMap gc_block(const Node& node, const ReferenceMap& x) {
   return out;
 }
 
-ReferenceMap se_block(const Node& node, const ReferenceMap& x) {
+ReferenceMap se_block(const Node& node, const Inputs& inputs, Shape) {
+  const ReferenceMap& x = *inputs[0];
   std::vector<double> mean(at(x.shape.c), 0.0);
   for (std::size_t i = 0; i < x.values.size(); ++i) {
     mean[i % mean.size()] += x.values[i] / static_cast<double>(x.shape.positions());
@@ -153,12 +170,24 @@ ReferenceMap se_block(const Node& node, const ReferenceMap& x) {
   return out;
 }
 
-ReferenceMap sum(const Node& node, const ReferenceMap& a, const ReferenceMap& b) {
+ReferenceMap sum(const Node& node, const Inputs& inputs, Shape) {
+  const ReferenceMap& a = *inputs[0];
+  const ReferenceMap& b = *inputs[1];
   ReferenceMap out = a;
   for (std::size_t i = 0; i < out.values.size(); ++i) {
-    out.values[i] = activate(a.values[i] + b.values[i], node.attributes.activation);
+    out.values[i] = activate(a.values[i] + b.values[i], node.attributes.activation());
   }
   return out;
+}
+
+using Reference = ReferenceMap (*)(const Node& node, const Inputs& inputs, Shape out_shape);
+
+const std::map<std::string, Reference>& references() {
+  static const std::map<std::string, Reference> table{
+      {"add", sum},           {"conv2d", conv},         {"conv_transpose2d", conv_transpose},
+      {"gc_block", gc_block}, {"max_pool2d", max_pool}, {"se_block", se_block},
+  };
+  return table;
 }
 
 }  // namespace
@@ -167,28 +196,9 @@ ReferenceMap run_reference(const Graph& graph, const ReferenceMap& input) {
   const std::vector<Shape> shapes = graph.infer_shapes(input.shape.h, input.shape.w);
   std::vector<ReferenceMap> tensors{input};
   for (const Node& node : graph.nodes()) {
-    const ReferenceMap& x = tensors[at(node.inputs[0])];
-    const Shape shape = shapes[tensors.size()];
-    switch (node.kind) {
-      case NodeKind::kConv2d:
-        tensors.push_back(conv(node, x, shape));
-        break;
-      case NodeKind::kConvTranspose2d:
-        tensors.push_back(conv_transpose(node, x, shape));
-        break;
-      case NodeKind::kMaxPool2d:
-        tensors.push_back(max_pool(node, x, shape));
-        break;
-      case NodeKind::kAdd:
-        tensors.push_back(sum(node, x, tensors[at(node.inputs[1])]));
-        break;
-      case NodeKind::kGcBlock:
-        tensors.push_back(gc_block(node, x));
-        break;
-      case NodeKind::kSeBlock:
-        tensors.push_back(se_block(node, x));
-        break;
-    }
+    Inputs inputs;
+    for (const int tensor : node.inputs) inputs.push_back(&tensors[at(tensor)]);
+    tensors.push_back(references().at(node.kind->name)(node, inputs, shapes[tensors.size()]));
   }
   return tensors[at(graph.output())];
 }

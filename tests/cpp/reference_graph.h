@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/graph.h"
+#include "engine/graph/graph.h"
 
 namespace lpn::test {
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <random>
 
-#include "engine/arena.h"
+#include "engine/plan/arena.h"
 #include "test.h"
 
 namespace lpn {

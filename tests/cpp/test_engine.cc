@@ -6,7 +6,7 @@
 
 #include "base/cpu_features.h"
 #include "engine/compiled_model.h"
-#include "engine/fusion.h"
+#include "engine/passes/passes.h"
 #include "engine_cases.h"
 #include "graph_builder.h"
 #include "model_runs.h"

@@ -52,13 +52,13 @@ Graph layers(const Upsampling& upsampling, std::size_t begin, std::size_t end) {
   graph.add_input(input, begin == 0 ? kChannels : source.nodes()[begin].weight("weight").shape[1]);
   for (std::size_t i = begin; i < end; ++i) {
     const Node& node = source.nodes()[i];
-    const char* activation = node.attributes.activation == Activation::kRelu    ? "relu"
-                             : node.attributes.activation == Activation::kRelu6 ? "relu6"
-                                                                                : "none";
+    const char* activation = node.attributes.activation() == Activation::kRelu    ? "relu"
+                             : node.attributes.activation() == Activation::kRelu6 ? "relu6"
+                                                                                  : "none";
     graph.add_node(i == 0 ? "conv_transpose2d" : "conv2d", node.name, {input},
-                   {{"stride", node.attributes.stride},
-                    {"padding", node.attributes.padding},
-                    {"groups", node.attributes.groups},
+                   {{"stride", node.attributes.integer("stride")},
+                    {"padding", node.attributes.integer("padding")},
+                    {"groups", node.attributes.integer("groups")},
                     {"activation", activation}},
                    node.weights);
     input = node.name;

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/graph.h"
+#include "engine/graph/graph.h"
 
 namespace lpn::fuzz {
 

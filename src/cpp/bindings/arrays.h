@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "engine/tensor.h"
+#include "engine/graph/tensor.h"
 
 namespace lpn::bindings {
 

@@ -7,7 +7,8 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "engine/graph.h"
+#include "engine/graph/graph.h"
+#include "engine/graph/node_kind.h"
 
 namespace lpn::bindings {
 namespace {
@@ -96,15 +97,61 @@ void add_node(Graph& graph, const std::string& kind, const std::string& name,
   graph.add_node(kind, name, inputs, attribute_values, std::move(weight_values));
 }
 
+py::dict list_shapes(const Graph& graph, std::int64_t height, std::int64_t width) {
+  graph.check_complete();
+  py::dict named;
+  const std::vector<Shape> shapes = graph.infer_shapes(height, width);
+  for (const auto& [name, tensor] : graph.tensor_numbers()) {
+    const Shape& shape = shapes[static_cast<std::size_t>(tensor)];
+    named[py::str(name)] = py::make_tuple(shape.h, shape.w, shape.c);
+  }
+  return named;
+}
+
+const char* type_name(AttributeType type) {
+  switch (type) {
+    case AttributeType::kInteger:
+      return "int";
+    case AttributeType::kNumber:
+      return "float";
+    case AttributeType::kActivation:
+      return "activation";
+  }
+  return "";
+}
+
+// The registry as plain data.
+py::dict list_node_kinds() {
+  py::dict kinds;
+  for (const NodeKind& kind : node_kinds()) {
+    py::dict attributes;
+    for (const AttributeSchema& attribute : kind.attributes)
+      attributes[attribute.name] = type_name(attribute.type);
+    py::dict weights;
+    for (const WeightSchema& weight : kind.weights)
+      weights[weight.name] = py::make_tuple(weight.rank, weight.optional);
+    const bool any = kind.max_inputs == NodeKind::kAnyNumber;
+    const py::object most = any ? py::object(py::none()) : py::int_(kind.max_inputs);
+    py::dict entry;
+    entry["inputs"] = py::make_tuple(kind.min_inputs, most);
+    entry["attributes"] = attributes;
+    entry["weights"] = weights;
+    kinds[kind.name] = entry;
+  }
+  return kinds;
+}
+
 }  // namespace
 
 void bind_graph(py::module_& module) {
+  module.def("node_kinds", &list_node_kinds);
   py::class_<Graph>(module, "Graph")
       .def(py::init<>())
       .def("add_input", &Graph::add_input, py::arg("name"), py::arg("channels"))
       .def("add_node", &add_node, py::arg("kind"), py::arg("name"), py::arg("inputs"),
            py::arg("attributes"), py::arg("weights"))
-      .def("set_output", &Graph::set_output, py::arg("name"));
+      .def("set_output", &Graph::set_output, py::arg("name"))
+      .def("shapes", &list_shapes, py::arg("height"), py::arg("width"));
 }
 
 }  // namespace lpn::bindings

@@ -6,7 +6,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/without_gil.h"
-#include "engine/node_schema.h"
+#include "engine/graph/attributes.h"
 #include "kernels/conv/conv.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/group_deconv/group_deconv.h"

@@ -8,9 +8,9 @@
 #include "base/fork.h"
 #include "base/isa.h"
 #include "base/thread_pool.h"
-#include "engine/graph.h"
+#include "engine/graph/graph.h"
+#include "engine/plan/weight_store.h"
 #include "engine/run.h"
-#include "engine/weight_store.h"
 
 namespace lpn {
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "engine/graph.h"
-#include "engine/plan.h"
+#include "engine/graph/graph.h"
+#include "engine/plan/plan.h"
 
 namespace lpn {
 

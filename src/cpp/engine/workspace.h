@@ -6,7 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/fork.h"
-#include "engine/plan.h"
+#include "engine/plan/plan.h"
 
 namespace lpn {
 

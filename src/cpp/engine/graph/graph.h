@@ -1,0 +1,47 @@
+// A network as data: typed nodes over named NHWC tensors, checked as they are added.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/graph/node.h"
+#include "engine/graph/tensor.h"
+
+namespace lpn {
+
+class Graph {
+ public:
+  void add_input(const std::string& name, std::int64_t channels);
+  void add_node(const std::string& kind, const std::string& name,
+                const std::vector<std::string>& inputs,
+                const std::map<std::string, AttributeValue>& attributes,
+                std::map<std::string, Weight> weights);
+  void set_output(const std::string& name);
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  std::int64_t input_channels() const { return channels_.at(0); }
+  int output() const { return output_; }
+  const std::unordered_map<std::string, int>& tensor_numbers() const { return tensor_numbers_; }
+
+  // Throws unless there is an input and an output.
+  void check_complete() const;
+
+  // The shape of every tensor for an input of h x w; throws when a node cannot take the size that
+  // reaches it.
+  std::vector<Shape> infer_shapes(std::int64_t h, std::int64_t w) const;
+
+ private:
+  // -1 when there is none.
+  int find_tensor(const std::string& name) const;
+  void add_tensor(const std::string& name, std::int64_t channels);
+
+  std::vector<std::int64_t> channels_;                   // of every tensor
+  std::unordered_map<std::string, int> tensor_numbers_;  // by name
+  std::vector<Node> nodes_;
+  int output_ = -1;
+};
+
+}  // namespace lpn

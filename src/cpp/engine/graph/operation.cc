@@ -1,0 +1,36 @@
+#include "engine/graph/operation.h"
+
+#include <algorithm>
+
+#include "engine/graph/node_kind.h"
+
+namespace lpn {
+
+OperationGraph::OperationGraph(const Graph& graph)
+    : tensors(static_cast<int>(graph.nodes().size()) + 1), output(graph.output()) {
+  std::vector<bool> needed(static_cast<std::size_t>(tensors), false);
+  needed[static_cast<std::size_t>(output)] = true;
+  for (std::size_t i = graph.nodes().size(); i-- > 0;) {
+    if (!needed[i + 1]) continue;
+    for (const int input : graph.nodes()[i].inputs) needed[static_cast<std::size_t>(input)] = true;
+  }
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = graph.nodes()[i];
+    if (needed[i + 1]) node.kind->emit(node, static_cast<int>(i) + 1, *this);
+  }
+}
+
+std::vector<int> OperationGraph::count_readers() const {
+  std::vector<int> readers(static_cast<std::size_t>(tensors), 0);
+  ++readers[static_cast<std::size_t>(output)];
+  for (const std::unique_ptr<Operation>& operation : operations) {
+    for (const int tensor : operation->reads()) ++readers[static_cast<std::size_t>(tensor)];
+  }
+  return readers;
+}
+
+void OperationGraph::remove_moved() {
+  operations.erase(std::remove(operations.begin(), operations.end(), nullptr), operations.end());
+}
+
+}  // namespace lpn

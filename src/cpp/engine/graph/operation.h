@@ -1,0 +1,58 @@
+// What a plan does, one operation after the other: what nodes become, and what passes rewrite.
+// Independent of sizes and of the CPU.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/graph/graph.h"
+
+namespace lpn {
+
+class Step;
+struct StepBuilder;
+
+// Tensors are numbered as the graph's (0 the input, i + 1 node i's output); those between the
+// operations of one node follow.
+struct Operation {
+  explicit Operation(const Node& of) : node(&of) {}
+  virtual ~Operation() = default;
+
+  // As often as they are read.
+  virtual std::vector<int> reads() const = 0;
+  virtual std::vector<int> writes() const = 0;
+
+  // The tensor over which the result may be written: every element of it is read by the tile that
+  // then writes it, and by nothing else.
+  virtual std::optional<int> overwritable() const { return std::nullopt; }
+
+  // Fills in what the step costs, too, and declares the sizes of tensors that are no node's.
+  virtual std::unique_ptr<Step> make_step(StepBuilder& builder) const = 0;
+
+  const Node* node;  // whose name and weights these are
+};
+
+class OperationGraph {
+ public:
+  // Operations of a graph's nodes whose results its output depends on, in the nodes' order. The
+  // graph must outlive them.
+  explicit OperationGraph(const Graph& graph);
+
+  // Of an operation that runs after all that are there.
+  void add(std::unique_ptr<Operation> operation) { operations.push_back(std::move(operation)); }
+  int add_tensor() { return tensors++; }
+
+  // Per tensor how often operations read it; the graph's output is read once more.
+  std::vector<int> count_readers() const;
+
+  // Closes the gaps that operations leave which a pass took elsewhere.
+  void remove_moved();
+
+  std::vector<std::unique_ptr<Operation>> operations;
+  int tensors;
+  int output;
+};
+
+}  // namespace lpn

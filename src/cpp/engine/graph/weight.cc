@@ -1,0 +1,39 @@
+#include "engine/graph/weight.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace lpn {
+namespace {
+
+thread_local WideningScope* innermost_scope = nullptr;
+
+}  // namespace
+
+WideningScope::WideningScope() : outer_(innermost_scope) { innermost_scope = this; }
+
+WideningScope::~WideningScope() { innermost_scope = outer_; }
+
+const float* WideningScope::widen(const WeightValues& values) {
+  for (const auto& [source, copy] : copies_) {
+    if (source == &values) return copy.get();
+  }
+  std::unique_ptr<float[]> copy(new float[values.size()]);
+  const Bfloat16* halves = values.halves_.get();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(halves[i]) << 16;
+    std::memcpy(&copy[i], &bits, sizeof(bits));
+  }
+  copies_.emplace_back(&values, std::move(copy));
+  return copies_.back().second.get();
+}
+
+const float* WeightValues::data() const {
+  if (halves_ == nullptr) return floats_.get();
+  if (innermost_scope == nullptr) {
+    throw std::logic_error("a bfloat16 weight is only read while it is packed");
+  }
+  return innermost_scope->widen(*this);
+}
+
+}  // namespace lpn

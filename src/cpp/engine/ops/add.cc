@@ -1,0 +1,91 @@
+// The sum of two maps. Plain C++: no network of interest spends time here, for a convolution's
+// epilogue does most of it.
+#include "engine/ops/add.h"
+
+#include "base/check.h"
+#include "engine/graph/node_kind.h"
+#include "engine/plan/step_builder.h"
+
+namespace lpn {
+namespace {
+
+std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs) {
+  LPN_CHECK(inputs[0] == inputs[1], describe(node), ": the inputs have ", inputs[0], " and ",
+            inputs[1], " channels; they must have the same shape");
+  return inputs[0];
+}
+
+Shape shape(const Node& node, const std::vector<Shape>& inputs, std::int64_t) {
+  LPN_CHECK(
+      inputs[0] == inputs[1], describe(node), ": the inputs have shapes ", inputs[0], " and ",
+      inputs[1],
+      "; they must be the same (an input image whose sides are multiples of 16 keeps them so)");
+  return inputs[0];
+}
+
+void emit(const Node& node, int output, OperationGraph& graph) {
+  graph.add(std::make_unique<Add>(node, output));
+}
+
+// Written so that a NaN stays one.
+float activate(float value, Activation activation) {
+  if (activation == Activation::kNone) return value;
+  value = value < 0.0f ? 0.0f : value;
+  return activation == Activation::kRelu6 && value > 6.0f ? 6.0f : value;
+}
+
+class AddStep final : public Step {
+ public:
+  AddStep(Info info, const Add& add, RowChunks rows, std::int64_t row_size)
+      : Step(std::move(info)),
+        a_(add.a),
+        b_(add.b),
+        output_(add.output),
+        activation_(add.activation),
+        rows_(rows),
+        row_size_(row_size) {}
+
+  void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
+    const float* a = context.tensor(a_);
+    const float* b = context.tensor(b_);
+    float* out = context.tensor(output_);
+    const std::int64_t end = rows_.end(chunk) * row_size_;
+    for (std::int64_t i = rows_.begin(chunk) * row_size_; i < end; ++i)
+      out[i] = activate(a[i] + b[i], activation_);
+  }
+
+ private:
+  const int a_, b_, output_;
+  const Activation activation_;
+  const RowChunks rows_;
+  const std::int64_t row_size_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> Add::make_step(StepBuilder& builder) const {
+  constexpr double kRelativeCost = 32;  // three floats of memory traffic each
+  const Shape& out = builder.shape(output);
+  Step::Info info;
+  info.name = node->name;
+  info.kernel = "add";
+  info.isa = Isa::kScalar;
+  info.flops = static_cast<double>(out.size());
+  info.bytes = builder.traffic(*this, 0);
+  const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
+  info.chunks = rows.count();
+  return std::make_unique<AddStep>(std::move(info), *this, rows, out.w * out.c);
+}
+
+NodeKind add_kind() {
+  NodeKind kind;
+  kind.name = "add";
+  kind.min_inputs = kind.max_inputs = 2;
+  kind.attributes = {kActivationAttribute};
+  kind.channels = channels;
+  kind.shape = shape;
+  kind.emit = emit;
+  return kind;
+}
+
+}  // namespace lpn

@@ -1,0 +1,86 @@
+// Two-dimensional convolution, dense or channel by channel.
+#include "engine/ops/conv2d.h"
+
+#include "base/check.h"
+#include "engine/graph/node_kind.h"
+
+namespace lpn {
+namespace {
+
+std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs) {
+  const std::int64_t c = inputs[0];
+  const std::int64_t groups = node.attributes.integer("groups");
+  const std::vector<std::int64_t>& w = node.weight("weight").shape;
+  LPN_CHECK(groups == 1 || groups == c, describe(node), ": groups is ", groups,
+            "; it must be 1 or the input's channels, ", c);
+  LPN_CHECK(groups == 1 || w[0] == c, describe(node), ": a depthwise weight of shape ",
+            format_shape(w), " makes ", w[0], " channels; it must make the input's ", c);
+  LPN_CHECK(w[0] >= 1 && w[2] >= 1 && w[3] >= 1 && w[2] <= kMaxAttribute && w[3] <= kMaxAttribute,
+            describe(node), ": weight \"weight\" has shape ", format_shape(w),
+            "; every axis must be at least 1");
+  check_weight(node, "weight", {w[0], c / groups, w[2], w[3]}, c);
+  check_weight(node, "bias", {w[0]}, c);
+  return w[0];
+}
+
+Shape shape(const Node& node, const std::vector<Shape>& inputs, std::int64_t out_channels) {
+  const std::vector<std::int64_t>& w = node.weight("weight").shape;
+  const std::int64_t padding = node.attributes.integer("padding");
+  const std::int64_t stride = node.attributes.integer("stride");
+  const Shape& in = inputs[0];
+  LPN_CHECK(in.h + 2 * padding >= w[2] && in.w + 2 * padding >= w[3], describe(node), ": input ",
+            in, " with padding ", padding, " is smaller than the kernel ", w[2], " x ", w[3],
+            "; give a larger image");
+  return {(in.h + 2 * padding - w[2]) / stride + 1, (in.w + 2 * padding - w[3]) / stride + 1,
+          out_channels};
+}
+
+void emit(const Node& node, int output, OperationGraph& graph) {
+  const int input = node.inputs[0];
+  if (node.attributes.integer("groups") > 1) {
+    graph.add(std::make_unique<Depthwise>(node, input, output));
+  } else {
+    graph.add(std::make_unique<Conv>(node, input, output));
+  }
+}
+
+}  // namespace
+
+bool Conv::is_pointwise() const {
+  const std::vector<std::int64_t>& shape = node->weight("weight").shape;
+  return shape[2] == 1 && shape[3] == 1 && node->attributes.integer("padding") == 0;
+}
+
+std::vector<int> Conv::reads() const {
+  std::vector<int> tensors{input};
+  if (residual) tensors.push_back(*residual);
+  if (vector) tensors.push_back(vector->tensor);
+  return tensors;
+}
+
+// Beyond the tile, its input is read as well.
+std::optional<int> Conv::overwritable() const {
+  return is_pointwise() && residual != input ? residual : std::nullopt;
+}
+
+std::unique_ptr<Step> Conv::make_step(StepBuilder& builder) const {
+  return is_pointwise() ? make_pointwise_step(*this, builder) : make_conv_step(*this, builder);
+}
+
+std::vector<int> Depthwise::writes() const {
+  return pool == nullptr ? std::vector<int>{output} : std::vector<int>{output, pool->partials};
+}
+
+NodeKind conv2d_kind() {
+  NodeKind kind;
+  kind.name = "conv2d";
+  kind.attributes = {integer_attribute("stride", 1), integer_attribute("padding", 0),
+                     integer_attribute("groups", 1), kActivationAttribute};
+  kind.weights = {{"weight", 4}, {"bias", 1, true}};
+  kind.channels = channels;
+  kind.shape = shape;
+  kind.emit = emit;
+  return kind;
+}
+
+}  // namespace lpn

@@ -1,0 +1,43 @@
+// Transposed convolutions as operations.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/graph/operation.h"
+#include "engine/ops/conv2d.h"
+#include "kernels/group_deconv/group_deconv.h"
+
+namespace lpn {
+
+struct ConvTranspose final : Operation {
+  ConvTranspose(const Node& of, int map, int result) : Operation(of), input(map), output(result) {}
+
+  std::vector<int> reads() const override { return {input}; }
+  std::vector<int> writes() const override { return {output}; }
+  std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
+
+  // For any step that runs it: everything but the pointers and the rows.
+  GroupDeconvArgs kernel_args(StepBuilder& builder) const;
+  double flops(const StepBuilder& builder) const;
+
+  int input;
+  int output;
+};
+
+// A transposed convolution and the 1x1 convolutions that alone read its result, row by row.
+struct Upsample final : Operation {
+  explicit Upsample(std::unique_ptr<const ConvTranspose> first)
+      : Operation(*first->node), deconv(std::move(first)) {}
+
+  int output() const { return projections.empty() ? deconv->output : projections.back()->output; }
+
+  std::vector<int> reads() const override { return deconv->reads(); }
+  std::vector<int> writes() const override { return {output()}; }
+  std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
+
+  std::unique_ptr<const ConvTranspose> deconv;
+  std::vector<std::unique_ptr<const Conv>> projections;
+};
+
+}  // namespace lpn

@@ -1,0 +1,130 @@
+// Global-context block: a softmax-weighted mean over positions, transformed and added to each.
+#include "base/check.h"
+#include "engine/graph/node_kind.h"
+#include "engine/ops/attention.h"
+#include "engine/plan/attention_weights.h"
+#include "engine/plan/step_builder.h"
+#include "kernels/gc_pool/gc_pool.h"
+
+namespace lpn {
+namespace {
+
+std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs) {
+  const std::int64_t c = inputs[0];
+  const std::int64_t hidden = node.weight("w1").shape[0];
+  LPN_CHECK(hidden >= 1, describe(node), ": weight \"w1\" has shape ",
+            format_shape(node.weight("w1").shape), "; it must be (h, ", c, ") with h at least 1");
+  check_weight(node, "mask_weight", {c}, c);
+  check_weight(node, "mask_bias", {1}, c);
+  check_weight(node, "w1", {hidden, c}, c);
+  for (const char* name : {"b1", "norm_weight", "norm_bias"}) check_weight(node, name, {hidden}, c);
+  check_weight(node, "w2", {c, hidden}, c);
+  check_weight(node, "b2", {c}, c);
+  return c;
+}
+
+class GcPooling final : public Pooling {
+ public:
+  GcPooling(const Variant<GcPoolFn>& variant, const float* mask, std::int64_t channels)
+      : Pooling({variant.name, variant.isa, 2 + channels, 1, channels}),
+        run_(variant.run),
+        mask_(mask),
+        channels_(channels) {}
+
+  void run(const float* x, std::int64_t positions, float* partial, float* scratch) const override {
+    run_(GcPoolArgs{x, positions, channels_, mask_, scratch, partial});
+  }
+
+ private:
+  const GcPoolFn run_;
+  const float* const mask_;
+  const std::int64_t channels_;
+};
+
+struct GcPool final : Pool {
+  using Pool::Pool;
+  std::shared_ptr<const Pooling> make_pooling(std::int64_t pooled_channels,
+                                              StepBuilder& builder) const override {
+    return std::make_shared<const GcPooling>(
+        select_gc_pool(builder.isa), gc_mask(*node, projection, builder.weights), pooled_channels);
+  }
+};
+
+struct GcExcite final : Excite {
+  using Excite::Excite;
+  std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
+};
+
+void emit(const Node& node, int output, OperationGraph& graph) {
+  emit_attention<GcPool, GcExcite>(node, output, VectorUse::kBias, graph);
+}
+
+// Merges the partials and runs the block's two small layers.
+class GcExciteStep final : public Step {
+ public:
+  GcExciteStep(Info info, const GcExcite& excite, const StepBuilder::Pooled& pooled,
+               GcTransformFn run, const GcTransformArgs& args)
+      : Step(std::move(info)),
+        partials_(excite.partials),
+        vector_(excite.vector),
+        pooled_(pooled),
+        run_(run),
+        args_(args) {}
+
+  void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
+    float* pooled = context.scratch_of(worker);
+    merge_gc_partials(context.tensor(partials_), pooled_.count, pooled_.channels, pooled);
+    GcTransformArgs args = args_;
+    args.context = pooled;
+    args.scratch = pooled + pooled_.channels;
+    args.out = context.tensor(vector_);
+    run_(args);
+  }
+
+ private:
+  const int partials_, vector_;
+  const StepBuilder::Pooled pooled_;
+  const GcTransformFn run_;
+  const GcTransformArgs args_;
+};
+
+std::unique_ptr<Step> GcExcite::make_step(StepBuilder& builder) const {
+  const Variant<GcTransformFn>& variant = select_gc_transform(builder.isa);
+  const StepBuilder::Pooled& pooled = builder.pooled[static_cast<std::size_t>(partials)];
+  const AttentionLayers layers = make_layers(*this, builder);
+  Step::Info info = excite_info(*this, layers, builder);
+  info.kernel = variant.name;
+  info.isa = variant.isa;
+  // Of the norm, twice hidden; b2.
+  info.bytes = builder.traffic(*this, layers.weights + 2 * layers.hidden + layers.channels);
+  GcTransformArgs args{};
+  args.c_in = pooled.channels;
+  args.hidden = layers.hidden;
+  args.c_out = layers.channels;
+  args.w1 = layers.first.w;
+  args.b1 = layers.first.b;
+  args.norm_w = node->weight("norm_weight").data();
+  args.norm_b = node->weight("norm_bias").data();
+  args.epsilon = static_cast<float>(node->attributes.number("epsilon"));
+  args.w2 = layers.w2;
+  args.b2 = node->weight("b2").data();
+  // The vector takes the place of the projection's bias in its epilogue, and so has to hold it.
+  args.base = projection == nullptr ? nullptr : projection->bias();
+  return std::make_unique<GcExciteStep>(std::move(info), *this, pooled, variant.run, args);
+}
+
+}  // namespace
+
+NodeKind gc_block_kind() {
+  NodeKind kind;
+  kind.name = "gc_block";
+  kind.attributes = {number_attribute("epsilon", 0)};
+  kind.weights = {{"mask_weight", 1}, {"mask_bias", 1}, {"w1", 2}, {"b1", 1},
+                  {"norm_weight", 1}, {"norm_bias", 1}, {"w2", 2}, {"b2", 1}};
+  kind.channels = channels;
+  kind.shape = same_shape;
+  kind.emit = emit;
+  return kind;
+}
+
+}  // namespace lpn

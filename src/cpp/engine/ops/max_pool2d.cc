@@ -1,0 +1,113 @@
+// Max pooling, by output rows.
+#include "base/check.h"
+#include "engine/graph/node_kind.h"
+#include "engine/graph/operation.h"
+#include "engine/plan/step_builder.h"
+#include "kernels/max_pool/max_pool.h"
+
+namespace lpn {
+namespace {
+
+std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs) {
+  const std::int64_t padding = node.attributes.integer("padding");
+  const std::int64_t kernel = node.attributes.integer("kernel");
+  LPN_CHECK(padding < kernel, describe(node), ": padding is ", padding,
+            "; it must be less than the kernel, ", kernel, ", so that every window holds a pixel");
+  return inputs[0];
+}
+
+Shape shape(const Node& node, const std::vector<Shape>& inputs, std::int64_t out_channels) {
+  const std::int64_t padding = node.attributes.integer("padding");
+  const std::int64_t kernel = node.attributes.integer("kernel");
+  const std::int64_t stride = node.attributes.integer("stride");
+  const Shape& in = inputs[0];
+  LPN_CHECK(in.h + 2 * padding >= kernel && in.w + 2 * padding >= kernel, describe(node),
+            ": input ", in, " with padding ", padding, " is smaller than the kernel ", kernel,
+            "; give a larger image");
+  return {(in.h + 2 * padding - kernel) / stride + 1, (in.w + 2 * padding - kernel) / stride + 1,
+          out_channels};
+}
+
+struct MaxPool final : Operation {
+  MaxPool(const Node& of, int result) : Operation(of), input(of.inputs[0]), output(result) {}
+
+  std::vector<int> reads() const override { return {input}; }
+  std::vector<int> writes() const override { return {output}; }
+  std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
+
+  int input;
+  int output;
+};
+
+void emit(const Node& node, int output, OperationGraph& graph) {
+  graph.add(std::make_unique<MaxPool>(node, output));
+}
+
+class MaxPoolStep final : public Step {
+ public:
+  MaxPoolStep(Info info, const MaxPool& pool, MaxPoolFn run, RowChunks rows,
+              const MaxPoolArgs& args)
+      : Step(std::move(info)),
+        input_(pool.input),
+        output_(pool.output),
+        run_(run),
+        rows_(rows),
+        args_(args) {}
+
+  void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
+    MaxPoolArgs args = args_;
+    args.row_begin = rows_.begin(chunk);
+    args.row_end = rows_.end(chunk);
+    args.in = context.tensor(input_);
+    args.out = context.tensor(output_) + args.row_begin * args.out_w * args.c;
+    run_(args);
+  }
+
+ private:
+  const int input_, output_;
+  const MaxPoolFn run_;
+  const RowChunks rows_;
+  const MaxPoolArgs args_;
+};
+
+std::unique_ptr<Step> MaxPool::make_step(StepBuilder& builder) const {
+  constexpr double kRelativeCost = 8;  // as of a depthwise convolution
+  const Attributes& attributes = node->attributes;
+  const Shape& in = builder.shape(input);
+  const Shape& out = builder.shape(output);
+  const Variant<MaxPoolFn>& variant = select_max_pool(builder.isa);
+
+  MaxPoolArgs args{};
+  args.in_h = in.h;
+  args.in_w = in.w;
+  args.c = in.c;
+  args.out_w = out.w;
+  args.kernel = attributes.integer("kernel");
+  args.stride = attributes.integer("stride");
+  args.padding = attributes.integer("padding");
+
+  Step::Info info;
+  info.name = node->name;
+  info.kernel = variant.name;
+  info.isa = variant.isa;
+  info.flops = static_cast<double>(out.size()) * static_cast<double>(args.kernel * args.kernel);
+  info.bytes = builder.traffic(*this, 0);
+  const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
+  info.chunks = rows.count();
+  return std::make_unique<MaxPoolStep>(std::move(info), *this, variant.run, rows, args);
+}
+
+}  // namespace
+
+NodeKind max_pool2d_kind() {
+  NodeKind kind;
+  kind.name = "max_pool2d";
+  kind.attributes = {integer_attribute("kernel", 1), integer_attribute("stride", 1),
+                     integer_attribute("padding", 0)};
+  kind.channels = channels;
+  kind.shape = shape;
+  kind.emit = emit;
+  return kind;
+}
+
+}  // namespace lpn

@@ -1,0 +1,54 @@
+// An attention block's vector onto every position, where no convolution's epilogue could do it: x +
+// vector, or x * vector.
+#include "engine/ops/attention.h"
+#include "engine/plan/step_builder.h"
+
+namespace lpn {
+namespace {
+
+class BroadcastStep final : public Step {
+ public:
+  BroadcastStep(Info info, const Broadcast& operation, RowChunks rows, const Shape& shape)
+      : Step(std::move(info)),
+        input_(operation.input),
+        output_(operation.output),
+        vector_(operation.vector),
+        rows_(rows),
+        shape_(shape) {}
+
+  void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
+    const float* vector = context.tensor(vector_.tensor);
+    const bool scale = vector_.use == VectorUse::kScale;
+    const std::int64_t end = rows_.end(chunk) * shape_.w;
+    for (std::int64_t position = rows_.begin(chunk) * shape_.w; position < end; ++position) {
+      const float* x = context.tensor(input_) + position * shape_.c;
+      float* out = context.tensor(output_) + position * shape_.c;
+      for (std::int64_t c = 0; c < shape_.c; ++c)
+        out[c] = scale ? x[c] * vector[c] : x[c] + vector[c];
+    }
+  }
+
+ private:
+  const int input_, output_;
+  const ChannelVector vector_;
+  const RowChunks rows_;
+  const Shape shape_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> Broadcast::make_step(StepBuilder& builder) const {
+  constexpr double kRelativeCost = 32;  // as of an addition
+  const Shape& out = builder.shape(output);
+  Step::Info info;
+  info.name = node->name;
+  info.kernel = "broadcast";
+  info.isa = Isa::kScalar;
+  info.flops = static_cast<double>(out.size());
+  info.bytes = builder.traffic(*this, 0);
+  const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
+  info.chunks = rows.count();
+  return std::make_unique<BroadcastStep>(std::move(info), *this, rows, out);
+}
+
+}  // namespace lpn

@@ -1,0 +1,92 @@
+// Depthwise convolution by output rows, pooled for an attention block while its result is in cache.
+#include "engine/ops/conv2d.h"
+#include "engine/plan/step_builder.h"
+#include "kernels/depthwise/depthwise.h"
+
+namespace lpn {
+namespace {
+
+class DepthwiseStep final : public Step {
+ public:
+  DepthwiseStep(Info info, const Depthwise& depthwise, DepthwiseFn run, RowChunks rows,
+                const DepthwiseArgs& args, std::shared_ptr<const Pooling> pooling)
+      : Step(std::move(info)),
+        input_(depthwise.input),
+        output_(depthwise.output),
+        run_(run),
+        rows_(rows),
+        args_(args),
+        pooling_(std::move(pooling)) {
+    if (depthwise.pool != nullptr) partials_ = depthwise.pool->partials;
+  }
+
+  void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
+    DepthwiseArgs args = args_;
+    args.row_begin = rows_.begin(chunk);
+    args.row_end = rows_.end(chunk);
+    args.in = context.tensor(input_);
+    args.out = context.tensor(output_) + args.row_begin * args.out_w * args.c;
+    run_(args);
+    if (pooling_ == nullptr) return;
+    pooling_->run(args.out, (args.row_end - args.row_begin) * args.out_w,
+                  context.tensor(partials_) + chunk * pooling_->info().partial_size,
+                  context.scratch_of(worker));
+  }
+
+ private:
+  const int input_, output_;
+  const DepthwiseFn run_;
+  const RowChunks rows_;
+  const DepthwiseArgs args_;
+  const std::shared_ptr<const Pooling> pooling_;  // or null
+  int partials_ = 0;                              // of the pooling
+};
+
+}  // namespace
+
+std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
+  // Loads and stores, not arithmetic, take the time: an operation costs this many of a matrix
+  // product's.
+  constexpr double kRelativeCost = 8;
+  const Weight& w = node->weight("weight");
+  const Shape& in = builder.shape(input);
+  const Shape& out = builder.shape(output);
+  const Variant<DepthwiseFn>& variant = select_depthwise(builder.isa);
+
+  DepthwiseArgs args{};
+  args.in_h = in.h;
+  args.in_w = in.w;
+  args.c = in.c;
+  args.out_w = out.w;
+  args.kh = w.shape[2];
+  args.kw = w.shape[3];
+  args.stride = node->attributes.integer("stride");
+  args.padding = node->attributes.integer("padding");
+  args.bias = node->bias();
+  args.activation = node->attributes.activation();
+  args.w = builder.weights.get(
+      node->name + "/depthwise", args.kh * args.kw * in.c,
+      [&](float* packed) { pack_depthwise(w.data(), args.kh, args.kw, in.c, packed); });
+
+  Step::Info info;
+  info.name = node->name;
+  info.kernel = variant.name;
+  info.isa = variant.isa;
+  info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw);
+  const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
+  info.chunks = rows.count();
+  std::int64_t weights = weight_count(*node);
+  std::shared_ptr<const Pooling> pooling;
+  if (pool != nullptr) {
+    pooling = pool->make_pooling(out.c, builder);
+    pool->declare_partials(*pooling, info.chunks, out.positions(), out.c, builder);
+    info.scratch = rows.rows_per_chunk * out.w * pooling->info().scratch_per_position;
+    info.flops += pool->flops(out.c) * static_cast<double>(out.positions());
+    weights += pooling->info().weights;
+  }
+  info.bytes = builder.traffic(*this, weights);
+  return std::make_unique<DepthwiseStep>(std::move(info), *this, variant.run, rows, args,
+                                         std::move(pooling));
+}
+
+}  // namespace lpn

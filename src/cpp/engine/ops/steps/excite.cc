@@ -1,0 +1,32 @@
+// What the steps of all attention blocks share.
+#include "engine/ops/attention.h"
+#include "engine/plan/step_builder.h"
+
+namespace lpn {
+
+AttentionLayers make_layers(const Excite& excite, StepBuilder& builder) {
+  const Node& block = *excite.node;
+  AttentionLayers layers{};
+  layers.first = attention_first_layer(block, excite.projection, builder.weights);
+  layers.w2 = attention_second_layer(block, builder.weights);
+  layers.hidden = block.weight("w1").shape[0];
+  layers.channels = block.weight("w2").shape[0];
+  const std::int64_t pooled = builder.pooled[static_cast<std::size_t>(excite.partials)].channels;
+  layers.weights = layers.hidden * (pooled + layers.channels);
+  if (layers.first.b != nullptr) layers.weights += layers.hidden;
+  builder.sizes[static_cast<std::size_t>(excite.vector)] = layers.channels;
+  return layers;
+}
+
+Step::Info excite_info(const Excite& excite, const AttentionLayers& layers,
+                       const StepBuilder& builder) {
+  const std::int64_t pooled = builder.pooled[static_cast<std::size_t>(excite.partials)].channels;
+  Step::Info info;
+  info.name = excite.node->name;
+  info.flops =
+      2.0 * static_cast<double>(layers.hidden) * static_cast<double>(pooled + layers.channels);
+  info.scratch = pooled + layers.hidden;
+  return info;
+}
+
+}  // namespace lpn

@@ -1,0 +1,9 @@
+#include "engine/passes/passes.h"
+
+namespace lpn {
+
+OperationGraph fuse(const Graph& graph) {
+  return join_upsampling(fuse_epilogue(fold_attention(OperationGraph(graph))));
+}
+
+}  // namespace lpn

@@ -1,0 +1,111 @@
+#include "engine/plan/attention_weights.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace lpn {
+namespace {
+
+// rows (count x channels) times the projection's weight (channels x inputs), or the rows themselves
+// without one. Every sum is taken in the channels' order. In panels of columns whose products stay
+// in the L1 cache, four channels at a time: one load and store of a product for four of its terms.
+std::vector<double> project(const float* rows, std::int64_t count, std::int64_t channels,
+                            const Node* projection) {
+  if (projection == nullptr) return {rows, rows + count * channels};
+  constexpr std::int64_t kPanel = 64;
+  constexpr std::int64_t kTerms = 4;
+  const Weight& weight = projection->weight("weight");
+  const std::int64_t inputs = weight.shape[1];
+  const float* w = weight.data();
+  std::vector<double> products(static_cast<std::size_t>(count * inputs), 0.0);
+  std::array<std::array<double, kPanel>, kTerms> terms{};
+  for (std::int64_t begin = 0; begin < inputs; begin += kPanel) {
+    const std::int64_t columns = std::min(kPanel, inputs - begin);
+    for (std::int64_t c = 0; c < channels; c += kTerms) {
+      const std::int64_t depth = std::min(kTerms, channels - c);
+      for (std::int64_t t = 0; t < depth; ++t) {
+        const float* from = w + (c + t) * inputs + begin;
+        std::copy(from, from + columns, terms[static_cast<std::size_t>(t)].begin());
+      }
+      for (std::int64_t row = 0; row < count; ++row) {
+        const float* factors = rows + row * channels + c;
+        double* product = products.data() + row * inputs + begin;
+        if (depth == kTerms) {
+          const double f0 = factors[0], f1 = factors[1], f2 = factors[2], f3 = factors[3];
+          for (std::size_t i = 0; i < static_cast<std::size_t>(columns); ++i) {
+            product[i] = product[i] + f0 * terms[0][i] + f1 * terms[1][i] + f2 * terms[2][i] +
+                         f3 * terms[3][i];
+          }
+          continue;
+        }
+        for (std::int64_t t = 0; t < depth; ++t) {
+          const double factor = factors[t];
+          for (std::size_t i = 0; i < static_cast<std::size_t>(columns); ++i)
+            product[i] += factor * terms[static_cast<std::size_t>(t)][i];
+        }
+      }
+    }
+  }
+  return products;
+}
+
+std::int64_t pooled_channels(std::int64_t channels, const Node* projection) {
+  return projection == nullptr ? channels : projection->weight("weight").shape[1];
+}
+
+}  // namespace
+
+const float* gc_mask(const Node& block, const Node* projection, WeightStore& store) {
+  const Weight& mask = block.weight("mask_weight");
+  const std::int64_t channels = mask.shape[0];
+  return store.get(block.name + "/mask", pooled_channels(channels, projection), [&](float* packed) {
+    const std::vector<double> product = project(mask.data(), 1, channels, projection);
+    std::transform(product.begin(), product.end(), packed,
+                   [](double value) { return static_cast<float>(value); });
+  });
+}
+
+FirstLayer attention_first_layer(const Node& block, const Node* projection, WeightStore& store) {
+  const Weight& w1 = block.weight("w1");
+  const std::int64_t hidden = w1.shape[0];
+  const std::int64_t channels = w1.shape[1];
+  const std::int64_t pooled = pooled_channels(channels, projection);
+  FirstLayer layer{};
+  layer.w = store.get(block.name + "/w1", pooled * hidden, [&](float* packed) {
+    const std::vector<double> products = project(w1.data(), hidden, channels, projection);
+    const double* product = products.data();
+    for (std::int64_t unit = 0; unit < hidden; ++unit) {
+      for (std::int64_t i = 0; i < pooled; ++i)
+        packed[i * hidden + unit] = static_cast<float>(*product++);
+    }
+  });
+  const auto b1 = block.weights.find("b1");
+  const float* bias = b1 == block.weights.end() ? nullptr : b1->second.data();
+  const float* base = projection == nullptr ? nullptr : projection->bias();
+  if (bias == nullptr && base == nullptr) return layer;
+  layer.b = store.get(block.name + "/b1", hidden, [&](float* packed) {
+    for (std::int64_t unit = 0; unit < hidden; ++unit) {
+      double sum = bias == nullptr ? 0.0 : bias[unit];
+      const float* row = w1.data() + unit * channels;
+      for (std::int64_t c = 0; base != nullptr && c < channels; ++c)
+        sum += static_cast<double>(row[c]) * base[c];
+      packed[unit] = static_cast<float>(sum);
+    }
+  });
+  return layer;
+}
+
+const float* attention_second_layer(const Node& block, WeightStore& store) {
+  const Weight& w2 = block.weight("w2");
+  const std::int64_t channels = w2.shape[0];
+  const std::int64_t hidden = w2.shape[1];
+  return store.get(block.name + "/w2", channels * hidden, [&](float* packed) {
+    const float* w = w2.data();
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t unit = 0; unit < hidden; ++unit) packed[unit * channels + c] = *w++;
+    }
+  });
+}
+
+}  // namespace lpn

@@ -1,0 +1,89 @@
+// One kernel call of a plan, cut into chunks that any thread may run.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "base/isa.h"
+
+namespace lpn {
+
+// What a run lends to its steps: every tensor of the image at hand, and one scratch area per
+// worker.
+struct RunContext {
+  float* const* tensors;
+  float* scratch;
+  std::int64_t scratch_stride;  // floats
+
+  float* tensor(int id) const { return tensors[id]; }
+  float* scratch_of(int worker) const { return scratch + worker * scratch_stride; }
+};
+
+// A stretch of packed weights, in floats.
+struct WeightSpan {
+  const float* data = nullptr;
+  std::int64_t size = 0;
+};
+
+class Step {
+ public:
+  struct Info {
+    std::string name;          // of the graph's node
+    std::string kernel;        // the functions that do the work
+    Isa isa = Isa::kScalar;    // and its tier
+    std::int64_t chunks = 1;   // never depends on the number of threads
+    double flops = 0;          // of one image
+    double bytes = 0;          // of one image: the least memory traffic, everything moved once
+    std::int64_t scratch = 0;  // floats per worker
+    WeightSpan first_weights;  // what a chunk reads first, worth having in L2 by then
+  };
+
+  explicit Step(Info info) : info_(std::move(info)) {}
+  virtual ~Step() = default;
+  Step(const Step&) = delete;
+  Step& operator=(const Step&) = delete;
+
+  const Info& info() const { return info_; }
+
+  // Before the first run: what the next step with weights will read first, for this one's last
+  // chunks to fetch.
+  void expect(const WeightSpan& next) { next_ = next; }
+
+  // Chunks of one step may run at the same time and in any order.
+  virtual void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const = 0;
+
+ protected:
+  const WeightSpan& next() const { return next_; }
+
+ private:
+  const Info info_;
+  WeightSpan next_;
+};
+
+// Rows of a map in equal chunks, the last one shorter.
+struct RowChunks {
+  std::int64_t rows;
+  std::int64_t rows_per_chunk;
+
+  std::int64_t count() const { return (rows + rows_per_chunk - 1) / rows_per_chunk; }
+  std::int64_t begin(std::int64_t chunk) const { return chunk * rows_per_chunk; }
+  std::int64_t end(std::int64_t chunk) const {
+    return std::min(rows, begin(chunk) + rows_per_chunk);
+  }
+};
+
+// Chunks of `multiple` rows or a multiple of it. `cost` is that of all the rows in floating-point
+// operations at the speed of a matrix product: a chunk of 2^20 of them takes a core 5 to 10 us,
+// tens of times what handing it out costs, and 32 chunks keep sixteen threads evenly busy.
+inline RowChunks cut_rows(std::int64_t rows, double cost, std::int64_t multiple = 1) {
+  constexpr double kChunkCost = 1 << 20;
+  constexpr double kMaxChunks = 32;
+  const double wanted = std::max(1.0, std::min(kMaxChunks, cost / kChunkCost));
+  const auto units = static_cast<double>((rows + multiple - 1) / multiple);
+  const auto units_per_chunk = static_cast<std::int64_t>((units + wanted - 1) / wanted);
+  return {rows, std::min(rows, std::max<std::int64_t>(1, units_per_chunk) * multiple)};
+}
+
+}  // namespace lpn

@@ -1,0 +1,42 @@
+// What the makers of steps share while a plan is built.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/isa.h"
+#include "engine/graph/operation.h"
+#include "engine/graph/tensor.h"
+#include "engine/plan/step.h"
+#include "engine/plan/weight_store.h"
+
+namespace lpn {
+
+struct StepBuilder {
+  // What the partials of a pooling cover.
+  struct Pooled {
+    std::int64_t count = 0;      // partials
+    std::int64_t positions = 0;  // pixels
+    std::int64_t channels = 0;
+  };
+
+  Isa isa;
+  WeightStore& weights;
+  std::vector<Shape> shapes;  // of the graph's tensors
+  std::vector<std::int64_t>
+      sizes;                   // floats of every tensor; makers set those of partials and vectors
+  std::vector<Pooled> pooled;  // by partials tensor
+
+  const Shape& shape(int tensor) const { return shapes[static_cast<std::size_t>(tensor)]; }
+
+  // Bytes of all that an operation has to move for one image: every tensor it reads or writes,
+  // whose sizes must be known by now, and `weight_floats` floats, each once.
+  double traffic(const Operation& operation, std::int64_t weight_floats) const;
+};
+
+// The floats of all of a node's weights.
+std::int64_t weight_count(const Node& node);
+
+}  // namespace lpn

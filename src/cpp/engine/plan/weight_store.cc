@@ -1,0 +1,47 @@
+#include "engine/plan/weight_store.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "base/check.h"
+#include "base/float_environment.h"
+#include "base/memory_limit.h"
+#include "engine/graph/weight.h"
+
+namespace lpn {
+
+float* WeightStore::allocate(std::int64_t size) {
+  constexpr std::size_t kLine = kAlignment / sizeof(float);
+  // Address space; memory comes with first use. LPN-50 fits into one.
+  constexpr std::size_t kSlab = 8 * kHugePage / sizeof(float);
+  const std::size_t rounded = (static_cast<std::size_t>(size) + kLine - 1) / kLine * kLine;
+  auto slab = std::find_if(slabs_.begin(), slabs_.end(), [rounded](const Slab& candidate) {
+    return rounded <= candidate.memory.size() - candidate.used;
+  });
+  if (slab == slabs_.end()) {
+    slabs_.push_back({Buffer<float>(std::max(rounded, kSlab)), 0});
+    slab = slabs_.end() - 1;
+  }
+  slab->used += rounded;
+  return slab->memory.data() + slab->used - rounded;
+}
+
+const float* WeightStore::get(const std::string& key, std::int64_t size,
+                              const std::function<void(float* packed)>& fill) {
+  const std::lock_guard<ForkSafeMutex> lock(mutex_);
+  const auto found = arrays_.find(key);
+  if (found != arrays_.end()) return found->second;
+  const double bytes = static_cast<double>(size) * sizeof(float);
+  LPN_CHECK(bytes_ + bytes <= static_cast<double>(memory_limit_), "the weights \"", key,
+            "\", packed for this CPU, take ", format_bytes(bytes), ", with those before them ",
+            format_bytes(bytes_ + bytes), "; the limit is ",
+            format_bytes(static_cast<double>(memory_limit_)), kRaiseMemoryLimit);
+  float* array = allocate(size);
+  bytes_ += bytes;
+  const WideningScope scope;
+  const DefaultFloatEnvironment environment;
+  fill(array);
+  return arrays_.emplace(key, array).first->second;
+}
+
+}  // namespace lpn
