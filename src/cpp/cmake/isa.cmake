@@ -10,8 +10,15 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND LPN_AVX512_FLAGS -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
 
+# Coverage and undefined-behaviour checks of the unrolled kernels take clang minutes a file and tell a fuzzer nothing about
+# graphs; the preset asan has the latter.
+set(LPN_KERNEL_FLAGS "")
+if(LPN_SANITIZE MATCHES "fuzzer-no-link")
+  set(LPN_KERNEL_FLAGS -fno-sanitize=undefined,float-cast-overflow,fuzzer-no-link)
+endif()
+
 function(lpn_add_tier target tier prefix)
-  set(flags ${ARGN})
+  set(flags ${ARGN} ${LPN_KERNEL_FLAGS})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/cpp/kernels/*/${prefix}_${tier}.cc)
   if(NOT sources)
     return()
@@ -25,6 +32,7 @@ endfunction()
 function(lpn_add_isa target)
   file(GLOB scalar CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/cpp/kernels/*/scalar.cc)
   target_sources(${target} PRIVATE ${scalar})
+  set_source_files_properties(${scalar} PROPERTIES COMPILE_OPTIONS "${LPN_KERNEL_FLAGS}")
   # A 32-bit build on a 64-bit kernel calls its processor x86_64 too.
   if(CMAKE_SIZEOF_VOID_P EQUAL 8 AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     string(REPLACE ";" " " avx2_flags "${LPN_AVX2_FLAGS}")
