@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 pytestmark = pytest.mark.skipif(UNAVAILABLE, reason="sets the mode in glibc's fenv_t")
 
 MEASURES = {"peak_gflops"}
-QUESTIONS = {"default_isa", "default_threads", "kernels", "supported_isas"}
+QUESTIONS = {"default_isa", "default_threads", "kernels", "node_kinds", "supported_isas"}
 
 
 Call = Callable[[], Any]

@@ -147,5 +147,5 @@ def test_mpii_batches(tmp_path: Path) -> None:
     assert batch.views.shape == (5, 3, 64, 64)
     assert batch.targets.shape == (5, 16, 16, 16)
     values["loss"] = {"teacher": "teacher.onnx", "teacher_form": "points"}
-    with pytest.raises(ValueError, match="knows coco17; the shards hold mpii16"):
+    with pytest.raises(ValueError, match=r"knows coco17; model\.keypoints is 'mpii16'"):
         BatchSource(config_from_dict(values), CPU)

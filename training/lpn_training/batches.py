@@ -86,6 +86,10 @@ class BatchSource:
                 f"loss.teacher_joints names joint {odd[0]}; the model has 0 to "
                 f"{model.num_joints - 1}"
             )
+        if loss.teacher and model.keypoints != COCO17.name:
+            raise ValueError(
+                f"the teacher knows {COCO17.name}; model.keypoints is {model.keypoints!r}"
+            )
         shards = find_shards(data.shards)
         self.teacher_hash = file_hash(Path(loss.teacher)) if loss.teacher else None
         crops = load_crops(
@@ -99,10 +103,6 @@ class BatchSource:
         if crops.joints.name != model.keypoints:
             raise ValueError(
                 f"model.keypoints is {model.keypoints!r}; the shards hold {crops.joints.name!r}"
-            )
-        if loss.teacher and crops.joints != COCO17:
-            raise ValueError(
-                f"the teacher knows {COCO17.name}; the shards hold {crops.joints.name}"
             )
         for key, table in (("source_weights", data.source_weights), ("held_out", data.held_out)):
             unknown = sorted(set(table) - set(crops.source_names))
