@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("click")
 pytest.importorskip("PIL")
 
-from lpn_core import Model, model_file  # noqa: E402
+from lpn_core import Model, ModelFileError, model_file  # noqa: E402
 from lpn_core.convert import make_model_file  # noqa: E402
 from lpn_core.estimator import read_model  # noqa: E402
 from lpn_core.keypoints import MPII16  # noqa: E402
@@ -182,6 +182,15 @@ def test_a_file_with_another_channel_order_is_refused(tmp_path: Path) -> None:
         random_network(50, "gc"), tmp_path / "m.safetensors", channel_order="bgr"
     )
     with pytest.raises(ValueError, match=r"takes bgr pixels .* training feeds rgb"):
+        load_initial(LPN(50, "gc"), str(path))
+
+
+def test_a_damaged_model_file_is_called_that(tmp_path: Path) -> None:
+    path = write_model_file(random_network(50, "gc"), tmp_path / "m.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="the file is damaged"):
         load_initial(LPN(50, "gc"), str(path))
 
 

@@ -62,9 +62,13 @@ def load_initial(model: LPN, source: str) -> bool:
     if source in bundled_models() or source.endswith(".safetensors"):
         try:
             file = read_model(source)
-        except ModelFileError:
-            # A bare state dict may be a safetensors file too.
-            _load_state(model, _official_state(source), source)
+        except ModelFileError as fault:
+            # A bare state dict may be a safetensors file too; of others this error says more.
+            try:
+                state = _official_state(source)
+            except ValueError:
+                raise fault from None
+            _load_state(model, state, source)
             return False
         _check_input(file, source)
         state = unfold(file, model, source)
