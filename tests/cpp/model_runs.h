@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "engine/compiled_model.h"
+#include "engine/run/compiled_model.h"
 
 namespace lpn::test {
 

@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "base/cpu_features.h"
-#include "engine/compiled_model.h"
 #include "engine/passes/passes.h"
+#include "engine/run/compiled_model.h"
 #include "engine_cases.h"
 #include "graph_builder.h"
 #include "model_runs.h"

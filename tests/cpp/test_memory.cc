@@ -8,7 +8,7 @@
 #include "base/cpu_features.h"
 #include "base/cpu_quota.h"
 #include "base/memory_limit.h"
-#include "engine/compiled_model.h"
+#include "engine/run/compiled_model.h"
 #include "graph_builder.h"
 #include "model_runs.h"
 #include "scoped_environment.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/cpu_features.h"
-#include "engine/compiled_model.h"
+#include "engine/run/compiled_model.h"
 #include "graph_builder.h"
 #include "model_runs.h"
 #include "test.h"

@@ -16,9 +16,9 @@
 
 #include "base/buffer.h"
 #include "base/cpu_features.h"
-#include "engine/compiled_model.h"
 #include "engine/graph/weight.h"
 #include "engine/plan/weight_store.h"
+#include "engine/run/compiled_model.h"
 #include "graph_builder.h"
 #include "model_runs.h"
 #include "test.h"

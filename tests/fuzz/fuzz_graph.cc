@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/cpu_features.h"
-#include "engine/compiled_model.h"
+#include "engine/run/compiled_model.h"
 #include "graph_from_bytes.h"
 
 namespace lpn::fuzz {

@@ -11,8 +11,8 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/run_batch.h"
-#include "engine/compiled_model.h"
-#include "engine/profile.h"
+#include "engine/run/compiled_model.h"
+#include "engine/run/profile.h"
 
 namespace lpn::bindings {
 namespace {

@@ -10,9 +10,9 @@
 #include "bindings/decoder.h"
 #include "bindings/run_batch.h"
 #include "bindings/without_gil.h"
-#include "engine/compiled_model.h"
 #include "engine/heatmaps.h"
 #include "engine/region.h"
+#include "engine/run/compiled_model.h"
 
 namespace lpn::bindings {
 namespace {

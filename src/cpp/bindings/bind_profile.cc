@@ -8,7 +8,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/without_gil.h"
-#include "engine/profile.h"
+#include "engine/run/profile.h"
 #include "kernels/fma_peak/fma_peak.h"
 
 namespace lpn::bindings {

@@ -8,7 +8,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/without_gil.h"
-#include "engine/compiled_model.h"
+#include "engine/run/compiled_model.h"
 
 namespace lpn::bindings {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "engine/step_clock.h"
-#include "engine/workspace.h"
+#include "engine/run/step_clock.h"
+#include "engine/run/workspace.h"
 
 namespace lpn {
 

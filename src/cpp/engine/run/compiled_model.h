@@ -10,7 +10,7 @@
 #include "base/thread_pool.h"
 #include "engine/graph/graph.h"
 #include "engine/plan/weight_store.h"
-#include "engine/run.h"
+#include "engine/run/run.h"
 
 namespace lpn {
 

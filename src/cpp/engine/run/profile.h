@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "base/isa.h"
-#include "engine/compiled_model.h"
+#include "engine/run/compiled_model.h"
 
 namespace lpn {
 

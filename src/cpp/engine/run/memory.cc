@@ -1,4 +1,4 @@
-#include "engine/memory.h"
+#include "engine/run/memory.h"
 
 #include <sstream>
 #include <string>

@@ -1,4 +1,4 @@
-#include "engine/profile.h"
+#include "engine/run/profile.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/thread_pool.h"
-#include "engine/step_clock.h"
+#include "engine/run/step_clock.h"
 #include "kernels/fma_peak/fma_peak.h"
 
 namespace lpn {

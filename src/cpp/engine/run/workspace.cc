@@ -1,4 +1,4 @@
-#include "engine/workspace.h"
+#include "engine/run/workspace.h"
 
 #include <mutex>
 #include <new>

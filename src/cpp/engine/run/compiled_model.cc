@@ -1,11 +1,11 @@
-#include "engine/compiled_model.h"
+#include "engine/run/compiled_model.h"
 
 #include <algorithm>
 #include <mutex>
 #include <vector>
 
 #include "base/memory_limit.h"
-#include "engine/memory.h"
+#include "engine/run/memory.h"
 
 namespace lpn {
 
