@@ -1,7 +1,7 @@
 """One process of a distributed test run; torchrun starts it: SHARD OUTPUT.
 
-First 20 Adam steps in float64 with frozen BatchNorm, whose weights it saves; then a short run of
-``tiny.toml`` with both stages, whose BatchNorm learns.
+First 20 steps of each optimiser in float64 with frozen BatchNorm, whose weights and moments it
+saves; then a short run of ``tiny.toml`` with both stages, whose BatchNorm learns.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from lpn_training.distributed import Processes, join_processes
 from training_runs import tiny_config
 
 STEPS = 20
+OPTIMISERS = ("adam", "muon")
 
 
-def double_steps(shard: Path, output: Path, processes: Processes) -> dict[str, torch.Tensor]:
-    """Weights after 20 steps in float64 on this process's part of the batches."""
-    config = tiny_config(shard, "train.freeze_norm=true", validate=False)
+def double_steps(
+    shard: Path, output: Path, processes: Processes, *overrides: str, steps: int = STEPS
+) -> train.Trainer:
+    """A run after some steps in float64 on this process's part of the batches."""
+    config = tiny_config(shard, "train.freeze_norm=true", *overrides, validate=False)
     single = train.build_model
 
     def double_model(config: Config) -> torch.nn.Module:
@@ -41,17 +44,18 @@ def double_steps(shard: Path, output: Path, processes: Processes) -> dict[str, t
 
     trainer.batches.draw = double_draw  # type: ignore[method-assign, assignment]
     trainer.training_mode()
-    for _ in range(STEPS):
+    for _ in range(steps):
         trainer.train_step()
-    return trainer.model.state_dict()
+    return trainer
 
 
 def main() -> None:
     shard, output = Path(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
     processes = join_processes("cpu")
-    weights = double_steps(shard, output, processes)
-    torch.save(weights, output / f"double-{processes.rank}.pt")
+    for kind in OPTIMISERS:
+        trainer = double_steps(shard, output, processes, f"train.optimiser={kind}")
+        torch.save(trainer.state(), output / f"{kind}-{processes.rank}.pt")
     train.fit(tiny_config(shard, "schedule.epochs=2"), output / "run")
 
 

@@ -9,6 +9,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lpn_training.config import TrainConfig
+from lpn_training.distributed import Processes
+from lpn_training.muon import SharedMuon
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 OPTIMISERS = ("adam", "adamw", "muon")
@@ -35,18 +37,24 @@ class MuonWithAdamW:
         matrices: 1x1 convolutions' weights (O, I, 1, 1).
         others: Groups for AdamW.
         config: Of the run.
+        processes: That share Muon's work.
     """
 
     def __init__(
-        self, matrices: list[nn.Parameter], others: list[dict[str, Any]], config: TrainConfig
+        self,
+        matrices: list[nn.Parameter],
+        others: list[dict[str, Any]],
+        config: TrainConfig,
+        processes: Processes,
     ) -> None:
         self.matrices = matrices
         # torch.optim.Muon takes two axes only: the same memory, seen so.
         self.flat = [nn.Parameter(p.detach().flatten(1)) for p in matrices]
         for whole, flat in zip(matrices, self.flat, strict=True):
             assert whole.data_ptr() == flat.data_ptr()
-        self.muon = torch.optim.Muon(
+        self.muon = SharedMuon(
             self.flat,
+            processes,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             adjust_lr_fn="match_rms_adamw",
@@ -69,7 +77,7 @@ class MuonWithAdamW:
         """One update of all parameters."""
         for whole, flat in zip(self.matrices, self.flat, strict=True):
             flat.grad = None if whole.grad is None else whole.grad.flatten(1)
-        self.muon.step()  # type: ignore[no-untyped-call]
+        self.muon.step()
         self.adamw.step()
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,7 +85,9 @@ class MuonWithAdamW:
         return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
 
 
-def make_optimiser(model: nn.Module, config: TrainConfig) -> Optimiser:
+def make_optimiser(
+    model: nn.Module, config: TrainConfig, processes: Processes | None = None
+) -> Optimiser:
     """The configured optimiser; weight decay reaches ``split_parameters``' first list."""
     if config.optimiser not in OPTIMISERS:
         raise ValueError(f"train.optimiser is {config.optimiser!r}; it must be one of {OPTIMISERS}")
@@ -92,7 +102,7 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> Optimiser:
         {"params": spared, "weight_decay": 0.0},
     ]
     if matrices:
-        return MuonWithAdamW(matrices, groups, config)
+        return MuonWithAdamW(matrices, groups, config, processes or Processes())
     kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
     return kind(groups, lr=config.learning_rate, fused=decayed[0].is_cuda)
 

@@ -88,7 +88,7 @@ class Trainer:
             steps = range(math.ceil(MEASURED_VIEWS / train.batch_size))
             measure_norms(self.model, (self.batches.draw(step).views for step in steps))
         self.average = make_average(self.model, train.ema_decay)
-        self.optimiser = make_optimiser(self.model, train)
+        self.optimiser = make_optimiser(self.model, train, self.processes)
         self.network: nn.Module = self.model
         if self.processes.count > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
@@ -218,7 +218,7 @@ class Trainer:
         # Of all files of the best weights only this one is never written again.
         self.take_weights(self.output / f"stage-{self.best['stage']}.pt")
         self.average = make_average(self.model, self.config.train.ema_decay)
-        self.optimiser = make_optimiser(self.model, self.config.train)
+        self.optimiser = make_optimiser(self.model, self.config.train, self.processes)
 
     def validation_due(self) -> bool:
         """Whether the step just made is one to validate after."""
