@@ -11,8 +11,8 @@ namespace {
 struct AllLanes {
   static constexpr bool kPartial = false;
 
-  int count() const { return kLanes; }
-  F32 read(const float* p) const { return load(p); }
+  int count() const { return F32::kLanes; }
+  F32 read(const float* p) const { return load<F32>(p); }
   void write(float* p, F32 v) const { store(p, v); }
 };
 
@@ -21,7 +21,7 @@ struct FirstLanes {
   int n;
 
   int count() const { return n; }
-  F32 read(const float* p) const { return load_n(p, n); }
+  F32 read(const float* p) const { return load_n<F32>(p, n); }
   void write(float* p, F32 v) const { store_n(p, n, v); }
 };
 
@@ -36,9 +36,9 @@ struct Vectors {
 template <int kCount, class Body>
 LPN_INLINE_BODY inline void for_each_channel_group(int64_t channels, const Body& body) {
   int64_t c = 0;
-  for (; c + kCount * kLanes <= channels; c += kCount * kLanes)
+  for (; c + kCount * F32::kLanes <= channels; c += kCount * F32::kLanes)
     body(AllLanes{}, Vectors<kCount>{}, c);
-  for (; c + kLanes <= channels; c += kLanes) body(AllLanes{}, Vectors<1>{}, c);
+  for (; c + F32::kLanes <= channels; c += F32::kLanes) body(AllLanes{}, Vectors<1>{}, c);
   if (c < channels) body(FirstLanes{static_cast<int>(channels - c)}, Vectors<1>{}, c);
 }
 
@@ -46,7 +46,7 @@ LPN_INLINE_BODY inline void for_each_channel_group(int64_t channels, const Body&
 template <class Body>
 LPN_INLINE_BODY inline void for_each_channels(int64_t channels, const Body& body) {
   int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) body(AllLanes{}, c);
+  for (; c + F32::kLanes <= channels; c += F32::kLanes) body(AllLanes{}, c);
   if (c < channels) body(FirstLanes{static_cast<int>(channels - c)}, c);
 }
 

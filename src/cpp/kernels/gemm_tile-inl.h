@@ -10,7 +10,7 @@ namespace lpn {
 namespace {
 
 constexpr int kTileRows = 6;
-constexpr int kPanel = kTileVectors * kLanes;
+constexpr int kPanel = kTileVectors * F32::kLanes;
 constexpr int64_t kCacheLine = 64;  // bytes
 
 // What follows the sum, per output column; null pointers are skipped.
@@ -23,8 +23,8 @@ struct Epilogue {
 // v second: max and min then keep a NaN.
 inline F32 activate(F32 v, Activation activation) {
   if (activation == Activation::kNone) return v;
-  v = max(zero(), v);
-  return activation == Activation::kRelu6 ? min(set1(6.0f), v) : v;
+  v = max(zero<F32>(), v);
+  return activation == Activation::kRelu6 ? min(set1<F32>(6.0f), v) : v;
 }
 
 // Cache lines to fetch into L2 while something else is computed.
@@ -41,10 +41,10 @@ inline void accumulate(F32 (&acc)[kRows][kVectors], const float* a, int64_t a_st
   const auto add_term = [&acc, a, a_stride](int64_t t, const float* weights) LPN_INLINE_BODY {
     F32 weight[kVectors];
 #pragma GCC unroll 12
-    for (int v = 0; v < kVectors; ++v) weight[v] = load(weights + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) weight[v] = load<F32>(weights + v * F32::kLanes);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      const F32 value = set1(a[r * a_stride + t]);
+      const F32 value = set1<F32>(a[r * a_stride + t]);
 #pragma GCC unroll 12
       for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(value, weight[v], acc[r][v]);
     }
@@ -62,7 +62,7 @@ inline void clear(F32 (&acc)[kRows][kVectors]) {
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 12
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = zero();
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = zero<F32>();
   }
 }
 
@@ -71,7 +71,7 @@ inline void clear(F32 (&acc)[kRows][kVectors]) {
 template <bool kPartial>
 inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const float* residual,
                    float* out, int n) {
-  const auto read = [n](const float* p) { return kPartial ? load_n(p, n) : load(p); };
+  const auto read = [n](const float* p) { return kPartial ? load_n<F32>(p, n) : load<F32>(p); };
   if (epilogue.bias != nullptr) acc = add(acc, read(epilogue.bias + column));
   if (epilogue.scale != nullptr) acc = mul(acc, read(epilogue.scale + column));
   if (residual != nullptr) acc = add(acc, read(residual + column));
@@ -89,18 +89,19 @@ template <int kRows, int kVectors>
 inline void store_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilogue, int64_t column,
                        int64_t columns, const float* residual, int64_t ld_residual, float* out,
                        int64_t ld_out) {
-  const int last = static_cast<int>(columns - (kVectors - 1) * kLanes);  // lanes of the last vector
+  const int last =
+      static_cast<int>(columns - (kVectors - 1) * F32::kLanes);  // lanes of the last vector
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
     const float* residual_row = residual == nullptr ? nullptr : residual + r * ld_residual;
 #pragma GCC unroll 12
     for (int v = 0; v < kVectors; ++v) {
-      if (v == kVectors - 1 && last < kLanes) {
-        finish<true>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out,
+      if (v == kVectors - 1 && last < F32::kLanes) {
+        finish<true>(acc[r][v], epilogue, column + v * F32::kLanes, residual_row, out + r * ld_out,
                      last);
       } else {
-        finish<false>(acc[r][v], epilogue, column + v * kLanes, residual_row, out + r * ld_out,
-                      kLanes);
+        finish<false>(acc[r][v], epilogue, column + v * F32::kLanes, residual_row, out + r * ld_out,
+                      F32::kLanes);
       }
     }
   }

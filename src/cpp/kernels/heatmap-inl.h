@@ -16,16 +16,16 @@ struct HeatmapPeak {
 inline HeatmapPeak find_peak(const float* heatmap, int64_t count) {
   constexpr int kChains = 4;  // max has a latency of 4 cycles, and one or two start in each
   F32 best[kChains];
-  Mask nan[kChains];
+  F32::Mask nan[kChains];
   for (int v = 0; v < kChains; ++v) {
-    best[v] = set1(-INFINITY);
-    nan[v] = mask_none();
+    best[v] = set1<F32>(-INFINITY);
+    nan[v] = mask_none<F32>();
   }
   int64_t i = 0;
-  for (; i + kChains * kLanes <= count; i += kChains * kLanes) {
+  for (; i + kChains * F32::kLanes <= count; i += kChains * F32::kLanes) {
 #pragma GCC unroll 4
     for (int v = 0; v < kChains; ++v) {
-      const F32 value = load(heatmap + i + v * kLanes);
+      const F32 value = load<F32>(heatmap + i + v * F32::kLanes);
       best[v] = max(value, best[v]);
       nan[v] = mask_or(nan[v], is_nan(value));
     }

@@ -15,19 +15,19 @@ constexpr int64_t kPositionsPerSum = 64;
 template <int kVectors, bool kPartial, bool kWeighted>
 inline void row_sums_block(const float* x, const float* weights, int64_t positions, int64_t c,
                            int n, float* out) {
-  const auto read = [n](const float* p) { return kPartial ? load_n(p, n) : load(p); };
+  const auto read = [n](const float* p) { return kPartial ? load_n<F32>(p, n) : load<F32>(p); };
   F32 total[kVectors];
-  for (F32& t : total) t = zero();
+  for (F32& t : total) t = zero<F32>();
   for (int64_t begin = 0; begin < positions; begin += kPositionsPerSum) {
     const int64_t end = begin + kPositionsPerSum < positions ? begin + kPositionsPerSum : positions;
     F32 sum[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sum[v] = zero();
+    for (int v = 0; v < kVectors; ++v) sum[v] = zero<F32>();
     for (int64_t p = begin; p < end; ++p) {
-      const F32 weight = kWeighted ? set1(weights[p]) : zero();
+      const F32 weight = kWeighted ? set1<F32>(weights[p]) : zero<F32>();
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        const F32 value = read(x + p * c + v * kLanes);
+        const F32 value = read(x + p * c + v * F32::kLanes);
         sum[v] = kWeighted ? fma(weight, value, sum[v]) : add(value, sum[v]);
       }
     }
@@ -36,9 +36,9 @@ inline void row_sums_block(const float* x, const float* weights, int64_t positio
   }
   for (int v = 0; v < kVectors; ++v) {
     if (kPartial) {
-      store_n(out + v * kLanes, n, total[v]);
+      store_n(out + v * F32::kLanes, n, total[v]);
     } else {
-      store(out + v * kLanes, total[v]);
+      store(out + v * F32::kLanes, total[v]);
     }
   }
 }
@@ -49,14 +49,17 @@ template <bool kWeighted>
 inline void row_sums(const float* x, const float* weights, int64_t positions, int64_t c,
                      float* out) {
   int64_t channel = 0;
-  for (; channel + 8 * kLanes <= c; channel += 8 * kLanes) {
-    row_sums_block<8, false, kWeighted>(x + channel, weights, positions, c, kLanes, out + channel);
+  for (; channel + 8 * F32::kLanes <= c; channel += 8 * F32::kLanes) {
+    row_sums_block<8, false, kWeighted>(x + channel, weights, positions, c, F32::kLanes,
+                                        out + channel);
   }
-  for (; channel + 4 * kLanes <= c; channel += 4 * kLanes) {
-    row_sums_block<4, false, kWeighted>(x + channel, weights, positions, c, kLanes, out + channel);
+  for (; channel + 4 * F32::kLanes <= c; channel += 4 * F32::kLanes) {
+    row_sums_block<4, false, kWeighted>(x + channel, weights, positions, c, F32::kLanes,
+                                        out + channel);
   }
-  for (; channel + kLanes <= c; channel += kLanes) {
-    row_sums_block<1, false, kWeighted>(x + channel, weights, positions, c, kLanes, out + channel);
+  for (; channel + F32::kLanes <= c; channel += F32::kLanes) {
+    row_sums_block<1, false, kWeighted>(x + channel, weights, positions, c, F32::kLanes,
+                                        out + channel);
   }
   if (channel < c) {
     const int n = static_cast<int>(c - channel);
@@ -68,15 +71,17 @@ inline void row_sums(const float* x, const float* weights, int64_t positions, in
 // since one would wait for the latency of fma on every row.
 inline F32 column_products(const float* x, const float* w, int64_t rows, int64_t columns,
                            int64_t column, int n) {
-  const auto read = [n](const float* p) { return n == kLanes ? load(p) : load_n(p, n); };
-  F32 sum[4] = {zero(), zero(), zero(), zero()};
+  const auto read = [n](const float* p) {
+    return n == F32::kLanes ? load<F32>(p) : load_n<F32>(p, n);
+  };
+  F32 sum[4] = {zero<F32>(), zero<F32>(), zero<F32>(), zero<F32>()};
   int64_t i = 0;
   for (; i + 4 <= rows; i += 4) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v)
-      sum[v] = fma(set1(x[i + v]), read(w + (i + v) * columns + column), sum[v]);
+      sum[v] = fma(set1<F32>(x[i + v]), read(w + (i + v) * columns + column), sum[v]);
   }
-  for (; i < rows; ++i) sum[0] = fma(set1(x[i]), read(w + i * columns + column), sum[0]);
+  for (; i < rows; ++i) sum[0] = fma(set1<F32>(x[i]), read(w + i * columns + column), sum[0]);
   return add(add(sum[0], sum[1]), add(sum[2], sum[3]));
 }
 
@@ -86,9 +91,9 @@ template <class Finish>
 inline void vector_matrix(const float* x, const float* w, int64_t rows, int64_t columns,
                           const Finish& finish, float* out) {
   int64_t column = 0;
-  for (; column + kLanes <= columns; column += kLanes) {
+  for (; column + F32::kLanes <= columns; column += F32::kLanes) {
     store(out + column,
-          finish(column_products(x, w, rows, columns, column, kLanes), column, kLanes));
+          finish(column_products(x, w, rows, columns, column, F32::kLanes), column, F32::kLanes));
   }
   if (column < columns) {
     const int n = static_cast<int>(columns - column);

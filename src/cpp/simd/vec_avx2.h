@@ -4,21 +4,30 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "simd/vec.h"
+
 namespace lpn {
 namespace {
-
-constexpr int kLanes = 8;
 
 // 6 x 2 accumulators, two weights and one broadcast fill 15 of the 16 registers, and 12 independent
 // chains cover the latency (4) x throughput (2) = 8 of the fma units.
 constexpr int kTileVectors = 2;
 
 struct F32 {
+  using Lane = float;
+  static constexpr int kLanes = 8;
+  struct Mask {
+    __m256 v;
+  };
+
   __m256 v;
 };
 
-struct Mask {
-  __m256 v;
+struct U8 {
+  using Lane = uint8_t;
+  static constexpr int kLanes = 32;
+
+  __m256i v;
 };
 
 // The first n of eight 32-bit masks: a window into eight set words followed by eight clear ones.
@@ -27,11 +36,30 @@ inline __m256i first_lanes(int n) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kWindow + 8 - n));
 }
 
-inline F32 zero() { return {_mm256_setzero_ps()}; }
-inline F32 set1(float x) { return {_mm256_set1_ps(x)}; }
-inline F32 iota() { return {_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7)}; }
-inline F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
-inline F32 load_n(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
+template <>
+inline F32 zero<F32>() {
+  return {_mm256_setzero_ps()};
+}
+template <>
+inline F32 set1<F32>(float x) {
+  return {_mm256_set1_ps(x)};
+}
+template <>
+inline F32 iota<F32>() {
+  return {_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7)};
+}
+template <>
+inline F32 load<F32>(const float* p) {
+  return {_mm256_loadu_ps(p)};
+}
+template <>
+inline F32 load_n<F32>(const float* p, int n) {
+  return {_mm256_maskload_ps(p, first_lanes(n))};
+}
+template <>
+inline U8 load<U8>(const uint8_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
 inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
@@ -44,13 +72,12 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   odd.v = _mm256_shuffle_ps(first, second, 0xDD);
 }
 // Bytes 4 i + j become lane i of part[j].
-inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
-  const __m256i all_bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+inline void deinterleave4(U8 bytes, F32 (&part)[4]) {
   const __m256i low_byte = _mm256_set1_epi32(0xFF);
-  part[0].v = _mm256_cvtepi32_ps(_mm256_and_si256(all_bytes, low_byte));
-  part[1].v = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(all_bytes, 8), low_byte));
-  part[2].v = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(all_bytes, 16), low_byte));
-  part[3].v = _mm256_cvtepi32_ps(_mm256_srli_epi32(all_bytes, 24));
+  part[0].v = _mm256_cvtepi32_ps(_mm256_and_si256(bytes.v, low_byte));
+  part[1].v = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(bytes.v, 8), low_byte));
+  part[2].v = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(bytes.v, 16), low_byte));
+  part[3].v = _mm256_cvtepi32_ps(_mm256_srli_epi32(bytes.v, 24));
 }
 // One permutation per input puts each lane where one of the three results wants it; blends then
 // pick.
@@ -78,14 +105,17 @@ inline F32 exp2_integral(F32 n) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
 }
 
-inline Mask greater(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
-inline Mask is_nan(F32 a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
-inline Mask any_is_nan(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_UNORD_Q)}; }
-inline Mask mask_or(Mask a, Mask b) { return {_mm256_or_ps(a.v, b.v)}; }
-inline Mask mask_none() { return {_mm256_setzero_ps()}; }
-inline bool any(Mask m) { return _mm256_movemask_ps(m.v) != 0; }
-inline bool all(Mask m) { return _mm256_movemask_ps(m.v) == 0xFF; }
-inline F32 select(Mask m, F32 if_true, F32 if_false) {
+inline F32::Mask greater(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
+inline F32::Mask is_nan(F32 a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
+inline F32::Mask any_is_nan(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_UNORD_Q)}; }
+inline F32::Mask mask_or(F32::Mask a, F32::Mask b) { return {_mm256_or_ps(a.v, b.v)}; }
+template <>
+inline F32::Mask mask_none<F32>() {
+  return {_mm256_setzero_ps()};
+}
+inline bool any(F32::Mask m) { return _mm256_movemask_ps(m.v) != 0; }
+inline bool all(F32::Mask m) { return _mm256_movemask_ps(m.v) == 0xFF; }
+inline F32 select(F32::Mask m, F32 if_true, F32 if_false) {
   return {_mm256_blendv_ps(if_false.v, if_true.v, m.v)};
 }
 

@@ -5,30 +5,58 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "simd/vec.h"
+
 namespace lpn {
 namespace {
-
-constexpr int kLanes = 16;
 
 // 6 x 4 accumulators, four weights and one broadcast fill 29 of the 32 registers; each broadcast
 // then feeds four fma.
 constexpr int kTileVectors = 4;
 
 struct F32 {
+  using Lane = float;
+  static constexpr int kLanes = 16;
+  struct Mask {
+    __mmask16 v;
+  };
+
   __m512 v;
 };
 
-struct Mask {
-  __mmask16 v;
+struct U8 {
+  using Lane = uint8_t;
+  static constexpr int kLanes = 64;
+
+  __m512i v;
 };
 
 inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
-inline F32 zero() { return {_mm512_setzero_ps()}; }
-inline F32 set1(float x) { return {_mm512_set1_ps(x)}; }
-inline F32 iota() { return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
-inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
-inline F32 load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
+template <>
+inline F32 zero<F32>() {
+  return {_mm512_setzero_ps()};
+}
+template <>
+inline F32 set1<F32>(float x) {
+  return {_mm512_set1_ps(x)};
+}
+template <>
+inline F32 iota<F32>() {
+  return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+}
+template <>
+inline F32 load<F32>(const float* p) {
+  return {_mm512_loadu_ps(p)};
+}
+template <>
+inline F32 load_n<F32>(const float* p, int n) {
+  return {_mm512_maskz_loadu_ps(first_lanes(n), p)};
+}
+template <>
+inline U8 load<U8>(const uint8_t* p) {
+  return {_mm512_loadu_si512(p)};
+}
 inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
@@ -42,13 +70,12 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   odd.v = _mm512_permutex2var_ps(lo, odds, hi);
 }
 // Bytes 4 i + j become lane i of part[j].
-inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
-  const __m512i all_bytes = _mm512_loadu_si512(p);
+inline void deinterleave4(U8 bytes, F32 (&part)[4]) {
   const __m512i low_byte = _mm512_set1_epi32(0xFF);
-  part[0].v = _mm512_cvtepi32_ps(_mm512_and_si512(all_bytes, low_byte));
-  part[1].v = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(all_bytes, 8), low_byte));
-  part[2].v = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(all_bytes, 16), low_byte));
-  part[3].v = _mm512_cvtepi32_ps(_mm512_srli_epi32(all_bytes, 24));
+  part[0].v = _mm512_cvtepi32_ps(_mm512_and_si512(bytes.v, low_byte));
+  part[1].v = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(bytes.v, 8), low_byte));
+  part[2].v = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(bytes.v, 16), low_byte));
+  part[3].v = _mm512_cvtepi32_ps(_mm512_srli_epi32(bytes.v, 24));
 }
 // One permutation per input puts each lane where one of the three results wants it; blends then
 // pick.
@@ -85,14 +112,17 @@ inline F32 exp2_integral(F32 n) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
 }
 
-inline Mask greater(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
-inline Mask is_nan(F32 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
-inline Mask any_is_nan(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_UNORD_Q)}; }
-inline Mask mask_or(Mask a, Mask b) { return {static_cast<__mmask16>(a.v | b.v)}; }
-inline Mask mask_none() { return {0}; }
-inline bool any(Mask m) { return m.v != 0; }
-inline bool all(Mask m) { return m.v == 0xFFFF; }
-inline F32 select(Mask m, F32 if_true, F32 if_false) {
+inline F32::Mask greater(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+inline F32::Mask is_nan(F32 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
+inline F32::Mask any_is_nan(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_UNORD_Q)}; }
+inline F32::Mask mask_or(F32::Mask a, F32::Mask b) { return {static_cast<__mmask16>(a.v | b.v)}; }
+template <>
+inline F32::Mask mask_none<F32>() {
+  return {0};
+}
+inline bool any(F32::Mask m) { return m.v != 0; }
+inline bool all(F32::Mask m) { return m.v == 0xFFFF; }
+inline F32 select(F32::Mask m, F32 if_true, F32 if_false) {
   return {_mm512_mask_blend_ps(m.v, if_false.v, if_true.v)};
 }
 

@@ -6,44 +6,66 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "simd/vec.h"
+
 namespace lpn {
 namespace {
-
-constexpr int kLanes = 4;
 
 // Columns, in vectors, and rows of the register tile of a matrix product.
 constexpr int kTileVectors = 2;
 
 struct F32 {
+  using Lane = float;
+  static constexpr int kLanes = 4;
+  struct Mask {
+    bool lane[kLanes];
+  };
+
   float lane[kLanes];
 };
 
-struct Mask {
-  bool lane[kLanes];
+struct U8 {
+  using Lane = uint8_t;
+  static constexpr int kLanes = 16;
+
+  uint8_t lane[kLanes];
 };
 
 template <class Op>
 inline F32 map_lanes(Op op) {
   F32 r;
-  for (int i = 0; i < kLanes; ++i) r.lane[i] = op(i);
+  for (int i = 0; i < F32::kLanes; ++i) r.lane[i] = op(i);
   return r;
 }
 
-inline F32 zero() { return F32{}; }
-inline F32 set1(float x) {
+template <>
+inline F32 zero<F32>() {
+  return F32{};
+}
+template <>
+inline F32 set1<F32>(float x) {
   return map_lanes([&](int) { return x; });
 }
-inline F32 iota() {
+template <>
+inline F32 iota<F32>() {
   return map_lanes([&](int i) { return static_cast<float>(i); });
 }
-inline F32 load(const float* p) {
+template <>
+inline F32 load<F32>(const float* p) {
   return map_lanes([&](int i) { return p[i]; });
 }
-inline F32 load_n(const float* p, int n) {
+template <>
+inline F32 load_n<F32>(const float* p, int n) {
   return map_lanes([&](int i) { return i < n ? p[i] : 0.0f; });
 }
+template <>
+inline U8 load<U8>(const uint8_t* p) {
+  U8 r;
+  for (int i = 0; i < U8::kLanes; ++i) r.lane[i] = p[i];
+  return r;
+}
 inline void store(float* p, F32 v) {
-  for (int i = 0; i < kLanes; ++i) p[i] = v.lane[i];
+  for (int i = 0; i < F32::kLanes; ++i) p[i] = v.lane[i];
 }
 inline void store_n(float* p, int n, F32 v) {
   for (int i = 0; i < n; ++i) p[i] = v.lane[i];
@@ -57,19 +79,19 @@ inline void prefetch_l2(const void* p) {
 #endif
 }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < F32::kLanes; ++i) {
     even.lane[i] = p[2 * i];
     odd.lane[i] = p[2 * i + 1];
   }
 }
 // Bytes 4 i + j become lane i of part[j].
-inline void load_deinterleave4_u8(const uint8_t* p, F32 (&part)[4]) {
-  for (int i = 0; i < kLanes; ++i) {
-    for (int j = 0; j < 4; ++j) part[j].lane[i] = static_cast<float>(p[4 * i + j]);
+inline void deinterleave4(U8 bytes, F32 (&part)[4]) {
+  for (int i = 0; i < F32::kLanes; ++i) {
+    for (int j = 0; j < 4; ++j) part[j].lane[i] = static_cast<float>(bytes.lane[4 * i + j]);
   }
 }
 inline void store_interleave3(float* p, F32 a, F32 b, F32 c) {
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < F32::kLanes; ++i) {
     p[3 * i] = a.lane[i];
     p[3 * i + 1] = b.lane[i];
     p[3 * i + 2] = c.lane[i];
@@ -108,45 +130,49 @@ inline F32 exp2_integral(F32 n) {
   return map_lanes([&](int i) { return ldexpf(1.0f, static_cast<int>(n.lane[i])); });
 }
 
-inline Mask greater(F32 a, F32 b) {
-  Mask m;
-  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] > b.lane[i];
+inline F32::Mask greater(F32 a, F32 b) {
+  F32::Mask m;
+  for (int i = 0; i < F32::kLanes; ++i) m.lane[i] = a.lane[i] > b.lane[i];
   return m;
 }
-inline Mask is_nan(F32 a) {
-  Mask m;
-  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] != a.lane[i];
+inline F32::Mask is_nan(F32 a) {
+  F32::Mask m;
+  for (int i = 0; i < F32::kLanes; ++i) m.lane[i] = a.lane[i] != a.lane[i];
   return m;
 }
-inline Mask any_is_nan(F32 a, F32 b) {
-  Mask m;
-  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] != a.lane[i] || b.lane[i] != b.lane[i];
+inline F32::Mask any_is_nan(F32 a, F32 b) {
+  F32::Mask m;
+  for (int i = 0; i < F32::kLanes; ++i)
+    m.lane[i] = a.lane[i] != a.lane[i] || b.lane[i] != b.lane[i];
   return m;
 }
-inline Mask mask_or(Mask a, Mask b) {
-  Mask m;
-  for (int i = 0; i < kLanes; ++i) m.lane[i] = a.lane[i] || b.lane[i];
+inline F32::Mask mask_or(F32::Mask a, F32::Mask b) {
+  F32::Mask m;
+  for (int i = 0; i < F32::kLanes; ++i) m.lane[i] = a.lane[i] || b.lane[i];
   return m;
 }
-inline Mask mask_none() { return Mask{}; }
-inline bool any(Mask m) {
+template <>
+inline F32::Mask mask_none<F32>() {
+  return F32::Mask{};
+}
+inline bool any(F32::Mask m) {
   bool r = false;
-  for (int i = 0; i < kLanes; ++i) r = r || m.lane[i];
+  for (int i = 0; i < F32::kLanes; ++i) r = r || m.lane[i];
   return r;
 }
-inline bool all(Mask m) {
+inline bool all(F32::Mask m) {
   bool r = true;
-  for (int i = 0; i < kLanes; ++i) r = r && m.lane[i];
+  for (int i = 0; i < F32::kLanes; ++i) r = r && m.lane[i];
   return r;
 }
-inline F32 select(Mask m, F32 if_true, F32 if_false) {
+inline F32 select(F32::Mask m, F32 if_true, F32 if_false) {
   return map_lanes([&](int i) { return m.lane[i] ? if_true.lane[i] : if_false.lane[i]; });
 }
 
 inline float reduce_add(F32 a) { return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]); }
 inline float reduce_max(F32 v) {
   float r = v.lane[0];
-  for (int i = 1; i < kLanes; ++i) r = v.lane[i] > r ? v.lane[i] : r;
+  for (int i = 1; i < F32::kLanes; ++i) r = v.lane[i] > r ? v.lane[i] : r;
   return r;
 }
 

@@ -13,7 +13,8 @@ namespace {
 // another thread overwrote the map meanwhile.
 inline int64_t first_position(const float* heatmap, int64_t count, float largest) {
   int64_t i = 0;
-  while (i + kLanes <= count && all(greater(set1(largest), load(heatmap + i)))) i += kLanes;
+  while (i + F32::kLanes <= count && all(greater(set1<F32>(largest), load<F32>(heatmap + i))))
+    i += F32::kLanes;
   while (i < count && heatmap[i] != largest) ++i;
   return i;
 }

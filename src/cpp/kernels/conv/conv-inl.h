@@ -97,7 +97,7 @@ inline void conv(const ConvArgs& args) {
   for (int64_t column = 0; column < args.out_c; column += kPanel) {
     const float* panel = args.packed_w + column * k;
     const int64_t columns = args.out_c - column < kPanel ? args.out_c - column : kPanel;
-    const int vectors = static_cast<int>((columns + kLanes - 1) / kLanes);
+    const int vectors = static_cast<int>((columns + F32::kLanes - 1) / F32::kLanes);
     if (vectors == kTileVectors) {
       conv_panel_rows<kTileVectors>(args, rows, column, columns, panel);
     } else if (vectors == 1) {

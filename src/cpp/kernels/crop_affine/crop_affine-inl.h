@@ -75,13 +75,14 @@ inline void gather_pairs(const uint8_t* row, const int64_t* offset, int columns,
 // out[c] = low * left pixel + high * right pixel.
 inline void interpolate_x(const PixelPairs& pairs, const ColumnWeights& weights, int columns,
                           PlanarRow& out) {
-  for (int i = 0; i < columns; i += kLanes) {
+  static_assert(U8::kLanes == 4 * F32::kLanes, "a vector of bytes holds four of each lane");
+  for (int i = 0; i < columns; i += F32::kLanes) {
     F32 first[4];
     F32 second[4];
-    load_deinterleave4_u8(pairs.first + 4 * i, first);
-    load_deinterleave4_u8(pairs.second + 4 * i, second);
-    const F32 low = load(weights.low + i);
-    const F32 high = load(weights.high + i);
+    deinterleave4(load<U8>(pairs.first + 4 * i), first);
+    deinterleave4(load<U8>(pairs.second + 4 * i), second);
+    const F32 low = load<F32>(weights.low + i);
+    const F32 high = load<F32>(weights.high + i);
     store(out.channel[0] + i, fma(second[1], high, mul(first[0], low)));
     store(out.channel[1] + i, fma(second[2], high, mul(first[1], low)));
     store(out.channel[2] + i, fma(second[3], high, mul(first[2], low)));
@@ -93,20 +94,20 @@ inline void interpolate_x(const PixelPairs& pairs, const ColumnWeights& weights,
 template <class Weights>
 inline void interpolate_y(const CropAffineArgs& args, const PlanarRow& top, const PlanarRow& bottom,
                           const Weights& weights, int columns, float* out) {
-  for (int i = 0; i < columns; i += kLanes) {
+  for (int i = 0; i < columns; i += F32::kLanes) {
     const auto w = weights(i);
     F32 v[3];
 #pragma GCC unroll 3
     for (int c = 0; c < 3; ++c) {
       const int plane = args.channel_map[c];
-      const F32 value =
-          fma(load(bottom.channel[plane] + i), w.bottom, mul(load(top.channel[plane] + i), w.top));
-      v[c] = fma(value, set1(args.scale[c]), set1(args.shift[c]));
+      const F32 value = fma(load<F32>(bottom.channel[plane] + i), w.bottom,
+                            mul(load<F32>(top.channel[plane] + i), w.top));
+      v[c] = fma(value, set1<F32>(args.scale[c]), set1<F32>(args.shift[c]));
     }
-    if (i + kLanes <= columns) {
+    if (i + F32::kLanes <= columns) {
       store_interleave3(out + 3 * i, v[0], v[1], v[2]);
     } else {
-      float tail[3 * kLanes];
+      float tail[3 * F32::kLanes];
       store_interleave3(tail, v[0], v[1], v[2]);
       memcpy(out + 3 * i, tail, static_cast<size_t>(3 * (columns - i)) * sizeof(float));
     }
@@ -150,7 +151,7 @@ class AxisAlignedCrop {
       // A row of weight 0 may not exist; the other one then stands in for it.
       const PlanarRow& top = source_row(tap.low != 0.0f ? tap.index : tap.index + 1);
       const PlanarRow& bottom = tap.high != 0.0f ? source_row(tap.index + 1) : top;
-      const RowWeights weights = {set1(tap.low), set1(tap.high)};
+      const RowWeights weights = {set1<F32>(tap.low), set1<F32>(tap.high)};
       interpolate_y(args_, top, bottom, [&](int) { return weights; }, columns_, out);
     }
   }
@@ -224,7 +225,7 @@ class GeneralCrop {
       interpolate_x(pairs_, weights_, columns_, rows_[1]);
       float* out = args_.out + ((y - args_.row_begin) * args_.out_w + column_begin_) * 3;
       const auto weights = [this](int i) {
-        return RowWeights{load(row_weights_.low + i), load(row_weights_.high + i)};
+        return RowWeights{load<F32>(row_weights_.low + i), load<F32>(row_weights_.high + i)};
       };
       interpolate_y(args_, rows_[0], rows_[1], weights, columns_, out);
     }

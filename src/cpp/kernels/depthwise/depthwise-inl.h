@@ -50,7 +50,7 @@ inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64
     F32 acc[kVectors][kTile];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      const F32 start = bias == nullptr ? zero() : lanes.read(bias + at + v * kLanes);
+      const F32 start = bias == nullptr ? zero<F32>() : lanes.read(bias + at + v * F32::kLanes);
 #pragma GCC unroll 8
       for (int t = 0; t < kTile; ++t) acc[v][t] = start;
     }
@@ -58,11 +58,11 @@ inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64
     for (int64_t i = 0; i < tap_rows; ++i) {
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
-        const float* column = in + i * in_row + v * kLanes + at;
+        const float* column = in + i * in_row + v * F32::kLanes + at;
         F32 weight[kWidth];
 #pragma GCC unroll 8
         for (int j = 0; j < kWidth; ++j)
-          weight[j] = lanes.read(w + (i * kWidth + j) * c + v * kLanes + at);
+          weight[j] = lanes.read(w + (i * kWidth + j) * c + v * F32::kLanes + at);
 #pragma GCC unroll 16
         for (int q = kBegin; q < kEnd; ++q) {
           const F32 value = lanes.read(column + (q - kBegin) * c);
@@ -78,7 +78,7 @@ inline void depthwise_tile(const DepthwiseArgs& args, const TapRows& taps, int64
     for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 8
       for (int t = 0; t < kTile; ++t)
-        lanes.write(out + t * c + v * kLanes + at, activate(acc[v][t], activation));
+        lanes.write(out + t * c + v * F32::kLanes + at, activate(acc[v][t], activation));
     }
   });
 }
@@ -100,7 +100,7 @@ inline void depthwise_edge(const DepthwiseArgs& args, const TapRows& taps, int64
   const WindowTaps columns = taps_inside(x, args.kw, args.stride, args.padding, args.in_w);
   const int64_t c = args.c;
   for_each_channels(c, [&](auto lanes, int64_t at) LPN_INLINE_BODY {
-    F32 acc = args.bias == nullptr ? zero() : lanes.read(args.bias + at);
+    F32 acc = args.bias == nullptr ? zero<F32>() : lanes.read(args.bias + at);
     for (int64_t i = 0; i < taps.count; ++i) {
       const float* in = taps.in + (i * args.in_w + columns.input) * c + at;
       const float* w = taps.w + (i * args.kw + columns.tap) * c + at;

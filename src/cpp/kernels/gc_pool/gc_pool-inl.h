@@ -16,31 +16,31 @@ namespace {
 template <int kRows>
 inline void row_logits(const float* x, const float* w, int64_t c, float* out) {
   F32 sum[kRows][2];
-  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = zero();
+  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = zero<F32>();
   int64_t i = 0;
-  for (; i + 2 * kLanes <= c; i += 2 * kLanes) {
-    const F32 w0 = load(w + i);
-    const F32 w1 = load(w + i + kLanes);
+  for (; i + 2 * F32::kLanes <= c; i += 2 * F32::kLanes) {
+    const F32 w0 = load<F32>(w + i);
+    const F32 w1 = load<F32>(w + i + F32::kLanes);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      sum[r][0] = fma(load(x + r * c + i), w0, sum[r][0]);
-      sum[r][1] = fma(load(x + r * c + i + kLanes), w1, sum[r][1]);
+      sum[r][0] = fma(load<F32>(x + r * c + i), w0, sum[r][0]);
+      sum[r][1] = fma(load<F32>(x + r * c + i + F32::kLanes), w1, sum[r][1]);
     }
   }
-  for (; i < c; i += kLanes) {
-    const int n = static_cast<int>(c - i < kLanes ? c - i : kLanes);
-    const F32 w0 = load_n(w + i, n);
-    for (int r = 0; r < kRows; ++r) sum[r][0] = fma(load_n(x + r * c + i, n), w0, sum[r][0]);
+  for (; i < c; i += F32::kLanes) {
+    const int n = static_cast<int>(c - i < F32::kLanes ? c - i : F32::kLanes);
+    const F32 w0 = load_n<F32>(w + i, n);
+    for (int r = 0; r < kRows; ++r) sum[r][0] = fma(load_n<F32>(x + r * c + i, n), w0, sum[r][0]);
   }
   for (int r = 0; r < kRows; ++r) out[r] = reduce_add(add(sum[r][0], sum[r][1]));
 }
 
 // logits[p] becomes e^(logits[p] - largest); returns their sum.
 inline float exponentiate(float* logits, int64_t positions, float largest) {
-  F32 sum = zero();
+  F32 sum = zero<F32>();
   int64_t p = 0;
-  for (; p + kLanes <= positions; p += kLanes) {
-    const F32 e = exp_nonpositive(sub(load(logits + p), set1(largest)));
+  for (; p + F32::kLanes <= positions; p += F32::kLanes) {
+    const F32 e = exp_nonpositive(sub(load<F32>(logits + p), set1<F32>(largest)));
     store(logits + p, e);
     sum = add(sum, e);
   }
@@ -48,7 +48,7 @@ inline float exponentiate(float* logits, int64_t positions, float largest) {
   if (p < positions) {
     const int n = static_cast<int>(positions - p);
     // Lanes beyond n hold 0 - largest, which may be a positive number too large to convert.
-    const F32 x = min(zero(), sub(load_n(logits + p, n), set1(largest)));
+    const F32 x = min(zero<F32>(), sub(load_n<F32>(logits + p, n), set1<F32>(largest)));
     store_n(logits + p, n, exp_nonpositive(x));
     for (; p < positions; ++p) result += logits[p];
   }
@@ -77,7 +77,7 @@ inline void gc_transform(const GcTransformArgs& args) {
   assert(args.context != nullptr && args.scratch != nullptr && args.out != nullptr);
   assert(args.w1 != nullptr && args.b1 != nullptr && args.w2 != nullptr && args.b2 != nullptr);
   assert(args.norm_w != nullptr && args.norm_b != nullptr);
-  const auto add_b1 = [&](F32 v, int64_t j, int n) { return add(v, load_n(args.b1 + j, n)); };
+  const auto add_b1 = [&](F32 v, int64_t j, int n) { return add(v, load_n<F32>(args.b1 + j, n)); };
   vector_matrix(args.context, args.w1, args.c_in, args.hidden, add_b1, args.scratch);
   // A few dozen values: double costs nothing here and keeps the variance of nearly equal ones.
   double mean = 0;
@@ -97,8 +97,8 @@ inline void gc_transform(const GcTransformArgs& args) {
     args.scratch[i] = value < 0 ? 0.0f : static_cast<float>(value);
   }
   const auto add_base = [&](F32 v, int64_t j, int n) {
-    v = add(v, load_n(args.b2 + j, n));
-    return args.base == nullptr ? v : add(v, load_n(args.base + j, n));
+    v = add(v, load_n<F32>(args.b2 + j, n));
+    return args.base == nullptr ? v : add(v, load_n<F32>(args.base + j, n));
   };
   vector_matrix(args.scratch, args.w2, args.hidden, args.c_out, add_base, args.out);
 }

@@ -36,7 +36,7 @@ struct PlanarRows {
 inline void deinterleave_groups(const float* in, int64_t groups, int64_t group_inputs, float* out) {
   int64_t g = 0;
   if (group_inputs == 2) {
-    for (; g + kLanes <= groups; g += kLanes) {
+    for (; g + F32::kLanes <= groups; g += F32::kLanes) {
       F32 first, second;
       load_deinterleave2(in + 2 * g, first, second);
       store(out + g, first);
@@ -102,7 +102,7 @@ struct GroupTile {
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 8
-        for (int t = 0; t < kCount; ++t) acc[v][t] = zero();
+        for (int t = 0; t < kCount; ++t) acc[v][t] = zero<F32>();
       }
 #pragma GCC unroll 2
       for (int64_t i = 0; i < row_taps; ++i) {
@@ -112,7 +112,7 @@ struct GroupTile {
           for (int64_t k = 0; k < inputs; ++k) {
 #pragma GCC unroll 2
             for (int v = 0; v < kVectors; ++v) {
-              const int64_t at = k * groups + g + v * kLanes;
+              const int64_t at = k * groups + g + v * F32::kLanes;
               const F32 weight = lanes.read(w + i * w_row + j * w_column + at);
               const float* first = a - i * in_row - j * c + at;
 #pragma GCC unroll 8
@@ -127,8 +127,8 @@ struct GroupTile {
       for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 8
         for (int t = 0; t < kCount; ++t) {
-          finish<lanes.kPartial>(acc[v][t], epilogue, g + v * kLanes, nullptr, out + t * out_step,
-                                 lanes.count());
+          finish<lanes.kPartial>(acc[v][t], epilogue, g + v * F32::kLanes, nullptr,
+                                 out + t * out_step, lanes.count());
         }
       }
     });
@@ -237,7 +237,7 @@ inline void group_deconv_panels(const GroupDeconvArgs& args) {
     for (int64_t o = 0; o < group_outputs; o += kPanel, panel += panel_size) {
       const int64_t columns = group_outputs - o < kPanel ? group_outputs - o : kPanel;
       const int64_t column = g * group_outputs + o;
-      const int vectors = static_cast<int>((columns + kLanes - 1) / kLanes);
+      const int vectors = static_cast<int>((columns + F32::kLanes - 1) / F32::kLanes);
       if (vectors == kTileVectors) {
         deconv_rows(args, PanelTile<kTileVectors>{args, in, panel, column, columns});
       } else if (vectors == 1) {

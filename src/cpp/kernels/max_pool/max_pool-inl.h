@@ -13,8 +13,8 @@ namespace {
 
 // max() alone would forget a NaN at the next tap, so NaNs are collected beside it.
 struct NanMax {
-  F32 best = set1(-INFINITY);
-  Mask nan = mask_none();
+  F32 best = set1<F32>(-INFINITY);
+  F32::Mask nan = mask_none<F32>();
 
   void add(F32 value) {
     best = max(best, value);
@@ -24,7 +24,7 @@ struct NanMax {
     best = max(best, max(a, b));
     nan = mask_or(nan, any_is_nan(a, b));
   }
-  F32 result() const { return select(nan, set1(NAN), best); }
+  F32 result() const { return select(nan, set1<F32>(NAN), best); }
 };
 
 // One output pixel: the maximum over `rows` x `columns` pixels from `in`.

@@ -67,7 +67,7 @@ inline void pointwise_panel_rows(const PointwiseArgs& args, int64_t column, int6
 // added by halves.
 template <int kRows>
 inline void lone_column_tile(const PointwiseArgs& args, int64_t row, const float* weights) {
-  constexpr int kVectors = kLoneChains / kLanes;
+  constexpr int kVectors = kLoneChains / F32::kLanes;
   const float* a = args.a + row * args.lda;
   F32 acc[kRows][kVectors];
   clear(acc);
@@ -75,17 +75,17 @@ inline void lone_column_tile(const PointwiseArgs& args, int64_t row, const float
   for (; t + kLoneChains <= args.k; t += kLoneChains) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      const F32 weight = load(weights + t + v * kLanes);
+      const F32 weight = load<F32>(weights + t + v * F32::kLanes);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r)
-        acc[r][v] = fma(load(a + r * args.lda + t + v * kLanes), weight, acc[r][v]);
+        acc[r][v] = fma(load<F32>(a + r * args.lda + t + v * F32::kLanes), weight, acc[r][v]);
     }
   }
-  for (int v = 0; t < args.k; ++v, t += kLanes) {
-    const int n = static_cast<int>(args.k - t < kLanes ? args.k - t : kLanes);
-    const F32 weight = load_n(weights + t, n);
+  for (int v = 0; t < args.k; ++v, t += F32::kLanes) {
+    const int n = static_cast<int>(args.k - t < F32::kLanes ? args.k - t : F32::kLanes);
+    const F32 weight = load_n<F32>(weights + t, n);
     for (int r = 0; r < kRows; ++r)
-      acc[r][v] = fma(load_n(a + r * args.lda + t, n), weight, acc[r][v]);
+      acc[r][v] = fma(load_n<F32>(a + r * args.lda + t, n), weight, acc[r][v]);
   }
   const Epilogue epilogue = {args.bias, args.scale, args.activation};
   for (int r = 0; r < kRows; ++r) {
@@ -94,7 +94,7 @@ inline void lone_column_tile(const PointwiseArgs& args, int64_t row, const float
     }
     const float* residual =
         args.residual == nullptr ? nullptr : args.residual + (row + r) * args.ld_residual;
-    finish<true>(set1(reduce_add(acc[r][0])), epilogue, args.n - 1, residual,
+    finish<true>(set1<F32>(reduce_add(acc[r][0])), epilogue, args.n - 1, residual,
                  args.out + (row + r) * args.ld_out, 1);
   }
 }
@@ -123,7 +123,7 @@ inline void pointwise(const PointwiseArgs& args) {
   for (int64_t column = 0; column < panel_columns; column += kPanel, panel += kPanel * args.k) {
     const int64_t left = panel_columns - column;
     const int64_t columns = left < kPanel ? left : kPanel;
-    const int vectors = static_cast<int>((columns + kLanes - 1) / kLanes);
+    const int vectors = static_cast<int>((columns + F32::kLanes - 1) / F32::kLanes);
     if (vectors == kTileVectors) {
       pointwise_panel_rows<kTileVectors>(args, column, columns, panel);
     } else if (vectors == 1) {

@@ -18,9 +18,9 @@ inline void channel_sum(const ChannelSumArgs& args) {
 
 // 1 / (1 + e^-v), from e^-|v| so that neither sign overflows or cancels.
 inline F32 sigmoid(F32 v) {
-  const F32 e = exp_nonpositive(min(v, sub(zero(), v)));
-  const F32 numerator = select(greater(zero(), v), e, set1(1.0f));
-  return div(numerator, add(set1(1.0f), e));
+  const F32 e = exp_nonpositive(min(v, sub(zero<F32>(), v)));
+  const F32 numerator = select(greater(zero<F32>(), v), e, set1<F32>(1.0f));
+  return div(numerator, add(set1<F32>(1.0f), e));
 }
 
 // A NaN hidden value stays one: max(0, v) is v when v is NaN.
@@ -29,7 +29,7 @@ inline void se_gate(const SeGateArgs& args) {
   assert(args.mean != nullptr && args.w1 != nullptr && args.w2 != nullptr);
   assert(args.scratch != nullptr && args.out != nullptr);
   const auto relu = [&](F32 v, int64_t j, int n) {
-    return max(zero(), args.b1 == nullptr ? v : add(v, load_n(args.b1 + j, n)));
+    return max(zero<F32>(), args.b1 == nullptr ? v : add(v, load_n<F32>(args.b1 + j, n)));
   };
   vector_matrix(args.mean, args.w1, args.c_in, args.hidden, relu, args.scratch);
   const auto gate = [](F32 v, int64_t, int) { return sigmoid(v); };

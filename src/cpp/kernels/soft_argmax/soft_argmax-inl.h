@@ -41,18 +41,18 @@ template <int kRows, class Read>
 inline void add_rows(const CentredMap& map, const Read& read, int64_t row, F32& weight,
                      F32& weighted_y) {
   F32 exponent[kRows];
-  F32 top = set1(kNegligibleExponent);
+  F32 top = set1<F32>(kNegligibleExponent);
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
     exponent[r] = mul(map.beta, sub(read(map.heatmap + (row + r) * map.w), map.largest));
     top = max(exponent[r], top);
   }
-  if (!any(greater(top, set1(kNegligibleExponent)))) return;
+  if (!any(greater(top, set1<F32>(kNegligibleExponent)))) return;
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
     const F32 p = exp_nonpositive(exponent[r]);
     weight = add(weight, p);
-    weighted_y = fma(p, set1(static_cast<float>(row + r) - map.y0), weighted_y);
+    weighted_y = fma(p, set1<F32>(static_cast<float>(row + r) - map.y0), weighted_y);
   }
 }
 
@@ -61,8 +61,8 @@ template <class Read>
 inline void add_columns(const CentredMap& map, const Read& read, F32 x, Moments& sums) {
   for (int64_t begin = 0; begin < map.h; begin += kRowsPerSum) {
     const int64_t end = begin + kRowsPerSum < map.h ? begin + kRowsPerSum : map.h;
-    F32 weight = zero();
-    F32 weighted_y = zero();
+    F32 weight = zero<F32>();
+    F32 weighted_y = zero<F32>();
     int64_t row = begin;
     for (; row + kRowGroup <= end; row += kRowGroup) {
       add_rows<kRowGroup>(map, read, row, weight, weighted_y);
@@ -93,21 +93,21 @@ inline void soft_argmax(const SoftArgmaxArgs& args) {
   const CentredMap map = {args.heatmap,
                           args.h,
                           args.w,
-                          set1(args.beta),
-                          set1(peak.largest),
+                          set1<F32>(args.beta),
+                          set1<F32>(peak.largest),
                           0.5f * static_cast<float>(args.w - 1),
                           0.5f * static_cast<float>(args.h - 1)};
-  Moments sums = {zero(), zero(), zero()};
-  for (int64_t column = 0; column < args.w; column += kLanes) {
-    const F32 x = add(iota(), set1(static_cast<float>(column) - map.x0));
-    if (column + kLanes <= args.w) {
-      const auto read = [column](const float* p) { return load(p + column); };
+  Moments sums = {zero<F32>(), zero<F32>(), zero<F32>()};
+  for (int64_t column = 0; column < args.w; column += F32::kLanes) {
+    const F32 x = add(iota<F32>(), set1<F32>(static_cast<float>(column) - map.x0));
+    if (column + F32::kLanes <= args.w) {
+      const auto read = [column](const float* p) { return load<F32>(p + column); };
       add_columns(map, read, x, sums);
     } else {
       const int n = static_cast<int>(args.w - column);
-      const Mask inside = greater(set1(static_cast<float>(n)), iota());
+      const F32::Mask inside = greater(set1<F32>(static_cast<float>(n)), iota<F32>());
       const auto read = [column, n, inside](const float* p) {
-        return select(inside, load_n(p + column, n), set1(-INFINITY));
+        return select(inside, load_n<F32>(p + column, n), set1<F32>(-INFINITY));
       };
       add_columns(map, read, x, sums);
     }
