@@ -16,11 +16,11 @@ void check_layout(const std::vector<ArenaItem>& items) {
   const ArenaLayout layout = lay_out(items);
   EXPECT(layout.offsets.size() == items.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
-    EXPECT(layout.offsets[i] >= 0 && layout.offsets[i] % 16 == 0, "offset ", layout.offsets[i]);
-    EXPECT(layout.offsets[i] + items[i].size <= layout.size);
+    EXPECT(layout.offsets[i] >= 0 && layout.offsets[i] % 64 == 0, "offset ", layout.offsets[i]);
+    EXPECT(layout.offsets[i] + items[i].bytes <= layout.bytes);
     for (std::size_t j = 0; j < i; ++j) {
-      const bool apart = layout.offsets[i] + items[i].size <= layout.offsets[j] ||
-                         layout.offsets[j] + items[j].size <= layout.offsets[i];
+      const bool apart = layout.offsets[i] + items[i].bytes <= layout.offsets[j] ||
+                         layout.offsets[j] + items[j].bytes <= layout.offsets[i];
       EXPECT(apart || !overlap(items[i], items[j]), "items ", i, " and ", j);
     }
   }
@@ -33,7 +33,7 @@ LPN_TEST(arena_keeps_live_tensors_apart) {
   for (int round = 0; round < 200; ++round) {
     std::vector<ArenaItem> items(random() % 40);
     for (ArenaItem& item : items) {
-      item.size = static_cast<std::int64_t>(1 + random() % 500);
+      item.bytes = static_cast<std::int64_t>(1 + random() % 2000);
       item.first = static_cast<int>(random() % 30);
       item.last = item.first + static_cast<int>(random() % 10);
     }
@@ -44,11 +44,11 @@ LPN_TEST(arena_keeps_live_tensors_apart) {
 LPN_TEST(arena_reuses_dead_tensors) {
   // A chain: each tensor is read by the next step only, so two places are enough.
   std::vector<ArenaItem> chain;
-  for (int step = 0; step < 10; ++step) chain.push_back({160, step, step + 1});
+  for (int step = 0; step < 10; ++step) chain.push_back({640, step, step + 1});
   check_layout(chain);
-  EXPECT(lay_out(chain).size == 320, lay_out(chain).size);
+  EXPECT(lay_out(chain).bytes == 1280, lay_out(chain).bytes);
 }
 
-LPN_TEST(arena_of_nothing_is_empty) { EXPECT(lay_out({}).size == 0); }
+LPN_TEST(arena_of_nothing_is_empty) { EXPECT(lay_out({}).bytes == 0); }
 
 }  // namespace lpn

@@ -72,15 +72,15 @@ void check_case(const EngineCase& test_case, const Shape& shape) {
 }
 
 void check_places(const Plan& plan) {
-  const std::vector<Plan::Place>& places = plan.places();
+  const std::vector<Place>& places = plan.places();
   for (std::size_t i = 0; i < places.size(); ++i) {
-    const Plan::Place& a = places[i];
-    if (a.kind != Plan::Place::Kind::kArena) continue;
-    EXPECT(a.offset + a.size <= plan.arena_size());
+    const Place& a = places[i];
+    if (a.kind != Place::Kind::kArena) continue;
+    EXPECT(a.offset + a.bytes <= plan.arena_bytes());
     for (std::size_t j = 0; j < i; ++j) {
-      const Plan::Place& b = places[j];
-      if (b.kind != Plan::Place::Kind::kArena) continue;
-      const bool apart = a.offset + a.size <= b.offset || b.offset + b.size <= a.offset;
+      const Place& b = places[j];
+      if (b.kind != Place::Kind::kArena) continue;
+      const bool apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
       // A result may take the very place of the residual that its step reads last.
       const bool in_place = a.offset == b.offset && (a.first == b.last || b.first == a.last);
       const bool alive_together = a.first <= b.last && b.first <= a.last;
@@ -164,8 +164,8 @@ LPN_TEST(engine_works_in_place_and_reuses_memory) {
   CompiledModel model(whole_network("gc"), 1, Isa::kScalar);
   const Plan& plan = model.prepare(64, 48)->plan();
   std::int64_t total = 0;
-  for (const Plan::Place& place : plan.places()) total += place.size;
-  EXPECT(plan.arena_size() < total / 2, plan.arena_size(), " of ", total);
+  for (const Place& place : plan.places()) total += place.bytes;
+  EXPECT(plan.arena_bytes() < total / 2, plan.arena_bytes(), " of ", total);
 }
 
 LPN_TEST(engine_gives_an_image_the_same_bits_in_any_batch) {

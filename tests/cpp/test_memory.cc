@@ -149,7 +149,7 @@ LPN_TEST(plan_beyond_the_memory_limit_names_its_node) {
   const std::string few = sparse.conv("image", 3, 2, padded(1, 1 << 15, 1 << 14));
   const Graph graph = sparse.finish(few);
   CompiledModel enough(graph, 1, Isa::kScalar, kMemory);
-  EXPECT(enough.prepare(64, 48)->plan().scratch_size() == 64 * (48 + (1 << 15)) * 3);
+  EXPECT(enough.prepare(64, 48)->plan().scratch_bytes() == 64 * (48 + (1 << 15)) * 3 * 4);
   const Shape shape{64, 48, 3};
   EXPECT(run_model(enough, random_images(1, shape), 1, shape).size() == 2 * 2 * 2);
   CompiledModel scarce(graph, 2, Isa::kScalar, kMemory / 32);

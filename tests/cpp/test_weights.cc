@@ -127,7 +127,7 @@ LPN_TEST(weight_store_keeps_arrays_apart) {
   const std::vector<std::int64_t> sizes = {1, 17, kLarge, 16, 3 << 20, 1000, 3 << 20, 2};
   std::vector<const float*> arrays;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    arrays.push_back(store.get(std::to_string(i), sizes[i], [&](float* packed) {
+    arrays.push_back(store.get<float>(std::to_string(i), sizes[i], [&](float* packed) {
       packed[0] = packed[sizes[i] - 1] = static_cast<float>(i) * values->data()[1];
     }));
   }
@@ -135,7 +135,8 @@ LPN_TEST(weight_store_keeps_arrays_apart) {
     const auto wanted = static_cast<float>(2 * i);
     EXPECT(is_aligned(arrays[i], kAlignment), i);
     EXPECT(arrays[i][0] == wanted && arrays[i][sizes[i] - 1] == wanted, i);
-    EXPECT(store.get(std::to_string(i), sizes[i], [](float*) {}) == arrays[i], i, " made again");
+    EXPECT(store.get<float>(std::to_string(i), sizes[i], [](float*) {}) == arrays[i], i,
+           " made again");
   }
 }
 
@@ -143,12 +144,12 @@ LPN_TEST(weight_store_tries_again_after_a_failure) {
   WeightStore store(kNoLimit);
   bool failed = false;
   try {
-    store.get("w", 4, [](float*) { throw std::runtime_error("no memory"); });
+    store.get<float>("w", 4, [](float*) { throw std::runtime_error("no memory"); });
   } catch (const std::runtime_error&) {
     failed = true;
   }
   EXPECT(failed);
-  EXPECT(store.get("w", 4, [](float* packed) { packed[3] = 5.0f; })[3] == 5.0f);
+  EXPECT(store.get<float>("w", 4, [](float* packed) { packed[3] = 5.0f; })[3] == 5.0f);
   EXPECT(throws_logic_error([] { halves(1)->data(); }), "the failed fill left its scope");
 }
 

@@ -132,8 +132,7 @@ void bind_model(py::module_& module) {
       .def(
           "arena_bytes",
           [](CompiledModel& model, std::int64_t h, std::int64_t w) {
-            return prepare(model, h, w)->plan().arena_size() *
-                   static_cast<std::int64_t>(sizeof(float));
+            return prepare(model, h, w)->plan().arena_bytes();
           },
           DefaultFloats(), py::arg("height"), py::arg("width"))
       .def("release_workspaces", &CompiledModel::release_workspaces);

@@ -7,8 +7,8 @@
 namespace lpn {
 
 OperationGraph::OperationGraph(const Graph& graph)
-    : tensors(static_cast<int>(graph.nodes().size()) + 1), output(graph.output()) {
-  std::vector<bool> needed(static_cast<std::size_t>(tensors), false);
+    : tensors(graph.nodes().size() + 1), output(graph.output()) {
+  std::vector<bool> needed(tensors.size(), false);
   needed[static_cast<std::size_t>(output)] = true;
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
     if (!needed[i + 1]) continue;
@@ -21,7 +21,7 @@ OperationGraph::OperationGraph(const Graph& graph)
 }
 
 std::vector<int> OperationGraph::count_readers() const {
-  std::vector<int> readers(static_cast<std::size_t>(tensors), 0);
+  std::vector<int> readers(tensors.size(), 0);
   ++readers[static_cast<std::size_t>(output)];
   for (const std::unique_ptr<Operation>& operation : operations) {
     for (const int tensor : operation->reads()) ++readers[static_cast<std::size_t>(tensor)];

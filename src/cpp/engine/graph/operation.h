@@ -7,12 +7,17 @@
 #include <utility>
 #include <vector>
 
+#include "engine/graph/dtype.h"
 #include "engine/graph/graph.h"
 
 namespace lpn {
 
 class Step;
 struct StepBuilder;
+
+struct Tensor {
+  DType type = DType::kF32;
+};
 
 // Tensors are numbered as the graph's (0 the input, i + 1 node i's output); those between the
 // operations of one node follow.
@@ -28,7 +33,7 @@ struct Operation {
   // then writes it, and by nothing else.
   virtual std::optional<int> overwritable() const { return std::nullopt; }
 
-  // Fills in what the step costs, too, and declares the sizes of tensors that are no node's.
+  // Fills in what the step costs, too, and declares the shapes of tensors that are no node's.
   virtual std::unique_ptr<Step> make_step(StepBuilder& builder) const = 0;
 
   const Node* node;  // whose name and weights these are
@@ -42,7 +47,10 @@ class OperationGraph {
 
   // Of an operation that runs after all that are there.
   void add(std::unique_ptr<Operation> operation) { operations.push_back(std::move(operation)); }
-  int add_tensor() { return tensors++; }
+  int add_tensor(DType type = DType::kF32) {
+    tensors.push_back({type});
+    return static_cast<int>(tensors.size()) - 1;
+  }
 
   // Per tensor how often operations read it; the graph's output is read once more.
   std::vector<int> count_readers() const;
@@ -51,7 +59,7 @@ class OperationGraph {
   void remove_moved();
 
   std::vector<std::unique_ptr<Operation>> operations;
-  int tensors;
+  std::vector<Tensor> tensors;
   int output;
 };
 

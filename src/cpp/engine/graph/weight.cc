@@ -19,7 +19,7 @@ const float* WideningScope::widen(const WeightValues& values) {
     if (source == &values) return copy.get();
   }
   std::unique_ptr<float[]> copy(new float[values.size()]);
-  const Bfloat16* halves = values.halves_.get();
+  const auto* halves = static_cast<const Bfloat16*>(values.values_.get());
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::uint32_t bits = static_cast<std::uint32_t>(halves[i]) << 16;
     std::memcpy(&copy[i], &bits, sizeof(bits));
@@ -29,7 +29,7 @@ const float* WideningScope::widen(const WeightValues& values) {
 }
 
 const float* WeightValues::data() const {
-  if (halves_ == nullptr) return floats_.get();
+  if (type_ == DType::kF32) return static_cast<const float*>(values_.get());
   if (innermost_scope == nullptr) {
     throw std::logic_error("a bfloat16 weight is only read while it is packed");
   }

@@ -8,21 +8,18 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "engine/graph/dtype.h"
 
 namespace lpn {
-
-// The upper half of a float32's bits.
-enum class Bfloat16 : std::uint16_t {};
 
 // Float32 numbers, or bfloat16 ones that are widened while they are read: a model then holds its
 // weights packed, and in the half size of its file for the layouts that other input sizes may ask
 // for.
 class WeightValues {
  public:
-  WeightValues(std::shared_ptr<const float> floats, std::size_t size)
-      : floats_(std::move(floats)), size_(size) {}
-  WeightValues(std::shared_ptr<const Bfloat16> halves, std::size_t size)
-      : halves_(std::move(halves)), size_(size) {}
+  template <class T>
+  WeightValues(std::shared_ptr<const T> values, std::size_t size)
+      : type_(DTypeOf<T>::kValue), values_(std::move(values)), size_(size) {}
 
   std::size_t size() const { return size_; }
 
@@ -33,8 +30,8 @@ class WeightValues {
  private:
   friend class WideningScope;
 
-  std::shared_ptr<const float> floats_;
-  std::shared_ptr<const Bfloat16> halves_;  // instead of floats_
+  DType type_;
+  std::shared_ptr<const void> values_;
   std::size_t size_;
 };
 

@@ -46,9 +46,9 @@ class AddStep final : public Step {
         row_size_(row_size) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    const float* a = context.tensor(a_);
-    const float* b = context.tensor(b_);
-    float* out = context.tensor(output_);
+    const float* a = context.tensor<float>(a_);
+    const float* b = context.tensor<float>(b_);
+    float* out = context.tensor<float>(output_);
     const std::int64_t end = rows_.end(chunk) * row_size_;
     for (std::int64_t i = rows_.begin(chunk) * row_size_; i < end; ++i)
       out[i] = activate(a[i] + b[i], activation_);

@@ -31,7 +31,7 @@ class Pooling {
     Isa isa;
     std::int64_t partial_size;              // floats
     std::int64_t scratch_per_position = 0;  // floats
-    std::int64_t weights = 0;               // floats
+    std::int64_t weight_bytes = 0;
   };
 
   explicit Pooling(const Info& info) : info_(info) {}
@@ -60,7 +60,7 @@ struct Pool : Operation {
   std::unique_ptr<Step> make_step(StepBuilder& builder) const final;
 
   // Of a map of `positions` pixels and `channels` channels in `chunks` chunks: tells the builder
-  // the size of the partials.
+  // the shape of the partials.
   void declare_partials(const Pooling& pooling, std::int64_t chunks, std::int64_t positions,
                         std::int64_t channels, StepBuilder& builder) const;
 
@@ -94,7 +94,7 @@ struct AttentionLayers {
   const float* w2;        // [hidden][channels]
   std::int64_t hidden;    // units between the two
   std::int64_t channels;  // of the vector
-  std::int64_t weights;   // floats of all of them
+  std::int64_t weight_bytes;
 };
 
 // For an Excite whose partials were declared; declares the vector.

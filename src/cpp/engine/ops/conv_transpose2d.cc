@@ -55,9 +55,9 @@ class ConvTransposeStep final : public Step {
     GroupDeconvArgs args = args_;
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
-    args.in = context.tensor(input_);
-    args.out = context.tensor(output_) + args.row_begin * args.out_w * args.out_c;
-    args.scratch = context.scratch_of(worker);
+    args.in = context.tensor<float>(input_);
+    args.out = context.tensor<float>(output_) + args.row_begin * args.out_w * args.out_c;
+    args.scratch = context.scratch_of<float>(worker);
     run_(args);
   }
 
@@ -87,7 +87,7 @@ GroupDeconvArgs ConvTranspose::kernel_args(StepBuilder& builder) const {
   args.padding = node->attributes.integer("padding");
   args.bias = node->bias();
   args.activation = node->attributes.activation();
-  args.packed_w = builder.weights.get(
+  args.packed_w = builder.weights.get<float>(
       node->name + "/group_deconv",
       group_deconv_packed_size(builder.isa, args.kh, args.kw, in.c, out.c, args.groups),
       [&](float* packed) {
@@ -118,12 +118,12 @@ std::unique_ptr<Step> ConvTranspose::make_step(StepBuilder& builder) const {
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = flops(builder);
-  info.bytes = builder.traffic(*this, weight_count(*node));
+  info.bytes = builder.traffic(*this, weight_bytes(*node));
   // Chunks of whole strides read the fewest input rows twice.
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, 2 * args.stride);
   info.chunks = rows.count();
-  info.scratch = group_deconv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c, args.groups,
-                                           args.kh, args.stride);
+  info.scratch_bytes = bytes_of<float>(group_deconv_scratch_size(
+      rows.rows_per_chunk, in.h, in.w, in.c, args.groups, args.kh, args.stride));
   return std::make_unique<ConvTransposeStep>(std::move(info), *this, variant.run, rows, args);
 }
 

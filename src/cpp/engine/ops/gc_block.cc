@@ -26,7 +26,7 @@ std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs)
 class GcPooling final : public Pooling {
  public:
   GcPooling(const Variant<GcPoolFn>& variant, const float* mask, std::int64_t channels)
-      : Pooling({variant.name, variant.isa, 2 + channels, 1, channels}),
+      : Pooling({variant.name, variant.isa, 2 + channels, 1, bytes_of<float>(channels)}),
         run_(variant.run),
         mask_(mask),
         channels_(channels) {}
@@ -72,12 +72,12 @@ class GcExciteStep final : public Step {
         args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
-    float* pooled = context.scratch_of(worker);
-    merge_gc_partials(context.tensor(partials_), pooled_.count, pooled_.channels, pooled);
+    float* pooled = context.scratch_of<float>(worker);
+    merge_gc_partials(context.tensor<float>(partials_), pooled_.count, pooled_.channels, pooled);
     GcTransformArgs args = args_;
     args.context = pooled;
     args.scratch = pooled + pooled_.channels;
-    args.out = context.tensor(vector_);
+    args.out = context.tensor<float>(vector_);
     run_(args);
   }
 
@@ -96,7 +96,8 @@ std::unique_ptr<Step> GcExcite::make_step(StepBuilder& builder) const {
   info.kernel = variant.name;
   info.isa = variant.isa;
   // Of the norm, twice hidden; b2.
-  info.bytes = builder.traffic(*this, layers.weights + 2 * layers.hidden + layers.channels);
+  info.bytes = builder.traffic(
+      *this, layers.weight_bytes + bytes_of<float>(2 * layers.hidden + layers.channels));
   GcTransformArgs args{};
   args.c_in = pooled.channels;
   args.hidden = layers.hidden;

@@ -58,8 +58,8 @@ class MaxPoolStep final : public Step {
     MaxPoolArgs args = args_;
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
-    args.in = context.tensor(input_);
-    args.out = context.tensor(output_) + args.row_begin * args.out_w * args.c;
+    args.in = context.tensor<float>(input_);
+    args.out = context.tensor<float>(output_) + args.row_begin * args.out_w * args.c;
     run_(args);
   }
 

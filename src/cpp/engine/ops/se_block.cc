@@ -41,13 +41,13 @@ class SeExciteStep final : public Step {
         args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
-    float* mean = context.scratch_of(worker);
-    merge_channel_sums(context.tensor(partials_), pooled_.count, pooled_.channels,
+    float* mean = context.scratch_of<float>(worker);
+    merge_channel_sums(context.tensor<float>(partials_), pooled_.count, pooled_.channels,
                        pooled_.positions, mean);
     SeGateArgs args = args_;
     args.mean = mean;
     args.scratch = mean + pooled_.channels;
-    args.out = context.tensor(vector_);
+    args.out = context.tensor<float>(vector_);
     run_(args);
   }
 
@@ -65,7 +65,7 @@ std::unique_ptr<Step> SeExcite::make_step(StepBuilder& builder) const {
   Step::Info info = excite_info(*this, layers, builder);
   info.kernel = variant.name;
   info.isa = variant.isa;
-  info.bytes = builder.traffic(*this, layers.weights);
+  info.bytes = builder.traffic(*this, layers.weight_bytes);
   SeGateArgs args{};
   args.c_in = pooled.channels;
   args.hidden = layers.hidden;

@@ -25,8 +25,8 @@ void project(const Block& block, const Broadcast& broadcast, Conv& projection) {
 
 void move_behind_projections(OperationGraph& graph) {
   const std::vector<int> readers = graph.count_readers();
-  std::vector<std::size_t> convs(at(graph.tensors), graph.operations.size());  // by output
-  std::vector<Block> blocks(at(graph.tensors));  // by partials and by vector
+  std::vector<std::size_t> convs(graph.tensors.size(), graph.operations.size());  // by output
+  std::vector<Block> blocks(graph.tensors.size());  // by partials and by vector
   for (std::size_t i = 0; i < graph.operations.size(); ++i) {
     Operation* operation = graph.operations[i].get();
     if (dynamic_cast<Conv*>(operation) != nullptr) {
@@ -51,7 +51,7 @@ void move_behind_projections(OperationGraph& graph) {
 
 // Of several poolings of one map, the first.
 void move_into_depthwise(OperationGraph& graph) {
-  std::vector<Depthwise*> producers(at(graph.tensors), nullptr);
+  std::vector<Depthwise*> producers(graph.tensors.size(), nullptr);
   for (std::unique_ptr<Operation>& operation : graph.operations) {
     if (auto* depthwise = dynamic_cast<Depthwise*>(operation.get())) {
       producers[at(depthwise->output)] = depthwise;

@@ -14,7 +14,7 @@ std::size_t at(int tensor) { return static_cast<std::size_t>(tensor); }
 
 OperationGraph fuse_epilogue(OperationGraph graph) {
   const std::vector<int> readers = graph.count_readers();
-  std::vector<std::size_t> convs(at(graph.tensors), graph.operations.size());  // by output
+  std::vector<std::size_t> convs(graph.tensors.size(), graph.operations.size());  // by output
   for (std::size_t i = 0; i < graph.operations.size(); ++i) {
     if (auto* conv = dynamic_cast<Conv*>(graph.operations[i].get())) convs[at(conv->output)] = i;
     const auto* add = dynamic_cast<const Add*>(graph.operations[i].get());

@@ -7,13 +7,13 @@
 namespace lpn {
 
 struct ArenaItem {
-  std::int64_t size = 0;    // floats
+  std::int64_t bytes = 0;
   int first = 0, last = 0;  // steps: written first, read last
 };
 
 struct ArenaLayout {
-  std::vector<std::int64_t> offsets;  // floats; multiples of a cache line
-  std::int64_t size = 0;
+  std::vector<std::int64_t> offsets;  // bytes; multiples of a cache line
+  std::int64_t bytes = 0;
 };
 
 // Greedy by size, largest first, each into the smallest gap it fits in.

@@ -59,11 +59,12 @@ std::int64_t pooled_channels(std::int64_t channels, const Node* projection) {
 const float* gc_mask(const Node& block, const Node* projection, WeightStore& store) {
   const Weight& mask = block.weight("mask_weight");
   const std::int64_t channels = mask.shape[0];
-  return store.get(block.name + "/mask", pooled_channels(channels, projection), [&](float* packed) {
-    const std::vector<double> product = project(mask.data(), 1, channels, projection);
-    std::transform(product.begin(), product.end(), packed,
-                   [](double value) { return static_cast<float>(value); });
-  });
+  return store.get<float>(
+      block.name + "/mask", pooled_channels(channels, projection), [&](float* packed) {
+        const std::vector<double> product = project(mask.data(), 1, channels, projection);
+        std::transform(product.begin(), product.end(), packed,
+                       [](double value) { return static_cast<float>(value); });
+      });
 }
 
 FirstLayer attention_first_layer(const Node& block, const Node* projection, WeightStore& store) {
@@ -72,7 +73,7 @@ FirstLayer attention_first_layer(const Node& block, const Node* projection, Weig
   const std::int64_t channels = w1.shape[1];
   const std::int64_t pooled = pooled_channels(channels, projection);
   FirstLayer layer{};
-  layer.w = store.get(block.name + "/w1", pooled * hidden, [&](float* packed) {
+  layer.w = store.get<float>(block.name + "/w1", pooled * hidden, [&](float* packed) {
     const std::vector<double> products = project(w1.data(), hidden, channels, projection);
     const double* product = products.data();
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
@@ -84,7 +85,7 @@ FirstLayer attention_first_layer(const Node& block, const Node* projection, Weig
   const float* bias = b1 == block.weights.end() ? nullptr : b1->second.data();
   const float* base = projection == nullptr ? nullptr : projection->bias();
   if (bias == nullptr && base == nullptr) return layer;
-  layer.b = store.get(block.name + "/b1", hidden, [&](float* packed) {
+  layer.b = store.get<float>(block.name + "/b1", hidden, [&](float* packed) {
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
       double sum = bias == nullptr ? 0.0 : bias[unit];
       const float* row = w1.data() + unit * channels;
@@ -100,7 +101,7 @@ const float* attention_second_layer(const Node& block, WeightStore& store) {
   const Weight& w2 = block.weight("w2");
   const std::int64_t channels = w2.shape[0];
   const std::int64_t hidden = w2.shape[1];
-  return store.get(block.name + "/w2", channels * hidden, [&](float* packed) {
+  return store.get<float>(block.name + "/w2", channels * hidden, [&](float* packed) {
     const float* w = w2.data();
     for (std::int64_t c = 0; c < channels; ++c) {
       for (std::int64_t unit = 0; unit < hidden; ++unit) packed[unit * channels + c] = *w++;

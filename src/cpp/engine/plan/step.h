@@ -2,42 +2,54 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 
 #include "base/isa.h"
+#include "engine/graph/dtype.h"
+#include "engine/plan/placement.h"
 
 namespace lpn {
 
 // What a run lends to its steps: every tensor of the image at hand, and one scratch area per
 // worker.
 struct RunContext {
-  float* const* tensors;
-  float* scratch;
-  std::int64_t scratch_stride;  // floats
+  const Place* places;
+  std::byte* const* tensors;
+  std::byte* scratch;
+  std::int64_t scratch_stride;  // bytes
 
-  float* tensor(int id) const { return tensors[id]; }
-  float* scratch_of(int worker) const { return scratch + worker * scratch_stride; }
+  template <class T>
+  T* tensor(int id) const {
+    assert(places[id].type == DTypeOf<T>::kValue);
+    return reinterpret_cast<T*>(tensors[id]);
+  }
+  template <class T>
+  T* scratch_of(int worker) const {
+    return reinterpret_cast<T*>(scratch + worker * scratch_stride);
+  }
 };
 
-// A stretch of packed weights, in floats.
+// A stretch of packed weights.
 struct WeightSpan {
-  const float* data = nullptr;
-  std::int64_t size = 0;
+  const void* data = nullptr;
+  std::int64_t bytes = 0;
 };
 
 class Step {
  public:
   struct Info {
-    std::string name;          // of the graph's node
-    std::string kernel;        // the functions that do the work
-    Isa isa = Isa::kScalar;    // and its tier
-    std::int64_t chunks = 1;   // never depends on the number of threads
-    double flops = 0;          // of one image
-    double bytes = 0;          // of one image: the least memory traffic, everything moved once
-    std::int64_t scratch = 0;  // floats per worker
-    WeightSpan first_weights;  // what a chunk reads first, worth having in L2 by then
+    std::string name;         // of the graph's node
+    std::string kernel;       // the functions that do the work
+    Isa isa = Isa::kScalar;   // and its tier
+    std::int64_t chunks = 1;  // never depends on the number of threads
+    double flops = 0;         // of one image
+    double bytes = 0;         // of one image: the least memory traffic, everything moved once
+    std::int64_t scratch_bytes = 0;  // per worker
+    WeightSpan first_weights;        // what a chunk reads first, worth having in L2 by then
   };
 
   explicit Step(Info info) : info_(std::move(info)) {}

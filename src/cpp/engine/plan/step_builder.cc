@@ -4,19 +4,21 @@
 
 namespace lpn {
 
-double StepBuilder::traffic(const Operation& operation, std::int64_t weight_floats) const {
-  std::int64_t floats = weight_floats;
+double StepBuilder::traffic(const Operation& operation, std::int64_t weight_bytes) const {
+  std::int64_t bytes = weight_bytes;
   std::set<int> tensors;
   for (const int tensor : operation.reads()) tensors.insert(tensor);
   for (const int tensor : operation.writes()) tensors.insert(tensor);
-  for (const int tensor : tensors) floats += sizes[static_cast<std::size_t>(tensor)];
-  return static_cast<double>(floats) * sizeof(float);
+  for (const int tensor : tensors) {
+    bytes += shape(tensor).size() * size_of(graph.tensors[static_cast<std::size_t>(tensor)].type);
+  }
+  return static_cast<double>(bytes);
 }
 
-std::int64_t weight_count(const Node& node) {
+std::int64_t weight_bytes(const Node& node) {
   std::size_t count = 0;
   for (const auto& named : node.weights) count += named.second.values->size();
-  return static_cast<std::int64_t>(count);
+  return bytes_of<float>(static_cast<std::int64_t>(count));
 }
 
 }  // namespace lpn

@@ -24,19 +24,18 @@ struct StepBuilder {
 
   Isa isa;
   WeightStore& weights;
-  std::vector<Shape> shapes;  // of the graph's tensors
-  std::vector<std::int64_t>
-      sizes;                   // floats of every tensor; makers set those of partials and vectors
+  const OperationGraph& graph;
+  std::vector<Shape> shapes;   // of every tensor; makers set those that are no node's
   std::vector<Pooled> pooled;  // by partials tensor
 
   const Shape& shape(int tensor) const { return shapes[static_cast<std::size_t>(tensor)]; }
 
   // Bytes of all that an operation has to move for one image: every tensor it reads or writes,
-  // whose sizes must be known by now, and `weight_floats` floats, each once.
-  double traffic(const Operation& operation, std::int64_t weight_floats) const;
+  // whose shapes must be known by now, and its weights, each once.
+  double traffic(const Operation& operation, std::int64_t weight_bytes) const;
 };
 
-// The floats of all of a node's weights.
-std::int64_t weight_count(const Node& node);
+// All of a node's weights as float32.
+std::int64_t weight_bytes(const Node& node);
 
 }  // namespace lpn

@@ -10,33 +10,33 @@
 
 namespace lpn {
 
-float* WeightStore::allocate(std::int64_t size) {
-  constexpr std::size_t kLine = kAlignment / sizeof(float);
+std::byte* WeightStore::allocate(std::int64_t bytes) {
   // Address space; memory comes with first use. LPN-50 fits into one.
-  constexpr std::size_t kSlab = 8 * kHugePage / sizeof(float);
-  const std::size_t rounded = (static_cast<std::size_t>(size) + kLine - 1) / kLine * kLine;
+  constexpr std::size_t kSlab = 8 * kHugePage;
+  const std::size_t rounded =
+      (static_cast<std::size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
   auto slab = std::find_if(slabs_.begin(), slabs_.end(), [rounded](const Slab& candidate) {
     return rounded <= candidate.memory.size() - candidate.used;
   });
   if (slab == slabs_.end()) {
-    slabs_.push_back({Buffer<float>(std::max(rounded, kSlab)), 0});
+    slabs_.push_back({Buffer<std::byte>(std::max(rounded, kSlab)), 0});
     slab = slabs_.end() - 1;
   }
   slab->used += rounded;
   return slab->memory.data() + slab->used - rounded;
 }
 
-const float* WeightStore::get(const std::string& key, std::int64_t size,
-                              const std::function<void(float* packed)>& fill) {
+const void* WeightStore::get_bytes(const std::string& key, std::int64_t size,
+                                   const std::function<void(void* packed)>& fill) {
   const std::lock_guard<ForkSafeMutex> lock(mutex_);
   const auto found = arrays_.find(key);
   if (found != arrays_.end()) return found->second;
-  const double bytes = static_cast<double>(size) * sizeof(float);
+  const auto bytes = static_cast<double>(size);
   LPN_CHECK(bytes_ + bytes <= static_cast<double>(memory_limit_), "the weights \"", key,
             "\", packed for this CPU, take ", format_bytes(bytes), ", with those before them ",
             format_bytes(bytes_ + bytes), "; the limit is ",
             format_bytes(static_cast<double>(memory_limit_)), kRaiseMemoryLimit);
-  float* array = allocate(size);
+  std::byte* array = allocate(size);
   bytes_ += bytes;
   const WideningScope scope;
   const DefaultFloatEnvironment environment;

@@ -1,6 +1,7 @@
 // Weights in the layout of the kernels of one tier, shared by the plans of all input sizes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -9,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/fork.h"
+#include "engine/graph/dtype.h"
 
 namespace lpn {
 
@@ -17,25 +19,31 @@ class WeightStore {
   // `memory_limit` in bytes, of everything that is stored.
   explicit WeightStore(std::int64_t memory_limit) : memory_limit_(memory_limit) {}
 
-  // The array stored under `key` (a node's name and a layout), made by `fill` on first use,
-  // within a WideningScope and the default floating-point environment. Lives as long as the store.
-  // Throws std::invalid_argument, before it takes any memory, when the limit would be exceeded.
-  const float* get(const std::string& key, std::int64_t size,
-                   const std::function<void(float* packed)>& fill);
+  // The array of `count` T stored under `key` (a node's name and a layout), made by `fill` on first
+  // use, within a WideningScope and the default floating-point environment. Lives as long as the
+  // store. Throws std::invalid_argument, before it takes any memory, when the limit would be
+  // exceeded.
+  template <class T, class Fill>
+  const T* get(const std::string& key, std::int64_t count, const Fill& fill) {
+    return static_cast<const T*>(get_bytes(
+        key, bytes_of<T>(count), [&fill](void* packed) { fill(static_cast<T*>(packed)); }));
+  }
 
  private:
   // The arrays lie one after the other, in huge pages.
   struct Slab {
-    Buffer<float> memory;
-    std::size_t used;  // floats
+    Buffer<std::byte> memory;
+    std::size_t used;  // bytes
   };
 
-  float* allocate(std::int64_t size);
+  const void* get_bytes(const std::string& key, std::int64_t bytes,
+                        const std::function<void(void* packed)>& fill);
+  std::byte* allocate(std::int64_t bytes);
 
   const std::int64_t memory_limit_;
   ForkSafeMutex mutex_;
   double bytes_ = 0;  // stored
-  std::map<std::string, const float*> arrays_;
+  std::map<std::string, const void*> arrays_;
   std::vector<Slab> slabs_;
 };
 

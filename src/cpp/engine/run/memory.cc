@@ -19,9 +19,9 @@ Part largest_part(const Plan& plan, const Graph& graph, int threads) {
   const std::vector<Shape> shapes = graph.infer_shapes(plan.input().h, plan.input().w);
   Part largest;
   for (std::size_t tensor = 0; tensor < shapes.size(); ++tensor) {
-    const Plan::Place& place = plan.places()[tensor];
-    const double bytes = static_cast<double>(place.size) * sizeof(float);
-    if (place.kind == Plan::Place::Kind::kUnused || bytes <= largest.bytes) continue;
+    const Place& place = plan.places()[tensor];
+    const auto bytes = static_cast<double>(place.bytes);
+    if (place.kind == Place::Kind::kUnused || bytes <= largest.bytes) continue;
     std::ostringstream what;
     if (tensor == 0) {
       what << "the input, " << shapes[tensor];
@@ -31,7 +31,7 @@ Part largest_part(const Plan& plan, const Graph& graph, int threads) {
     largest = {bytes, what.str()};
   }
   for (const auto& step : plan.steps()) {
-    const double bytes = static_cast<double>(step->info().scratch) * sizeof(float) * threads;
+    const double bytes = static_cast<double>(step->info().scratch_bytes) * threads;
     if (bytes <= largest.bytes) continue;
     std::ostringstream what;
     what << "the rows that node \"" << step->info().name << "\" works on, of " << threads

@@ -33,7 +33,7 @@ const float* make_input(const Plan& plan, Workspace& workspace, Threads& threads
   const Shape& shape = plan.input();
   const std::uint8_t* bytes =
       batch.bytes == nullptr ? nullptr : batch.bytes + image * shape.positions() * 3;
-  float* input = workspace.input(plan);
+  auto* input = static_cast<float*>(workspace.input(plan));
   const RowChunks rows = cut_rows(shape.h, kRelativeCost * static_cast<double>(shape.size()));
   threads.parallel_for(rows.count(), [&](std::int64_t chunk, int) {
     const std::int64_t begin = rows.begin(chunk);

@@ -6,27 +6,30 @@
 namespace lpn {
 
 Workspace::Workspace(const Plan& plan)
-    : arena_(static_cast<std::size_t>(plan.arena_size())), tensors_(plan.places().size(), nullptr) {
+    : arena_(static_cast<std::size_t>(plan.arena_bytes())),
+      tensors_(plan.places().size(), nullptr) {
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const Plan::Place& place = plan.places()[i];
-    if (place.kind == Plan::Place::Kind::kArena) tensors_[i] = arena_.data() + place.offset;
+    const Place& place = plan.places()[i];
+    if (place.kind == Place::Kind::kArena) tensors_[i] = arena_.data() + place.offset;
   }
 }
 
-RunContext Workspace::bind(const Plan& plan, const float* input, float* output, int workers) {
-  const auto scratch_size = static_cast<std::size_t>(plan.scratch_size() * workers);
-  if (scratch_.size() < scratch_size) scratch_ = Buffer<float>(scratch_size);
+RunContext Workspace::bind(const Plan& plan, const void* input, void* output, int workers) {
+  const auto scratch_size = static_cast<std::size_t>(plan.scratch_bytes() * workers);
+  if (scratch_.size() < scratch_size) scratch_ = Buffer<std::byte>(scratch_size);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const Plan::Place::Kind kind = plan.places()[i].kind;
+    const Place::Kind kind = plan.places()[i].kind;
     // No step writes the input: an operation's result is always another tensor.
-    if (kind == Plan::Place::Kind::kInput) tensors_[i] = const_cast<float*>(input);
-    if (kind == Plan::Place::Kind::kOutput) tensors_[i] = output;
+    if (kind == Place::Kind::kInput)
+      tensors_[i] = static_cast<std::byte*>(const_cast<void*>(input));
+    if (kind == Place::Kind::kOutput) tensors_[i] = static_cast<std::byte*>(output);
   }
-  return {tensors_.data(), scratch_.data(), plan.scratch_size()};
+  return {plan.places().data(), tensors_.data(), scratch_.data(), plan.scratch_bytes()};
 }
 
-float* Workspace::input(const Plan& plan) {
-  if (input_.size() == 0) input_ = Buffer<float>(static_cast<std::size_t>(plan.input().size()));
+void* Workspace::input(const Plan& plan) {
+  if (input_.size() == 0)
+    input_ = Buffer<std::byte>(static_cast<std::size_t>(plan.places().front().bytes));
   return input_.data();
 }
 

@@ -1,6 +1,7 @@
 // The memory of one run, and the pool that runs borrow it from.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -16,16 +17,16 @@ class Workspace {
 
   // Points every tensor to its place for an image at `input` whose result goes to `output`, with
   // scratch for `workers` threads.
-  RunContext bind(const Plan& plan, const float* input, float* output, int workers);
+  RunContext bind(const Plan& plan, const void* input, void* output, int workers);
 
-  // Room for one input image, for callers whose own is not float32 yet.
-  float* input(const Plan& plan);
+  // Room for one input image, for callers whose own is not ready for the network.
+  void* input(const Plan& plan);
 
  private:
-  Buffer<float> arena_;
-  Buffer<float> scratch_;
-  Buffer<float> input_;
-  std::vector<float*> tensors_;
+  Buffer<std::byte> arena_;
+  Buffer<std::byte> scratch_;
+  Buffer<std::byte> input_;
+  std::vector<std::byte*> tensors_;
 };
 
 // A plan with the workspaces that are free. It never holds more of them than there were runs at the

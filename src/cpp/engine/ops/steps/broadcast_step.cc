@@ -17,12 +17,12 @@ class BroadcastStep final : public Step {
         shape_(shape) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    const float* vector = context.tensor(vector_.tensor);
+    const float* vector = context.tensor<float>(vector_.tensor);
     const bool scale = vector_.use == VectorUse::kScale;
     const std::int64_t end = rows_.end(chunk) * shape_.w;
     for (std::int64_t position = rows_.begin(chunk) * shape_.w; position < end; ++position) {
-      const float* x = context.tensor(input_) + position * shape_.c;
-      float* out = context.tensor(output_) + position * shape_.c;
+      const float* x = context.tensor<float>(input_) + position * shape_.c;
+      float* out = context.tensor<float>(output_) + position * shape_.c;
       for (std::int64_t c = 0; c < shape_.c; ++c)
         out[c] = scale ? x[c] * vector[c] : x[c] + vector[c];
     }

@@ -22,10 +22,10 @@ class ConvStep final : public Step {
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
     const std::int64_t offset = args.row_begin * args.out_w * args.out_c;
-    args.in = context.tensor(input_);
-    args.out = context.tensor(output_) + offset;
-    if (residual_) args.residual = context.tensor(*residual_) + offset;
-    args.scratch = context.scratch_of(worker);
+    args.in = context.tensor<float>(input_);
+    args.out = context.tensor<float>(output_) + offset;
+    if (residual_) args.residual = context.tensor<float>(*residual_) + offset;
+    args.scratch = context.scratch_of<float>(worker);
     run_(args);
   }
 
@@ -58,7 +58,7 @@ std::unique_ptr<Step> make_conv_step(const Conv& conv, StepBuilder& builder) {
   args.padding = node.attributes.integer("padding");
   args.bias = node.bias();
   args.activation = conv.activation;
-  args.packed_w = builder.weights.get(
+  args.packed_w = builder.weights.get<float>(
       node.name + "/conv", conv_packed_size(builder.isa, args.kh, args.kw, in.c, out.c),
       [&](float* packed) {
         pack_conv(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, packed);
@@ -70,11 +70,11 @@ std::unique_ptr<Step> make_conv_step(const Conv& conv, StepBuilder& builder) {
   info.isa = variant.isa;
   info.flops =
       2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw * in.c);
-  info.bytes = builder.traffic(conv, weight_count(node));
+  info.bytes = builder.traffic(conv, weight_bytes(node));
   const RowChunks rows = cut_rows(out.h, info.flops);
   info.chunks = rows.count();
-  info.scratch =
-      conv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c, args.kh, args.stride, args.padding);
+  info.scratch_bytes = bytes_of<float>(
+      conv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c, args.kh, args.stride, args.padding));
   return std::make_unique<ConvStep>(std::move(info), conv, variant.run, rows, args);
 }
 

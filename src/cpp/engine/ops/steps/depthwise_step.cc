@@ -24,13 +24,13 @@ class DepthwiseStep final : public Step {
     DepthwiseArgs args = args_;
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
-    args.in = context.tensor(input_);
-    args.out = context.tensor(output_) + args.row_begin * args.out_w * args.c;
+    args.in = context.tensor<float>(input_);
+    args.out = context.tensor<float>(output_) + args.row_begin * args.out_w * args.c;
     run_(args);
     if (pooling_ == nullptr) return;
     pooling_->run(args.out, (args.row_end - args.row_begin) * args.out_w,
-                  context.tensor(partials_) + chunk * pooling_->info().partial_size,
-                  context.scratch_of(worker));
+                  context.tensor<float>(partials_) + chunk * pooling_->info().partial_size,
+                  context.scratch_of<float>(worker));
   }
 
  private:
@@ -64,7 +64,7 @@ std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
   args.padding = node->attributes.integer("padding");
   args.bias = node->bias();
   args.activation = node->attributes.activation();
-  args.w = builder.weights.get(
+  args.w = builder.weights.get<float>(
       node->name + "/depthwise", args.kh * args.kw * in.c,
       [&](float* packed) { pack_depthwise(w.data(), args.kh, args.kw, in.c, packed); });
 
@@ -75,14 +75,15 @@ std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
   info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
-  std::int64_t weights = weight_count(*node);
+  std::int64_t weights = weight_bytes(*node);
   std::shared_ptr<const Pooling> pooling;
   if (pool != nullptr) {
     pooling = pool->make_pooling(out.c, builder);
     pool->declare_partials(*pooling, info.chunks, out.positions(), out.c, builder);
-    info.scratch = rows.rows_per_chunk * out.w * pooling->info().scratch_per_position;
+    info.scratch_bytes =
+        bytes_of<float>(rows.rows_per_chunk * out.w * pooling->info().scratch_per_position);
     info.flops += pool->flops(out.c) * static_cast<double>(out.positions());
-    weights += pooling->info().weights;
+    weights += pooling->info().weight_bytes;
   }
   info.bytes = builder.traffic(*this, weights);
   return std::make_unique<DepthwiseStep>(std::move(info), *this, variant.run, rows, args,

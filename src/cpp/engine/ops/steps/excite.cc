@@ -12,9 +12,10 @@ AttentionLayers make_layers(const Excite& excite, StepBuilder& builder) {
   layers.hidden = block.weight("w1").shape[0];
   layers.channels = block.weight("w2").shape[0];
   const std::int64_t pooled = builder.pooled[static_cast<std::size_t>(excite.partials)].channels;
-  layers.weights = layers.hidden * (pooled + layers.channels);
-  if (layers.first.b != nullptr) layers.weights += layers.hidden;
-  builder.sizes[static_cast<std::size_t>(excite.vector)] = layers.channels;
+  std::int64_t weights = layers.hidden * (pooled + layers.channels);
+  if (layers.first.b != nullptr) weights += layers.hidden;
+  layers.weight_bytes = bytes_of<float>(weights);
+  builder.shapes[static_cast<std::size_t>(excite.vector)] = {1, 1, layers.channels};
   return layers;
 }
 
@@ -25,7 +26,7 @@ Step::Info excite_info(const Excite& excite, const AttentionLayers& layers,
   info.name = excite.node->name;
   info.flops =
       2.0 * static_cast<double>(layers.hidden) * static_cast<double>(pooled + layers.channels);
-  info.scratch = pooled + layers.hidden;
+  info.scratch_bytes = bytes_of<float>(pooled + layers.hidden);
   return info;
 }
 

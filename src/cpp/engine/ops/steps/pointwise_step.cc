@@ -18,7 +18,7 @@ struct TileChunks {
 // The weights of at most kPointwiseWidestPanel columns from `column` on, at which a panel starts.
 WeightSpan first_panel(const PointwiseArgs& args, std::int64_t column) {
   return {args.packed_b + column * args.k,
-          std::min(kPointwiseWidestPanel, args.n - column) * args.k};
+          bytes_of<float>(std::min(kPointwiseWidestPanel, args.n - column) * args.k)};
 }
 
 class PointwiseStep final : public Step {
@@ -39,13 +39,14 @@ class PointwiseStep final : public Step {
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
     PointwiseArgs args = args_;
     if (vector_) {
-      (vector_->use == VectorUse::kBias ? args.bias : args.scale) = context.tensor(vector_->tensor);
+      (vector_->use == VectorUse::kBias ? args.bias : args.scale) =
+          context.tensor<float>(vector_->tensor);
     }
     const std::int64_t column = chunks_.columns.begin(chunk / chunks_.rows.count());
     const std::int64_t column_end = chunks_.columns.end(chunk / chunks_.rows.count());
     const WeightSpan after = weights_after(chunk, column_end);
-    args.next_packed_b = after.data;
-    args.next_size = after.size;
+    args.next_packed_b = static_cast<const float*>(after.data);
+    args.next_size = after.bytes / bytes_of<float>(1);
     args.n = column_end - column;
     args.packed_b += column * args.k;
     if (args.bias != nullptr) args.bias += column;
@@ -56,9 +57,9 @@ class PointwiseStep final : public Step {
     const std::int64_t end = chunks_.rows.end(chunk % chunks_.rows.count());
     const std::int64_t rows_per_call = row_length_ == 1 ? end - begin : 1;
     args.m = rows_per_call * row_length_;
-    const float* in = context.tensor(input_);
-    const float* residual = residual_ ? context.tensor(*residual_) : nullptr;
-    float* out = context.tensor(output_) + column;
+    const float* in = context.tensor<float>(input_);
+    const float* residual = residual_ ? context.tensor<float>(*residual_) : nullptr;
+    float* out = context.tensor<float>(output_) + column;
     if (residual != nullptr) residual += column;
     for (std::int64_t row = begin; row < end; row += rows_per_call) {
       const std::int64_t position = row * row_length_;
@@ -117,7 +118,7 @@ PointwiseArgs pointwise_args(const Conv& conv, StepBuilder& builder) {
   args.ld_out = args.ld_residual = args.n = out_c;
   args.bias = node.bias();
   args.activation = conv.activation;
-  args.packed_b = builder.weights.get(
+  args.packed_b = builder.weights.get<float>(
       node.name + "/pointwise", pointwise_packed_size(builder.isa, in_c, out_c),
       [&](float* packed) {
         pack_pointwise(builder.isa, node.weight("weight").data(), in_c, out_c, packed);
@@ -151,7 +152,7 @@ std::unique_ptr<Step> make_pointwise_step(const Conv& conv, StepBuilder& builder
   info.isa = variant.isa;
   info.flops = pointwise_flops(conv, builder);
   // A stride leaves whole positions unread.
-  info.bytes = builder.traffic(conv, weight_count(node)) -
+  info.bytes = builder.traffic(conv, weight_bytes(node)) -
                static_cast<double>(in.size() - out.positions() * in.c) * sizeof(float);
   const TileChunks chunks =
       cut_tiles(dense ? out.positions() : out.h, row_length, out.c, info.flops);

@@ -18,9 +18,10 @@ class PoolStep final : public Step {
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
     const std::int64_t begin = rows_.begin(chunk) * shape_.w;
-    pooling_->run(context.tensor(input_) + begin * shape_.c, rows_.end(chunk) * shape_.w - begin,
-                  context.tensor(partials_) + chunk * pooling_->info().partial_size,
-                  context.scratch_of(worker));
+    pooling_->run(context.tensor<float>(input_) + begin * shape_.c,
+                  rows_.end(chunk) * shape_.w - begin,
+                  context.tensor<float>(partials_) + chunk * pooling_->info().partial_size,
+                  context.scratch_of<float>(worker));
   }
 
  private:
@@ -35,7 +36,7 @@ class PoolStep final : public Step {
 void Pool::declare_partials(const Pooling& pooling, std::int64_t chunks, std::int64_t positions,
                             std::int64_t channels, StepBuilder& builder) const {
   const auto tensor = static_cast<std::size_t>(partials);
-  builder.sizes[tensor] = chunks * pooling.info().partial_size;
+  builder.shapes[tensor] = {1, chunks, pooling.info().partial_size};
   builder.pooled[tensor] = {chunks, positions, channels};
 }
 
@@ -51,8 +52,9 @@ std::unique_ptr<Step> Pool::make_step(StepBuilder& builder) const {
   info.isa = pooling->info().isa;
   info.chunks = rows.count();
   info.flops = flops(in.c) * static_cast<double>(in.positions());
-  info.bytes = builder.traffic(*this, pooling->info().weights);
-  info.scratch = rows.rows_per_chunk * in.w * pooling->info().scratch_per_position;
+  info.bytes = builder.traffic(*this, pooling->info().weight_bytes);
+  info.scratch_bytes =
+      bytes_of<float>(rows.rows_per_chunk * in.w * pooling->info().scratch_per_position);
   return std::make_unique<PoolStep>(std::move(info), *this, rows, in, std::move(pooling));
 }
 

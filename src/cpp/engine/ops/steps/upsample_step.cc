@@ -27,14 +27,14 @@ class UpsampleStep final : public Step {
         stages_(std::move(stages)) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
-    float* scratch = context.scratch_of(worker);
+    float* scratch = context.scratch_of<float>(worker);
     float* tile = scratch + stages_.deconv_scratch;
     float* other_tile = tile + stages_.tile;
 
     GroupDeconvArgs deconv = stages_.deconv_args;
     deconv.row_begin = rows_.begin(chunk);
     deconv.row_end = rows_.end(chunk);
-    deconv.in = context.tensor(input_);
+    deconv.in = context.tensor<float>(input_);
     deconv.out = tile;
     deconv.scratch = scratch;
     stages_.deconv(deconv);
@@ -45,7 +45,7 @@ class UpsampleStep final : public Step {
       PointwiseArgs args = stages_.pointwise_args[i];
       args.m = rows_.end(chunk) * deconv.out_w - first;
       args.a = tile;
-      args.out = last ? context.tensor(output_) + first * args.n : other_tile;
+      args.out = last ? context.tensor<float>(output_) + first * args.n : other_tile;
       stages_.pointwise(args);
       std::swap(tile, other_tile);
     }
@@ -75,14 +75,14 @@ std::unique_ptr<Step> Upsample::make_step(StepBuilder& builder) const {
   info.kernel = std::string(deconv_variant.name) + " + " + pointwise_variant.name;
   info.isa = pointwise_variant.isa;
   info.flops = deconv->flops(builder);
-  std::int64_t weights = weight_count(*node);
+  std::int64_t weights = weight_bytes(*node);
   std::int64_t widest = stages.deconv_args.out_c;
   for (const std::unique_ptr<const Conv>& projection : projections) {
     stages.pointwise_args.push_back(pointwise_args(*projection, builder));
     widest = std::max(widest, stages.pointwise_args.back().n);
     info.name += " + " + projection->node->name;
     info.flops += pointwise_flops(*projection, builder);
-    weights += weight_count(*projection->node);
+    weights += weight_bytes(*projection->node);
   }
   info.bytes = builder.traffic(*this, weights);
   // Whole strides read the fewest input rows twice, and few rows keep the tiles in L2.
@@ -92,7 +92,7 @@ std::unique_ptr<Step> Upsample::make_step(StepBuilder& builder) const {
   stages.deconv_scratch = group_deconv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c,
                                                     args.groups, args.kh, args.stride);
   stages.tile = rows.rows_per_chunk * out.w * widest;
-  info.scratch = stages.deconv_scratch + 2 * stages.tile;
+  info.scratch_bytes = bytes_of<float>(stages.deconv_scratch + 2 * stages.tile);
   return std::make_unique<UpsampleStep>(std::move(info), *this, rows, std::move(stages));
 }
 
