@@ -21,7 +21,7 @@ from lpn_training.models.lpn import LPN  # noqa: E402
 from lpn_training.muon import multiplications, share  # noqa: E402
 from lpn_training.optimisation import MuonWithAdamW, make_optimiser  # noqa: E402
 from lpn_training.train import Trainer  # noqa: E402
-from training_process import OPTIMISERS, double_steps  # noqa: E402
+from training_process import RUNS, double_steps  # noqa: E402
 from training_runs import ONE_THREAD, one_thread, synthetic_shard, tiny_config  # noqa: E402
 
 
@@ -53,17 +53,17 @@ def tensors(content: Any, name: str = "") -> dict[str, torch.Tensor]:
     return {k: v for key, part in items for k, v in tensors(part, f"{name}.{key}").items()}
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("run", RUNS)
 def test_two_processes_equal_one(
-    shard: Path, two_processes: Path, tmp_path: Path, optimiser: str
+    shard: Path, two_processes: Path, tmp_path: Path, run: str
 ) -> None:
     """Weights and moments, those of the matrices that another process updates included."""
     with one_thread():
-        trainer = double_steps(shard, tmp_path, Processes(), f"train.optimiser={optimiser}")
+        trainer = double_steps(shard, tmp_path, Processes(), *RUNS[run])
     expected = tensors({key: trainer.state()[key] for key in ("model", "ema", "optimiser")})
-    assert any("momentum_buffer" in name for name in expected) == (optimiser == "muon")
+    assert any("momentum_buffer" in name for name in expected) == (run == "muon")
     for rank in (0, 1):
-        content = torch.load(two_processes / f"{optimiser}-{rank}.pt", weights_only=True)
+        content = torch.load(two_processes / f"{run}-{rank}.pt", weights_only=True)
         found = tensors({key: content[key] for key in ("model", "ema", "optimiser")})
         assert found.keys() == expected.keys()
         for name, value in expected.items():

@@ -1,6 +1,6 @@
 """One process of a distributed test run; torchrun starts it: SHARD OUTPUT.
 
-First 20 steps of each optimiser in float64 with frozen BatchNorm, whose weights and moments it
+First 20 steps of each of ``RUNS`` in float64 with frozen BatchNorm, whose weights and moments it
 saves; then a short run of ``tiny.toml`` with both stages, whose BatchNorm learns.
 """
 
@@ -18,7 +18,10 @@ from lpn_training.distributed import Processes, join_processes
 from training_runs import tiny_config
 
 STEPS = 20
-OPTIMISERS = ("adam", "muon")
+RUNS = {
+    "adam": ("train.optimiser=adam",),
+    "muon": ("train.optimiser=muon", "train.batch_size=2", "train.accumulate=2"),
+}
 
 
 def double_steps(
@@ -53,9 +56,9 @@ def main() -> None:
     shard, output = Path(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
     processes = join_processes("cpu")
-    for kind in OPTIMISERS:
-        trainer = double_steps(shard, output, processes, f"train.optimiser={kind}")
-        torch.save(trainer.state(), output / f"{kind}-{processes.rank}.pt")
+    for name, overrides in RUNS.items():
+        trainer = double_steps(shard, output, processes, *overrides)
+        torch.save(trainer.state(), output / f"{name}-{processes.rank}.pt")
     train.fit(tiny_config(shard, "schedule.epochs=2"), output / "run")
 
 

@@ -38,7 +38,7 @@ from lpn_training.teacher import (
 
 STRIDE = 4  # input pixels per heatmap pixel
 # Streamed crops are decoded so early that a slow batch does not stop the training.
-STEPS_AHEAD = 4
+BATCHES_AHEAD = 4
 
 
 class Batch(NamedTuple):
@@ -166,26 +166,35 @@ class BatchSource:
         rank: int = 0,
         processes: int = 1,
         *,
+        turn: int = 0,
         size: tuple[int, int] | None = None,
     ) -> Batch:
-        """One process's part of the batch of one step, in views of ``size`` or the model's.
+        """A part of one step's samples, in views of ``size`` or the model's.
 
         All randomness is a function of (seed, step), so a resumed run draws what it would have,
-        and the parts of several processes are the batch of one (but for ``disturb``, whose
-        rectangles come from the process's own part).
+        and the parts of several processes and turns are together what one process draws in one
+        turn (but for ``disturb``, whose colours and rectangles come from the part alone).
+
+        Args:
+            step: Of the run.
+            rank: Of this process.
+            processes: How many share each batch.
+            turn: Which of the ``train.accumulate`` batches of the step.
+            size: Height and width of the views.
         """
         height, width = size or (self.config.model.height, self.config.model.width)
         train, augment = self.config.train, self.config.augment
-        places = self.sampler.choose(step, train.batch_size)
+        places = self.sampler.choose(step, train.step_size)
         chosen = to_device(places, self.crops.device)
         self.generator.manual_seed(seed_of(train.seed, Stream.VIEWS, step))
         maps = random_maps(self.crops.boxes[chosen], height, width, augment, self.generator)
-        if processes > 1:
-            part = slice(rank, None, processes)
-            places, chosen = places[part], chosen[part]
-            maps = ViewMaps(maps.matrix[part], maps.mirrored[part])
-            self.generator.manual_seed(seed_of(train.seed, Stream.PART, step, rank))
-        images = self._images(step, places, chosen, rank, processes)
+        part, parts = turn * processes + rank, train.accumulate * processes
+        if parts > 1:
+            taken = slice(part, None, parts)
+            places, chosen = places[taken], chosen[taken]
+            maps = ViewMaps(maps.matrix[taken], maps.mirrored[taken])
+            self.generator.manual_seed(seed_of(train.seed, Stream.PART, step, part))
+        images = self._images(step * train.accumulate + turn, places, chosen, rank, processes)
         clean = sample_views(images, maps, height, width)
         joints = self.crops.joints
         targets, weights = gaussian_targets(
@@ -202,12 +211,12 @@ class BatchSource:
         return Batch(views, targets, weights, teacher_heatmaps)
 
     def _images(
-        self, step: int, places: Tensor, chosen: Tensor, rank: int, processes: int
+        self, batch: int, places: Tensor, chosen: Tensor, rank: int, processes: int
     ) -> Tensor:
-        """The chosen crops; streamed ones are decoded some steps ahead.
+        """The chosen crops; streamed ones are decoded some batches ahead.
 
         Args:
-            step: Of the run.
+            batch: Which of the run, of which a step has ``train.accumulate``.
             places: (n,) indices into the crops, on the CPU.
             chosen: The same on the training device.
             rank: Of this process.
@@ -216,12 +225,15 @@ class BatchSource:
         images = self.crops.images
         if isinstance(images, Tensor):
             return images[chosen]
-        ahead = {step: self._ahead.get(step) or images.begin(places)}
-        for later in range(step + 1, step + 1 + STEPS_AHEAD):
-            part = self.sampler.choose(later, self.config.train.batch_size)[rank::processes]
+        train = self.config.train
+        ahead = {batch: self._ahead.get(batch) or images.begin(places)}
+        for later in range(batch + 1, batch + 1 + BATCHES_AHEAD):
+            step, turn = divmod(later, train.accumulate)
+            taken = slice(turn * processes + rank, None, train.accumulate * processes)
+            part = self.sampler.choose(step, train.step_size)[taken]
             ahead[later] = self._ahead.get(later) or images.begin(part)
         self._ahead = ahead
-        return self._ahead.pop(step)()
+        return self._ahead.pop(batch)()
 
     def _teacher_heatmaps(self, chosen: Tensor, maps: ViewMaps, clean: Tensor) -> Tensor | None:
         if self.teacher is not None:

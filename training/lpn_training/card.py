@@ -49,10 +49,10 @@ def model_card(
         "decode": rule + (" with quarter step" if decode.quarter_step else "")
         + f", flip shift {decode.flip_shift}",
         "trained on": origin.training_data or "not stated",
-        "samples seen in the last run": f"{steps * train.batch_size:,}",
+        "samples seen in the last run": f"{steps * train.step_size:,}",
         "started from": train.initial or f"{config.model.initialisation} initialisation",
         "optimiser": f"{train.optimiser}, learning rate {train.learning_rate:g}, batch "
-        f"{train.batch_size}, weight decay {train.weight_decay:g}",
+        f"{train.step_size}, weight decay {train.weight_decay:g}",
         "schedule": f"{schedule.kind}, {schedule.stages} stage(s) of {length}{later}",
         "average": f"EMA {train.ema_decay:g}" if train.ema_decay else "none",
         "augmentation": f"rotation {augment.rotation_sigma:g} degrees with probability "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from lpn_core._files import write_atomically
 
 _CHUNK = 1 << 20
+NUMBERED = re.compile(r"step-(\d+)\.pt")
 # What a run needs to go on; older checkpoints lack some and can only give their weights.
 RESUMABLE = ("optimiser", "step", "position", "best", "stage_best", "stages", "sampler", "rng")
 
@@ -55,6 +57,11 @@ def write_text(path: Path, text: str) -> None:
     _write(path, [text.encode()])
 
 
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as content:
+        _write(target, iter(lambda: content.read(_CHUNK), b""))
+
+
 def copy_checkpoints(source: Path, target: Path, names: Sequence[str]) -> None:
     """Copy files of one run's folder into another one's; nothing where it is the same folder.
 
@@ -69,8 +76,22 @@ def copy_checkpoints(source: Path, target: Path, names: Sequence[str]) -> None:
                 f"{source} lacks {name}, which the run needs to go on in {target}: put it there, "
                 "or begin a new run from the checkpoint's weights with --set train.initial=PATH"
             )
-        with (source / name).open("rb") as content:
-            _write(target / name, iter(lambda: content.read(_CHUNK), b""))
+        _copy(source / name, target / name)
+
+
+def keep_numbered(last: Path, step: int, count: int) -> None:
+    """Copy ``last.pt`` to ``step-STEP.pt``, then delete all but the last ``count`` up to there.
+
+    Those of later steps are of a run that this one left; they stay until it gets there.
+
+    Raises:
+        OSError: It cannot be written, as on a full disk; nothing is deleted then.
+    """
+    _copy(last, last.with_name(f"step-{step:08d}.pt"))
+    numbered = ((NUMBERED.fullmatch(path.name), path) for path in last.parent.iterdir())
+    found = sorted((int(match[1]), path) for match, path in numbered if match)
+    for _, path in [entry for entry in found if entry[0] <= step][:-count]:
+        path.unlink()
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

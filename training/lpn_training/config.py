@@ -112,9 +112,15 @@ class TrainConfig:
     seed: int = 0
     device: str = "cuda"
     batch_size: int = 32  # of all processes together
+    # Batches whose gradients make one step: as a batch so many times as large, but that BatchNorm
+    # sees one at a time.
+    accumulate: int = 1
     # "adam", "adamw", or "muon": Muon for the matrices of 1x1 convolutions, AdamW for the rest.
     optimiser: str = "adam"
     learning_rate: float = 1e-3
+    # Parts that learn at another rate, by this factor: "backbone", "head", or a path such as
+    # "layer4.0"; the finest path counts. 0 freezes, also BatchNorm's statistics.
+    rate_factors: dict[str, float] = field(default_factory=dict)  # 1 where not named
     weight_decay: float = 0.0
     clip_norm: float = 0.0  # 0: no clipping
     ema_decay: float = 0.0  # 0: the average is the model itself
@@ -124,12 +130,18 @@ class TrainConfig:
     compile: bool = False
     log_every: int = 50  # steps, as the next two
     save_every: int = 2000
+    keep_last: int = 0  # so many of these saves stay, as step-STEP.pt beside last.pt
     validate_every: int = 2000
     validate_epochs: int = 0  # when positive, validate after so many epochs instead
     tensorboard: bool = False  # needs the extra [tensorboard]
     # What the first stage starts from: a bundled model's name, a model file, a checkpoint, or a
     # state dict with the official keys.
     initial: str = ""
+
+    @property
+    def step_size(self) -> int:
+        """Samples in one step of the optimiser."""
+        return self.batch_size * self.accumulate
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -11,11 +11,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lpn_training.config import TrainConfig
 from lpn_training.distributed import Processes
 from lpn_training.muon import SharedMuon
+from lpn_training.rates import rate_factors
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 OPTIMISERS = ("adam", "adamw", "muon")
 # Muon's orthogonal updates are for layers that mix many channels; a smaller side gains nothing.
 MINIMUM_SIDE = 32
+
+# A group of parameters with their names, and its settings.
+Group = dict[str, Any]
 
 
 class Optimiser(Protocol):
@@ -34,7 +38,7 @@ class MuonWithAdamW:
     Muon's updates are scaled to the root mean square of AdamW's, so that both take one rate.
 
     Args:
-        matrices: 1x1 convolutions' weights (O, I, 1, 1).
+        matrices: Groups of 1x1 convolutions' weights (O, I, 1, 1), with their names.
         others: Groups for AdamW.
         config: Of the run.
         processes: That share Muon's work.
@@ -42,24 +46,31 @@ class MuonWithAdamW:
 
     def __init__(
         self,
-        matrices: list[nn.Parameter],
-        others: list[dict[str, Any]],
+        matrices: list[Group],
+        others: list[Group],
         config: TrainConfig,
         processes: Processes,
     ) -> None:
-        self.matrices = matrices
-        # torch.optim.Muon takes two axes only: the same memory, seen so.
-        self.flat = [nn.Parameter(p.detach().flatten(1)) for p in matrices]
-        for whole, flat in zip(matrices, self.flat, strict=True):
+        self.matrices: list[nn.Parameter] = []
+        self.flat: list[nn.Parameter] = []
+        groups = []
+        for group in matrices:
+            # torch.optim.Muon takes two axes only: the same memory, seen so.
+            named = [(name, nn.Parameter(p.detach().flatten(1))) for name, p in group["params"]]
+            self.matrices += [whole for _, whole in group["params"]]
+            self.flat += [flat for _, flat in named]
+            groups.append({**group, "params": named})
+        for whole, flat in zip(self.matrices, self.flat, strict=True):
             assert whole.data_ptr() == flat.data_ptr()
         self.muon = SharedMuon(
-            self.flat,
+            groups,
             processes,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             adjust_lr_fn="match_rms_adamw",
         )
-        self.adamw = torch.optim.AdamW(others, lr=config.learning_rate, fused=matrices[0].is_cuda)
+        fused = self.matrices[0].is_cuda
+        self.adamw = torch.optim.AdamW(others, lr=config.learning_rate, fused=fused)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -88,51 +99,76 @@ class MuonWithAdamW:
 def make_optimiser(
     model: nn.Module, config: TrainConfig, processes: Processes | None = None
 ) -> Optimiser:
-    """The configured optimiser; weight decay reaches ``split_parameters``' first list."""
+    """The configured optimiser of all parameters that learn.
+
+    Its groups have the key "rate_factor", which their learning rate is to be multiplied by.
+    """
     if config.optimiser not in OPTIMISERS:
         raise ValueError(f"train.optimiser is {config.optimiser!r}; it must be one of {OPTIMISERS}")
-    decayed, spared = split_parameters(model)
-    matrices = _matrices(model) if config.optimiser == "muon" else []
-    taken = {id(matrix) for matrix in matrices}
-    groups = [
-        {
-            "params": [p for p in decayed if id(p) not in taken],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    if matrices:
-        return MuonWithAdamW(matrices, groups, config, processes or Processes())
+    matrices, *others = _kinds(model, muon=config.optimiser == "muon")
+    factors = rate_factors(model, config.rate_factors)
+    parameters = dict(model.named_parameters())
+
+    def groups(names: list[str], decay: float) -> list[Group]:
+        by_factor: dict[float, list[str]] = {}
+        for name in names:
+            by_factor.setdefault(factors[name], []).append(name)
+        return [
+            {
+                "params": [(name, parameters[name]) for name in chosen],
+                "weight_decay": decay,
+                "rate_factor": factor,
+            }
+            for factor, chosen in sorted(by_factor.items(), reverse=True)
+            if factor > 0
+        ]
+
+    decays = (config.weight_decay, 0.0)
+    rest = [g for names, decay in zip(others, decays, strict=True) for g in groups(names, decay)]
+    shared = groups(matrices, config.weight_decay)
+    if shared and rest:
+        return MuonWithAdamW(shared, rest, config, processes or Processes())
     kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, lr=config.learning_rate, fused=decayed[0].is_cuda)
+    fused = next(model.parameters()).is_cuda
+    # AdamW alone where one of the two has nothing to do.
+    return kind([*shared, *rest], lr=config.learning_rate, fused=fused)
 
 
-def _matrices(model: nn.Module) -> list[nn.Parameter]:
+def _kinds(model: nn.Module, *, muon: bool) -> tuple[list[str], list[str], list[str]]:
+    """Names of the matrices that Muon takes, the weights that decay, and all other parameters."""
+    matrices = _matrices(model) if muon else []
+    decayed, spared = split_parameters(model)
+    taken = set(matrices)
+    return matrices, [name for name in decayed if name not in taken], spared
+
+
+def _matrices(model: nn.Module) -> list[str]:
     """Weights of the 1x1 convolutions that mix many channels."""
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     return [
-        cast(nn.Parameter, m.weight)
-        for m in convolutions
-        if m.kernel_size == (1, 1)
+        f"{name}.weight"
+        for name, m in model.named_modules()
+        if isinstance(m, nn.Conv2d)
+        and m.kernel_size == (1, 1)
         and m.groups == 1
         and min(m.in_channels, m.out_channels) >= MINIMUM_SIDE
     ]
 
 
-def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split_parameters(model: nn.Module) -> tuple[list[str], list[str]]:
     """Weights of convolutions and linear layers; all other parameters: biases, normalisation.
 
     By the kind of module, not by the number of axes: GC's LayerNorm has parameters (h, 1, 1).
     """
     weights = {id(m.weight) for m in model.modules() if isinstance(m, WEIGHTED)}
-    decayed = [p for p in model.parameters() if id(p) in weights]
-    return decayed, [p for p in model.parameters() if id(p) not in weights]
+    named = list(model.named_parameters())
+    decayed = [name for name, p in named if id(p) in weights]
+    return decayed, [name for name, p in named if id(p) not in weights]
 
 
 def restore_optimiser(optimiser: Optimiser, model: nn.Module, state: dict[str, Any]) -> None:
     """Take the moments out of an ``optimiser.state_dict()``; the settings stay the optimiser's own.
 
-    Earlier versions put all that had two and more axes into the first group.
+    Moments belong to parameters by name: the groups may be others, and what was frozen has none.
 
     Raises:
         ValueError: The state is Muon's and the optimiser is not, or the other way round.
@@ -144,26 +180,35 @@ def restore_optimiser(optimiser: Optimiser, model: nn.Module, state: dict[str, A
             f"the checkpoint holds {given} optimiser's state, the configuration names {wanted}; "
             "its weights can start a new run: --set train.initial=PATH"
         )
+    matrices, *others = _kinds(model, muon=muon)
+    rest = [name for names in others for name in names]
     if isinstance(optimiser, MuonWithAdamW):
-        parts = ((optimiser.muon, state["muon"]), (optimiser.adamw, state["adamw"]))
-        for part, held in parts:
-            _restore(part, held["state"])
+        _restore(optimiser.muon, state["muon"], matrices)
+        _restore(optimiser.adamw, state["adamw"], rest)
         return
     assert isinstance(optimiser, torch.optim.Optimizer)
-    ours = [group["params"] for group in optimiser.param_groups]
-    moments = state["state"]
-    if [len(group["params"]) for group in state["param_groups"]] != [len(g) for g in ours]:
-        parameters = list(model.parameters())
-        theirs = [p for p in parameters if p.ndim > 1] + [p for p in parameters if p.ndim <= 1]
-        place = {id(parameter): index for index, parameter in enumerate(theirs)}
-        order = [place[id(parameter)] for group in ours for parameter in group]
-        moments = {new: moments[old] for new, old in enumerate(order) if old in moments}
-    _restore(optimiser, moments)
+    if [len(group["params"]) for group in state["param_groups"]] != [len(g) for g in others]:
+        # The earliest versions put all that had two and more axes into the first group.
+        named = list(model.named_parameters())
+        rest = [n for n, p in named if p.ndim > 1] + [n for n, p in named if p.ndim <= 1]
+    _restore(optimiser, state, rest)
 
 
-def _restore(optimiser: torch.optim.Optimizer, moments: dict[int, Any]) -> None:
+def _restore(optimiser: torch.optim.Optimizer, state: dict[str, Any], names: list[str]) -> None:
+    """Give an optimiser of named parameters the moments of a state.
+
+    Args:
+        optimiser: All of its parameters have names.
+        state: Of ``optimiser.state_dict()``.
+        names: Of the state's parameters, in its order, where it is of an earlier version and does
+            not tell them.
+    """
+    told = [name for group in state["param_groups"] for name in group.get("param_names", ())]
+    moments = {name: state["state"].get(index) for index, name in enumerate(told or names)}
     groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    ours = [name for group in groups for name in group["param_names"]]
+    held = {index: moments[name] for index, name in enumerate(ours) if moments.get(name)}
+    optimiser.load_state_dict({"state": held, "param_groups": groups})
 
 
 def make_average(model: nn.Module, decay: float) -> AveragedModel | None:

@@ -52,6 +52,7 @@ RANGES = {
         "batch_size": AT_LEAST_1, "learning_rate": ABOVE_0, "weight_decay": AT_LEAST_0,
         "clip_norm": AT_LEAST_0, "ema_decay": BELOW_1, "log_every": AT_LEAST_1,
         "save_every": AT_LEAST_1, "validate_every": AT_LEAST_1, "validate_epochs": AT_LEAST_0,
+        "accumulate": AT_LEAST_1, "rate_factors": AT_LEAST_0, "keep_last": AT_LEAST_0,
     },
 }  # fmt: skip
 

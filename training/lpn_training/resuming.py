@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lpn_training.checkpoint import load_resumable
+from lpn_training.checkpoint import copy_checkpoints, load_checkpoint, load_resumable
 from lpn_training.config import Config, stored_config
 from lpn_training.schedule import Position, Schedule
 
@@ -46,6 +47,33 @@ def open_run(
             if record["score"] == record["stage"]:
                 record["score"] = -math.inf
     return content, stored
+
+
+def bring_best(source: Path, output: Path, best: dict[str, Any]) -> bool:
+    """Copy a run's best weights, which its later stages begin from, into the folder it goes on in.
+
+    Every process of the run calls it before any goes on; they share the folders.
+
+    Args:
+        source: Where the run was.
+        output: Where it goes on.
+        best: What its checkpoint knows of the best weights.
+
+    Returns:
+        False where they are gone: the run had gone on after that checkpoint, and found better ones.
+
+    Raises:
+        FileNotFoundError: The run's folder lacks them.
+    """
+    if source.resolve() == output.resolve():
+        return True
+    place = source / "best.pt"
+    if place.is_file() and load_checkpoint(place).get("best", best) != best:
+        logger.warning("%s was replaced after this checkpoint: the best is found anew", place)
+        return False
+    if os.environ.get("RANK", "0") == "0":
+        copy_checkpoints(source, output, ("best.pt", f"stage-{best['stage']}.pt"))
+    return True
 
 
 def resumed_position(content: dict[str, Any], stored: Config, schedule: Schedule) -> Position:

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from tqdm import tqdm
 from lpn_training.batches import BatchSource
 from lpn_training.checkpoint import (
     averaged_weights,
-    copy_checkpoints,
     generator_state,
+    keep_numbered,
     load_checkpoint,
     restore_generators,
     write_text,
@@ -32,7 +33,8 @@ from lpn_training.initial import load_initial, measure_norms
 from lpn_training.losses import BatchLoss, check_finite
 from lpn_training.models.lpn import LPN
 from lpn_training.optimisation import make_average, make_optimiser, restore_optimiser
-from lpn_training.resuming import open_run, resumed_position
+from lpn_training.rates import freeze, is_frozen, rate_factors
+from lpn_training.resuming import bring_best, open_run, resumed_position
 from lpn_training.runlog import RunLog
 from lpn_training.schedule import Schedule
 from lpn_training.stopping import StopRequest
@@ -89,13 +91,14 @@ class Trainer:
             measure_norms(self.model, (self.batches.draw(step).views for step in steps))
         self.average = make_average(self.model, train.ema_decay)
         self.optimiser = make_optimiser(self.model, train, self.processes)
+        freeze(self.model, rate_factors(self.model, train.rate_factors))
         self.network: nn.Module = self.model
         if self.processes.count > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.model, device_ids=devices)
         self.losses = BatchLoss(self.network, config, self.device)
         self.compute = torch.compile(self.losses.of) if train.compile else self.losses.of
-        steps_per_epoch = math.ceil(len(self.batches.sampler) / train.batch_size)
+        steps_per_epoch = math.ceil(len(self.batches.sampler) / train.step_size)
         self.schedule = Schedule(config.schedule, steps_per_epoch)
         self.position = self.schedule.begin(0)
         self.step = 0
@@ -115,22 +118,31 @@ class Trainer:
     def train_step(self) -> Tensor:
         """One update; returns the two losses and the gradient norm as one tensor on the device."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate
-        batch = self.batches.draw(
-            self.step, self.processes.rank, self.processes.count, size=self.view_size
-        )
-        labels, distilled = self.compute(*batch)
-        options = self.config.loss
-        loss = options.label_weight * labels + options.teacher_weight * distilled
+            group["lr"] = self.learning_rate * group["rate_factor"]
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        turns = self.config.train.accumulate
+        losses = torch.stack([self.accumulate(turn, turns) for turn in range(turns)]).mean(dim=0)
         limit = self.config.train.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.optimiser.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.step += 1
-        return torch.stack((labels.detach(), distilled.detach(), norm))
+        return torch.stack((*losses, norm))
+
+    def accumulate(self, turn: int, turns: int) -> Tensor:
+        """Add the gradients of one of the step's batches; returns its two losses as one tensor."""
+        rank, count = self.processes.rank, self.processes.count
+        batch = self.batches.draw(self.step, rank, count, turn=turn, size=self.view_size)
+        network, waits = self.network, turn + 1 < turns
+        # Processes exchange gradients once, in the last backward pass.
+        shared = network if waits and isinstance(network, DistributedDataParallel) else None
+        with nullcontext() if shared is None else shared.no_sync():
+            labels, distilled = self.compute(*batch)
+            options = self.config.loss
+            loss = options.label_weight * labels + options.teacher_weight * distilled
+            (loss / turns).backward()  # type: ignore[no-untyped-call]
+        return torch.stack((labels.detach(), distilled.detach()))
 
     @property
     def learning_rate(self) -> float:
@@ -147,10 +159,9 @@ class Trainer:
     def training_mode(self) -> None:
         """Networks learn; BatchNorm does not where it is frozen."""
         self.model.train()
-        if self.config.train.freeze_norm:
-            for module in self.model.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(not (self.config.train.freeze_norm or is_frozen(module)))
 
     # --- validation, stages ------------------------------------------------------------------
 
@@ -198,7 +209,7 @@ class Trainer:
             {
                 "stage": stage,
                 "steps": self.step,
-                "samples": self.step * self.config.train.batch_size,
+                "samples": self.step * self.config.train.step_size,
                 "ap": self.stage_best["score"] if self.config.data.validates else None,
                 "best_step": self.stage_best["step"],
                 "improved": self.best["stage"] == stage,
@@ -273,11 +284,9 @@ class Trainer:
             self.average.module.load_state_dict(averaged_weights(content))
             self.average.n_averaged.fill_(content.get("ema_updates", 0))
         restore_generators(content["rng"], self.device)
-        if self.best["step"] > 0 and self.processes.rank == 0:
-            # Later stages begin from these, which the run so far left where it was.
-            copy_checkpoints(
-                path.parent, self.output, ("best.pt", f"stage-{self.best['stage']}.pt")
-            )
+        if self.best["step"] > 0 and not bring_best(path.parent, self.output, self.best):
+            self.best = {"score": -math.inf, "stage": self.position.stage, "step": 0}
+            self.stage_best = dict(self.best)
         if stored.schedule.stages <= self.position.stage < self.config.schedule.stages:
             # A finished run, to which the configuration adds stages.
             self.hand_over()
@@ -350,7 +359,7 @@ class Trainer:
                 check_finite(result, self.step)
             if logs:
                 labels, distilled, norm = result.tolist()
-                images = (self.step - clock_step) * train.batch_size
+                images = (self.step - clock_step) * train.step_size
                 speed = images / max(time.monotonic() - clock, 1e-9)
                 clock, clock_step = time.monotonic(), self.step
                 self.log(lr=rate, label=labels, teacher=distilled, norm=norm, per_second=speed)
@@ -361,6 +370,8 @@ class Trainer:
                 self.validate()
             if saves:
                 self.save("last.pt")
+                if train.keep_last and self.processes.rank == 0:
+                    keep_numbered(self.output / "last.pt", self.step, train.keep_last)
             if validates or saves:
                 clock, clock_step = time.monotonic(), self.step
             if stop:
@@ -375,7 +386,8 @@ def fit(
 
     Args:
         config: What ``load_config`` returned.
-        output: Folder for ``last.pt``, ``best.pt``, ``stage-S.pt``, ``stages.json`` and the logs.
+        output: Folder for ``last.pt``, ``best.pt``, ``stage-S.pt``, ``step-STEP.pt``,
+            ``stages.json`` and the logs.
         resume: Checkpoint to continue from, bit for bit on the CPU.
         max_seconds: Stop and save after this long (0: never); the schedule goes on at the resume.
 

@@ -18,6 +18,11 @@ Initialisation = Literal["paper", "he", "pytorch"]
 # Width and stride of layer1..layer4; the paper removes the last downsampling.
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 1))
 HEAD_WIDTH = 256
+# What the field calls the halves of such a network, by the modules in them.
+PARTS = {
+    "backbone": ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"),
+    "head": ("deconv_layers", "final_layer"),
+}
 # What has an initialisation of its own in PyTorch.
 DEFAULTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, nn.LayerNorm)
 
