@@ -45,9 +45,7 @@ STAGE_COLUMNS = (
     Column("engine", "engine"),
     Column("crop ms", "crop_s", ".3f", 1e3),
     Column("network ms", "network_s", ".2f", 1e3),
-    Column("decode ms", "decode_s", ".3f", 1e3),
     Column("total ms", "total_s", ".2f", 1e3),
-    Column("crop + decode", "share", ".2%"),
     Column("all but the network", "rest_share", ".2%"),
 )
 
@@ -188,18 +186,14 @@ def tabulate(
         )
     seconds = {name: np.asarray(part) for name, part in parts.items()}
     total, network = seconds["total"], seconds["network"]
-    # Differences within a round: what slows down a round slows down both.
-    crop = float(np.median(seconds["crop + network"] - network))
-    decode = float(np.median(seconds["decode"]))
     report.table("Stages of our pipeline, medians", STAGE_COLUMNS).records.append(
         {
             "case": str(case),
             "engine": ENGINES[0],
-            "crop_s": crop,
+            "crop_s": float(np.median(seconds["crop"])),
             "network_s": float(np.median(network)),
-            "decode_s": decode,
             "total_s": float(np.median(total)),
-            "share": (crop + decode) / float(np.median(total)),
+            # Differences within a round: what slows down a round slows down both.
             "rest_share": float(np.median((total - network) / total)),
         }
     )

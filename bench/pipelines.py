@@ -42,42 +42,20 @@ def stages(
 ) -> dict[str, list[float]]:
     """Seconds of our pipeline's parts, run by run.
 
-    "crop + network" and "decode" are the two calls that the estimator makes, "network" is the
-    model on crops that are there already, "total" the estimator as its users call it.
+    "total" is the estimator as its users call it, "network" the model on crops that are there
+    already, "crop" the making of such crops, of one orientation.
     """
     import lpn_core
-    from lpn_core import _core, preprocess
+    from lpn_core import preprocess
 
     estimator = lpn_core.load("lpn50", threads=threads, isa=isa)
-    model, spec, how = estimator.model, estimator.model.input, estimator.model.decode
+    model, spec = estimator.model, estimator.model.input
     where = preprocess.regions(preprocess.check_boxes(boxes)[0], spec)
-    mirror_index = model.keypoints.mirror_index if flip else None
     crops = np.zeros(((2 if flip else 1) * len(boxes), spec.height, spec.width, 3), np.float32)
-    crop_options = (spec.height, spec.width, spec.channel_map("rgb"), spec.scale, spec.shift, flip)
-    heatmaps: NDArray[np.float32] = _core.run_regions(
-        model.compiled, photo, where.centers, where.sizes, *crop_options
-    )
-
-    def crop_and_run() -> Any:
-        return _core.run_regions(model.compiled, photo, where.centers, where.sizes, *crop_options)
-
-    def decode() -> Any:
-        return _core.find_joints(
-            model.compiled,
-            heatmaps,
-            where.centers,
-            where.sizes,
-            how.beta,
-            how.quarter_step,
-            mirror_index,
-            how.flip_shift,
-        )
-
     parts = {
         "total": lambda: estimator(photo, boxes, flip=flip, order="rgb"),
         "network": lambda: model.compiled.run(crops),
-        "crop + network": crop_and_run,
-        "decode": decode,
+        "crop": lambda: preprocess.crop(photo, "rgb", where, spec, threads=threads, isa=isa),
     }
     times: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(runs + 3):

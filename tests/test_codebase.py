@@ -155,6 +155,15 @@ def test_nothing_is_unpickled() -> None:
 # --- C++ arrows ------------------------------------------------------------------------------
 
 
+_PYTHON = re.compile(r"pybind11/|numpy/|Python\.h|py\w+\.h$")
+
+
+def _is_systems(header: str) -> bool:
+    """Whether it belongs to neither C, C++, the compiler nor Python: POSIX, Windows."""
+    named_as_theirs = header.endswith(".h") or "/" in header
+    return named_as_theirs and header not in C_HEADERS and _PYTHON.match(header) is None
+
+
 def _forbidden_includes(path: Path) -> Iterator[str]:
     parts = path.relative_to(CPP).parts
     layer = parts[0]
@@ -172,7 +181,9 @@ def _forbidden_includes(path: Path) -> Iterator[str]:
         elif layer == "kernels" and of_operator and target_parts[1] != parts[1]:
             yield f'"{name}" of another operator'
     if layer != "bindings":
-        yield from (f"<{name}> outside bindings" for name in angled if name.startswith("pybind11"))
+        yield from (f"<{name}> outside bindings" for name in angled if _PYTHON.match(name))
+    if layer != "base":
+        yield from (f"<{name}> of the system outside base" for name in angled if _is_systems(name))
 
 
 def test_includes_point_down() -> None:
@@ -286,6 +297,16 @@ def test_operators_have_a_cpp_test() -> None:
         for operator in OPERATORS
         if f'#include "kernels/{operator}/{operator}.h"' not in tests
         or f"select_{operator}(" not in tests
+    ]
+    assert not offenders, _listed(offenders)
+
+
+def test_bindings_share_out_no_work() -> None:
+    """Loops over threads belong to the layers below, which C++ can call as well."""
+    offenders = [
+        _relative(path)
+        for path in sorted((CPP / "bindings").iterdir())
+        if "parallel_for" in _without_comments(path.read_text(encoding="utf-8"))
     ]
     assert not offenders, _listed(offenders)
 

@@ -40,7 +40,7 @@ def _calls(isa: str, tiny: bool) -> dict[str, Call]:
     kernel, pointwise = numbers(40, 24, 3, 3), numbers(40, 24)
     depthwise, deconv = numbers(24, 1, 3, 3), numbers(24, 5, 4, 4)
     context, w1, w2, hidden = numbers(3, 24), numbers(6, 24), numbers(24, 6), numbers(6)
-    mask, bias, heatmaps = numbers(24), numbers(24), numbers(3, 16, 12, 5)
+    mask, bias = numbers(24), numbers(24)
     transform = (context, w1, hidden, hidden, hidden, w2, bias)
     image = photograph()
     centers, sizes = generator.uniform(30, 90, (3, 2)), generator.uniform(20, 60, (3, 2))
@@ -49,8 +49,7 @@ def _calls(isa: str, tiny: bool) -> dict[str, Call]:
     how = ((0, 1, 2), scale, (0.0, 0.1, 1e-40))
     matrices = generator.uniform(0.1, 0.9, (2, 2, 3))
     network = _compile("gc", isa, 1e-15 if tiny else 1.0)
-    regions = (network, image, centers, sizes, 32, 32, *how, False)
-    people = (network, heatmaps, centers, sizes, 1 / 3, True, None, 1)
+    people = (network, image, boxes, 32, 32, 1.3, *how, 1 / 3, True, None, 1)
     bias_free = (None, 1, 1, "none", isa)
     return {
         "argmax": lambda: _core.argmax(maps, "nhwc", True, isa),
@@ -60,7 +59,7 @@ def _calls(isa: str, tiny: bool) -> dict[str, Call]:
         "crop_affine": lambda: _core.crop_affine(image, matrices, 20, 30, *how, isa, 1),
         "depthwise_conv2d": lambda: _core.depthwise_conv2d(x, depthwise, *bias_free),
         "draw_lines": lambda: _painted(image, boxes),
-        "find_joints": lambda: _core.find_joints(*people),
+        "estimate_poses": lambda: _core.estimate_poses(*people),
         "fma_peak": lambda: _core.fma_peak(start, 1 / 3, 1e-41, 50, isa),
         "gc_pool": lambda: _core.gc_pool(x, mask, isa),
         "gc_transform": lambda: _core.gc_transform(*transform, 1 / 3, isa),
@@ -71,7 +70,6 @@ def _calls(isa: str, tiny: bool) -> dict[str, Call]:
         "pointwise_conv2d": lambda: _core.pointwise_conv2d(
             x, pointwise, None, None, None, "none", isa
         ),
-        "run_regions": lambda: _core.run_regions(*regions),
         "se_gate": lambda: _core.se_gate(context, w1, w2, isa),
         "soft_argmax": lambda: _core.soft_argmax(maps, "nchw", 1 / 3, True, isa),
     }

@@ -1,9 +1,9 @@
-"""The estimator's two calls into the engine give the bits of the stages that they put together."""
+"""The estimator's one call into the engine gives the bits of the stages that it puts together."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -97,44 +97,42 @@ def test_grown_boxes(boxes: NDArray[np.float64], padding: float) -> None:
     np.testing.assert_allclose(sizes, np.stack([width, width / 0.75], 1) * padding, rtol=1e-15)
 
 
-CENTERS, SIZES = np.array([[50.0, 40.0]]), np.array([[48.0, 64.0]])
-MAPS = np.zeros((1, 16, 12, 17), np.float32)
-VALUES = ([0, 1, 2], [1.0] * 3, [0.0] * 3)
 INDEX = COCO17.mirror_index
 
 
-def _run(
+def _estimate(
     model: Model,
     image: NDArray[np.uint8] = PHOTO,
-    centers: NDArray[np.float64] = CENTERS,
-    sizes: NDArray[np.float64] = SIZES,
-) -> object:
-    where = (centers, sizes, HEIGHT, WIDTH)
-    return _core.run_regions(model.compiled, image, *where, *VALUES, False)
-
-
-def _find(
-    model: Model,
-    maps: NDArray[np.float32] = MAPS,
+    boxes: NDArray[np.float64] = BOXES[:1],
+    padding: float = 1.25,
+    channels: Sequence[int] = (0, 1, 2),
+    scale: float = 1.0,
     beta: float | None = 160.0,
-    index: list[int] | None = None,
+    index: Sequence[int] | None = None,
     shift: int = 1,
 ) -> object:
-    return _core.find_joints(model.compiled, maps, CENTERS, SIZES, beta, True, index, shift)
+    values = (channels, (scale,) * 3, (0.0,) * 3)
+    size = (HEIGHT, WIDTH, padding)
+    return _core.estimate_poses(
+        model.compiled, image, boxes, *size, *values, beta, True, index, shift
+    )
 
 
 BAD: dict[str, tuple[Callable[[Model], object], str]] = {
-    "grey": (lambda m: _run(m, PHOTO[..., 0]), r"image has shape \(120, 160\)"),
-    "strides": (lambda m: _run(m, PHOTO[:, ::-1]), "pixels must be contiguous"),
-    "NaN centre": (lambda m: _run(m, centers=CENTERS * np.nan), "region 0 has its centre at"),
-    "three": (lambda m: _run(m, centers=np.zeros((1, 3))), r"centers has shape \(1, 3\)"),
-    "sizes": (lambda m: _run(m, sizes=np.zeros((2, 2))), r"sizes has shape \(2, 2\)"),
-    "maps": (lambda m: _find(m, MAPS.repeat(2, 0)), r"for 1 regions it must hold 1"),
-    "no mirrored": (lambda m: _find(m, index=INDEX), "and their mirror images it must hold 2"),
-    "beta": (lambda m: _find(m, beta=0.0), "beta is 0"),
-    "joints": (lambda m: _find(m, MAPS.repeat(2, 0), index=[0]), "mirror_index has 1 joints"),
-    "joint": (lambda m: _find(m, MAPS.repeat(2, 0), index=[17] * 17), "mirror_index holds 17"),
-    "shift": (lambda m: _find(m, MAPS.repeat(2, 0), index=INDEX, shift=12), "shift is 12"),
+    "grey": (lambda m: _estimate(m, PHOTO[..., 0]), r"image has shape \(120, 160\)"),
+    "strides": (lambda m: _estimate(m, PHOTO[:, ::-1]), "pixels must be contiguous"),
+    "NaN": (lambda m: _estimate(m, boxes=BOXES * np.nan), r"boxes\[0\] is \[nan, "),
+    "far": (lambda m: _estimate(m, boxes=BOXES * 1e9), r"boxes\[0\] is .* within 2e\+09"),
+    "no size": (lambda m: _estimate(m, boxes=BOXES * [1, 1, 0, 1]), "sizes above 0"),
+    "three": (lambda m: _estimate(m, boxes=np.zeros((1, 3))), r"boxes have shape \(1, 3\)"),
+    "padding": (lambda m: _estimate(m, padding=0.0), "padding is 0"),
+    "NaN padding": (lambda m: _estimate(m, padding=np.nan), "padding is nan"),
+    "channels": (lambda m: _estimate(m, channels=(0, 1, 3)), "channel_map holds 3"),
+    "scale": (lambda m: _estimate(m, scale=np.inf), "channel 0 are inf and 0"),
+    "beta": (lambda m: _estimate(m, beta=0.0), "beta is 0"),
+    "joints": (lambda m: _estimate(m, index=[0]), "mirror_index has 1 joints"),
+    "joint": (lambda m: _estimate(m, index=[17] * 17), "mirror_index holds 17"),
+    "shift": (lambda m: _estimate(m, index=INDEX, shift=12), "shift is 12"),
 }
 
 

@@ -214,36 +214,26 @@ def normalisation(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """scale, shift: (v / 255 - mean) / std is v * scale + shift, per channel."""
 
-def run_regions(
+def estimate_poses(
     model: CompiledModel,
     image: NDArray[np.uint8],
-    centers: NDArray[np.float64],
-    sizes: NDArray[np.float64],
+    boxes: NDArray[np.float64],
     height: int,
     width: int,
+    padding: float,
     channel_map: Sequence[int],
     scale: Sequence[float],
     shift: Sequence[float],
-    mirrored_too: bool,
-) -> NDArray[np.float32]:
-    """Crops N regions of an image as crop_affine does and runs the model on them: (N, h, w, K).
-
-    With ``mirrored_too`` (2 N, h, w, K): the crops' heatmaps, then those of the mirrored crops.
-    """
-
-def find_joints(
-    model: CompiledModel,
-    heatmaps: NDArray[np.float32],
-    centers: NDArray[np.float64],
-    sizes: NDArray[np.float64],
     beta: float | None,
     quarter_step: bool,
     mirror_index: Sequence[int] | None,
     flip_shift: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Decodes what run_regions gave -> x, y (N, K, 2) in image pixels and scores (N, K).
+    """Crops, runs and decodes people -> x, y (N, K, 2) in image pixels and scores (N, K).
 
-    beta None is argmax. mirror_index: the heatmaps are 2 N, averaged as the flip test does.
+    image, channel_map, scale and shift as crop_affine takes them; xywh boxes (N, 4) become crops of
+    height x width as grow_boxes says. beta None is argmax. mirror_index: the heatmaps are averaged
+    with the mirrored crops', as the flip test does.
     """
 
 def draw_lines(

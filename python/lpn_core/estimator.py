@@ -6,14 +6,10 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lpn_core import _core
 from lpn_core._checks import check_flag
-from lpn_core.image.decode import Decoded
 from lpn_core.image.load import load_image
-from lpn_core.image.regions import Regions, check_boxes, regions
+from lpn_core.image.regions import check_boxes
 from lpn_core.model import file
 from lpn_core.model.model import Model
 from lpn_core.model.spec import ModelFile, ModelFileError
@@ -22,8 +18,6 @@ from lpn_core.poses import Poses
 if TYPE_CHECKING:
     from lpn_core._types import ArrayLike, BoxFormat, ChannelOrder, ImageLike, PathLike
 
-# People per run of the network: bounds the memory of a crowd; the results do not depend on it.
-_BATCH = 32
 _SUFFIX = ".safetensors"
 # Not importlib.resources or pathlib: each takes 3 ms to import.
 _WEIGHTS = f"{os.path.dirname(__file__)}/weights"  # noqa: PTH120
@@ -97,44 +91,23 @@ class PoseEstimator:
             box_format = "xywh"
         checked, box_scores = check_boxes(boxes, box_format)
         model = self.model
-        where = regions(checked, model.input)
-        # Of nobody too: that gives empty arrays of the right shapes.
-        parts = [
-            self._find_joints(pixels, found_order, where[start : start + _BATCH], flip)
-            for start in range(0, max(1, len(where)), _BATCH)
-        ]
-        coordinates, scores = parts[0]
-        if len(parts) > 1:
-            coordinates, scores = map(np.concatenate, zip(*parts, strict=True))
-        return Poses(coordinates, scores, checked, box_scores, model.keypoints, size)
-
-    def _find_joints(
-        self, pixels: NDArray[np.uint8], order: ChannelOrder, where: Regions, flip: bool
-    ) -> Decoded:
-        # Two calls, in which crops never become arrays and every loop runs on the model's threads.
-        model, spec, how = self.model, self.model.input, self.model.decode
-        heatmaps = _core.run_regions(
+        spec, how = model.input, model.decode
+        coordinates, scores = _core.estimate_poses(
             model.compiled,
             pixels,
-            where.centers,
-            where.sizes,
+            checked,
             spec.height,
             spec.width,
-            spec.channel_map(order),
+            spec.padding,
+            spec.channel_map(found_order),
             spec.scale,
             spec.shift,
-            flip,
-        )
-        return _core.find_joints(
-            model.compiled,
-            heatmaps,
-            where.centers,
-            where.sizes,
             how.beta,
             how.quarter_step,
             model.keypoints.mirror_index if flip else None,
             how.flip_shift,
         )
+        return Poses(coordinates, scores, checked, box_scores, model.keypoints, size)
 
     def close(self) -> None:
         """Frees the model."""

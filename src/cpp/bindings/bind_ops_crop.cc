@@ -8,9 +8,9 @@
 #include "base/thread_pool.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "bindings/crop_input.h"
+#include "bindings/pose_input.h"
 #include "bindings/without_gil.h"
-#include "kernels/crop_affine/crop_affine.h"
+#include "pose/crop.h"
 
 namespace lpn::bindings {
 namespace {
@@ -21,9 +21,9 @@ py::array_t<float> crop_affine(const py::array& image, const py::array& matrices
                                const std::vector<double>& scale, const std::vector<double>& shift,
                                const std::string& isa_name, int threads) {
   constexpr std::int64_t kMaxSide = 1 << 20;
-  constexpr std::int64_t kRowsPerChunk = 32;
-  const CropAffineFn run = select_crop_affine(parse_isa(isa_name)).run;
-  CropAffineArgs shared = read_crop_input(image, channel_map, scale, shift);
+  const Isa isa = parse_isa(isa_name);
+  const Image picture = read_image(image);
+  const Normalisation normalisation = read_normalisation(channel_map, scale, shift);
   const Input<double> matrices = read<double>(matrices_array, "matrices", 3, "(N, 2, 3)");
   LPN_CHECK(matrices[1] == 2 && matrices[2] == 3, "matrices has shape ",
             format_shape(matrices.shape), "; it must be (N, 2, 3)");
@@ -37,24 +37,14 @@ py::array_t<float> crop_affine(const py::array& image, const py::array& matrices
     LPN_CHECK(std::isfinite(matrices.data[i]), "matrices[", i / 6, "] holds ", matrices.data[i],
               "; every element must be finite");
   }
-  shared.out_w = width;
   py::array_t<float> out = make_array<float>("the result", {n, height, width, 3});
   float* out_data = out.mutable_data();
 
   const WithoutGil released;
-  const std::int64_t chunks_per_crop = (height + kRowsPerChunk - 1) / kRowsPerChunk;
   // More threads than CPUs would only be more threads.
   const int cpus = default_threads();
   ThreadPool pool(threads == 0 ? cpus : std::min(threads, cpus));
-  pool.parallel_for(n * chunks_per_crop, [&](std::int64_t chunk, int) {
-    const std::int64_t crop = chunk / chunks_per_crop;
-    CropAffineArgs args = shared;
-    args.row_begin = chunk % chunks_per_crop * kRowsPerChunk;
-    args.row_end = std::min(height, args.row_begin + kRowsPerChunk);
-    std::copy_n(matrices.data + 6 * crop, 6, args.matrix);
-    args.out = out_data + (crop * height + args.row_begin) * width * 3;
-    run(args);
-  });
+  crop_images(picture, normalisation, matrices.data, n, height, width, isa, pool, out_data);
   return out;
 }
 

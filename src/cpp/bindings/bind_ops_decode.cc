@@ -7,9 +7,9 @@
 #include "base/thread_pool.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "bindings/decoder.h"
+#include "bindings/pose_input.h"
 #include "bindings/without_gil.h"
-#include "engine/heatmaps.h"
+#include "pose/heatmaps.h"
 
 namespace lpn::bindings {
 namespace {
@@ -27,8 +27,9 @@ Heatmaps read_heatmaps(const py::array& array, const std::string& layout) {
   return heatmaps;
 }
 
-// Calls decode(heatmap, coordinates, score) for every map.
-py::tuple decode_all(const Heatmaps& maps, const HeatmapDecoder& decode) {
+py::tuple decode(const py::array& heatmaps, const std::string& layout, const DecodeOptions& options,
+                 Isa isa) {
+  const Heatmaps maps = read_heatmaps(heatmaps, layout);
   py::array_t<float> coordinates = make_array<float>("the result", {maps.n, maps.k, 2});
   py::array_t<float> scores = make_array<float>("the result", {maps.n, maps.k});
   float* coordinates_data = coordinates.mutable_data();
@@ -36,23 +37,19 @@ py::tuple decode_all(const Heatmaps& maps, const HeatmapDecoder& decode) {
   {
     const WithoutGil released;
     ThreadPool alone(1);
-    decode_heatmaps(maps, nullptr, alone, decode, coordinates_data, scores_data);
+    decode_heatmaps(maps, nullptr, options, isa, alone, coordinates_data, scores_data);
   }
   return py::make_tuple(coordinates, scores);
 }
 
 py::tuple soft_argmax(const py::array& heatmaps, const std::string& layout, double beta,
-                      bool quarter_step, const std::string& isa_name) {
-  const Isa isa = parse_isa(isa_name);
-  const Heatmaps maps = read_heatmaps(heatmaps, layout);
-  return decode_all(maps, make_decoder(isa, maps, beta, quarter_step));
+                      bool quarter_step, const std::string& isa) {
+  return decode(heatmaps, layout, read_decode_options(beta, quarter_step), parse_isa(isa));
 }
 
 py::tuple argmax(const py::array& heatmaps, const std::string& layout, bool quarter_step,
-                 const std::string& isa_name) {
-  const Isa isa = parse_isa(isa_name);
-  const Heatmaps maps = read_heatmaps(heatmaps, layout);
-  return decode_all(maps, make_decoder(isa, maps, std::nullopt, quarter_step));
+                 const std::string& isa) {
+  return decode(heatmaps, layout, read_decode_options(std::nullopt, quarter_step), parse_isa(isa));
 }
 
 }  // namespace

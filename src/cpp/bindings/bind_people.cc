@@ -1,18 +1,22 @@
-// The people of an image on their way through a model: boxes, regions, heatmaps, joints.
+// The people of an image: their boxes, and from these to their joints.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "bindings/crop_input.h"
-#include "bindings/decoder.h"
+#include "bindings/pose_input.h"
 #include "bindings/run_batch.h"
 #include "bindings/without_gil.h"
-#include "engine/heatmaps.h"
-#include "engine/region.h"
 #include "engine/run/compiled_model.h"
+#include "pose/estimate.h"
+#include "pose/region.h"
 
 namespace lpn::bindings {
 namespace {
@@ -27,6 +31,10 @@ const char* find_fault(const double* row, std::int64_t columns, const double* xy
   if (!(xywh[2] > 0 && xywh[3] > 0)) return "a positive width and height";
   if (columns == 5 && row[4] < 0) return "a score, the fifth number, of 0 or more";
   return nullptr;
+}
+
+std::string format_row(const double* row, std::int64_t columns) {
+  return py::repr(py::cast(std::vector<double>(row, row + columns))).cast<std::string>();
 }
 
 py::tuple check_boxes(const py::array& array, const std::string& box_format) {
@@ -50,16 +58,20 @@ py::tuple check_boxes(const py::array& array, const std::string& box_format) {
     }
     score[i] = columns == 5 ? row[4] : 1.0;
     const char* fault = find_fault(row, columns, xywh);
-    LPN_CHECK(fault == nullptr, "boxes[", i, "] is ",
-              py::repr(py::cast(std::vector<double>(row, row + columns))).cast<std::string>(), " (",
-              box_format, "); wanted ", fault);
+    LPN_CHECK(fault == nullptr, "boxes[", i, "] is ", format_row(row, columns), " (", box_format,
+              "); wanted ", fault);
   }
   return py::make_tuple(boxes, scores);
 }
 
-py::tuple grow_boxes(const py::array& array, double aspect, double padding) {
-  const Input<double> boxes = read<double>(array, "boxes", 2, "(N, 4)");
+Input<double> read_xywh(const py::array& array) {
+  Input<double> boxes = read<double>(array, "boxes", 2, "(N, 4)");
   LPN_CHECK(boxes[1] == 4, "boxes have shape ", format_shape(boxes.shape), "; wanted (N, 4)");
+  return boxes;
+}
+
+py::tuple grow_boxes(const py::array& array, double aspect, double padding) {
+  const Input<double> boxes = read_xywh(array);
   py::array_t<double> centers = make_array<double>("the result", {boxes[0], 2});
   py::array_t<double> sizes = make_array<double>("the result", {boxes[0], 2});
   double* center = centers.mutable_data();
@@ -74,101 +86,80 @@ py::tuple grow_boxes(const py::array& array, double aspect, double padding) {
   return py::make_tuple(centers, sizes);
 }
 
-// A byte v is worth v * scale + shift of (v / 255 - mean) / std. Here, not in Python, whose own
-// arithmetic follows the rounding mode of the thread.
+// Here, not in Python, whose own arithmetic follows the rounding mode of the thread.
 py::tuple normalisation(const std::vector<double>& mean, const std::vector<double>& std) {
   LPN_CHECK(mean.size() == std.size(), "mean has ", mean.size(), " values and std ", std.size(),
             "; wanted as many");
   py::tuple scale(mean.size());
   py::tuple shift(mean.size());
   for (std::size_t c = 0; c < mean.size(); ++c) {
-    scale[c] = 1.0 / (255.0 * std[c]);
-    shift[c] = -mean[c] / std[c];
+    const ByteScale of_byte = byte_scale(mean[c], std[c]);
+    scale[c] = of_byte.scale;
+    shift[c] = of_byte.shift;
   }
   return py::make_tuple(scale, shift);
 }
 
-std::vector<Region> read_regions(const py::array& centers_array, const py::array& sizes_array) {
-  const Input<double> centers = read<double>(centers_array, "centers", 2, "(N, 2)");
-  LPN_CHECK(centers[1] == 2, "centers has shape ", format_shape(centers.shape), "; wanted (N, 2)");
-  const Input<double> sizes = read<double>(sizes_array, "sizes", centers.shape);
-  std::vector<Region> regions;
-  for (std::int64_t i = 0; i < centers[0]; ++i) {
-    const double* center = centers.data + 2 * i;
-    const double* size = sizes.data + 2 * i;
-    LPN_CHECK(std::isfinite(center[0]) && std::isfinite(center[1]) && std::isfinite(size[0]) &&
-                  std::isfinite(size[1]),
-              "region ", i, " has its centre at (", center[0], ", ", center[1], ") and a size of (",
-              size[0], ", ", size[1], "); every number must be finite");
-    regions.push_back({center[0], center[1], size[0], size[1]});
+// Boxes as check_boxes gives them, whose sizes may be those between two far corners: a copy, which
+// nobody changes while the GIL is released.
+std::vector<double> read_boxes(const py::array& array) {
+  const Input<double> given = read_xywh(array);
+  std::vector<double> boxes(given.data, given.data + 4 * given[0]);
+  for (std::size_t i = 0; i < boxes.size(); i += 4) {
+    const double* xywh = boxes.data() + i;
+    const bool fits = std::all_of(
+        xywh, xywh + 4, [](double value) { return std::abs(value) <= 2 * kMaxCoordinate; });
+    LPN_CHECK(fits && xywh[2] > 0 && xywh[3] > 0, "boxes[", i / 4, "] is ", format_row(xywh, 4),
+              "; wanted x, y, width and height within ", 2 * kMaxCoordinate, ", sizes above 0");
   }
-  return regions;
+  return boxes;
 }
 
-py::array_t<float> run_regions(CompiledModel& model, const py::array& image,
-                               const py::array& centers, const py::array& sizes,
-                               std::int64_t height, std::int64_t width,
-                               const std::vector<int>& channel_map,
-                               const std::vector<double>& scale, const std::vector<double>& shift,
-                               bool mirrored_too) {
+FlipOptions read_flip(const std::vector<int>& mirror_index, std::int64_t shift, const Shape& maps) {
+  LPN_CHECK(static_cast<std::int64_t>(mirror_index.size()) == maps.c, "mirror_index has ",
+            mirror_index.size(), " joints; the heatmaps have ", maps.c);
+  for (const int joint : mirror_index)
+    LPN_CHECK(joint >= 0 && joint < maps.c, "mirror_index holds ", joint, "; it takes 0 to ",
+              maps.c - 1);
+  LPN_CHECK(shift >= 0 && shift < maps.w, "shift is ", shift, "; wanted 0 to ", maps.w - 1,
+            " for heatmaps ", maps.w, " wide");
+  return {mirror_index.data(), shift};
+}
+
+py::tuple estimate_poses(CompiledModel& model, const py::array& image, const py::array& boxes_array,
+                         std::int64_t height, std::int64_t width, double padding,
+                         const std::vector<int>& channel_map, const std::vector<double>& scale,
+                         const std::vector<double>& shift, std::optional<double> beta,
+                         bool quarter_step, const std::optional<std::vector<int>>& mirror_index,
+                         std::int64_t flip_shift) {
   LPN_CHECK(model.graph().input_channels() == 3, "the model takes ", model.graph().input_channels(),
             " channels; an image has 3");
-  CropAffineArgs shared = read_crop_input(image, channel_map, scale, shift);
-  shared.out_w = width;
-  const std::vector<Region> regions = read_regions(centers, sizes);
-  const auto n = static_cast<std::int64_t>(regions.size());
-  const CropAffineFn crop = select_crop_affine(model.isa()).run;
-  Batch batch;
-  batch.n = mirrored_too ? 2 * n : n;
-  batch.fill = [&](std::int64_t entry, std::int64_t begin, std::int64_t end, float* rows) {
-    CropAffineArgs args = shared;
-    const Region& region = regions[static_cast<std::size_t>(entry % n)];
-    raster_to_image(region, static_cast<double>(height), static_cast<double>(width), args.matrix);
-    args.mirrored = entry >= n;
-    args.row_begin = begin;
-    args.row_end = end;
-    args.out = rows;
-    crop(args);
-  };
-  return run_batch(model, height, width, batch);
-}
-
-py::tuple find_joints(CompiledModel& model, const py::array& heatmaps, const py::array& centers,
-                      const py::array& sizes, std::optional<double> beta, bool quarter_step,
-                      const std::optional<std::vector<int>>& mirror_index,
-                      std::int64_t flip_shift) {
-  const Input<float> input = read_map(heatmaps, "heatmaps");
-  const std::vector<Region> regions = read_regions(centers, sizes);
-  const auto n = static_cast<std::int64_t>(regions.size());
-  const Heatmaps maps{input.data, true, n, input[3], input[1], input[2]};
-  LPN_CHECK(input[0] == (mirror_index ? 2 * n : n), "heatmaps has shape ",
-            format_shape(input.shape), "; for ", n, " regions",
-            mirror_index ? " and their mirror images" : "", " it must hold ",
-            mirror_index ? 2 * n : n);
-  FlipTest flip{};
+  const Image picture = read_image(image);
+  const std::vector<double> boxes = read_boxes(boxes_array);
+  LPN_CHECK(padding > 0 && padding < kMaxCoordinate, "padding is ", padding,
+            "; it must be above 0 and below ", kMaxCoordinate);
+  EstimateOptions options{padding, read_normalisation(channel_map, scale, shift),
+                          read_decode_options(beta, quarter_step)};
+  const std::shared_ptr<PreparedPlan> plan = prepare(model, height, width);
+  const Shape& maps = plan->plan().output();
+  FlipOptions flip{};
   if (mirror_index) {
-    LPN_CHECK(static_cast<std::int64_t>(mirror_index->size()) == maps.k, "mirror_index has ",
-              mirror_index->size(), " joints; the heatmaps have ", maps.k);
-    for (const int joint : *mirror_index)
-      LPN_CHECK(joint >= 0 && joint < maps.k, "mirror_index holds ", joint, "; it takes 0 to ",
-                maps.k - 1);
-    LPN_CHECK(flip_shift >= 0 && flip_shift < maps.w, "shift is ", flip_shift, "; wanted 0 to ",
-              maps.w - 1, " for heatmaps ", maps.w, " wide");
-    flip = {maps.data + n * maps.h * maps.w * maps.k, mirror_index->data(), flip_shift};
+    flip = read_flip(*mirror_index, flip_shift, maps);
+    options.flip = &flip;
   }
-  const HeatmapDecoder decode = make_decoder(model.isa(), maps, beta, quarter_step);
-  py::array_t<float> coordinates = make_array<float>("the result", {n, maps.k, 2});
-  py::array_t<float> scores = make_array<float>("the result", {n, maps.k});
-  float* coordinate = coordinates.mutable_data();
-  float* score = scores.mutable_data();
+  const auto n = static_cast<std::int64_t>(boxes.size() / 4);
+  py::array_t<float> coordinates = make_array<float>("the result", {n, maps.c, 2});
+  py::array_t<float> scores = make_array<float>("the result", {n, maps.c});
+  float* coordinates_data = coordinates.mutable_data();
+  float* scores_data = scores.mutable_data();
+  bool finished = false;
   {
-    const WithoutGil released;
-    decode_heatmaps(maps, mirror_index ? &flip : nullptr, model.pool(), decode, coordinate, score);
-    for (const Region& region : regions) {
-      for (std::int64_t joint = 0; joint < maps.k; ++joint, coordinate += 2)
-        move_to_image(region, static_cast<double>(maps.h), static_cast<double>(maps.w), coordinate);
-    }
+    WithoutGil released;
+    SignalCheck signals(released);
+    finished = lpn::estimate_poses(model, *plan, picture, boxes.data(), n, options,
+                                   coordinates_data, scores_data, std::ref(signals));
   }
+  if (!finished) throw py::error_already_set();
   return py::make_tuple(coordinates, scores);
 }
 
@@ -181,12 +172,10 @@ void bind_people(py::module_& module) {
   module.def("grow_boxes", &grow_boxes, DefaultFloats(), arg("boxes").noconvert(), arg("aspect"),
              arg("padding"));
   module.def("normalisation", &normalisation, DefaultFloats(), arg("mean"), arg("std"));
-  module.def("run_regions", &run_regions, DefaultFloats(), arg("model"), arg("image").noconvert(),
-             arg("centers").noconvert(), arg("sizes").noconvert(), arg("height"), arg("width"),
-             arg("channel_map"), arg("scale"), arg("shift"), arg("mirrored_too"));
-  module.def("find_joints", &find_joints, DefaultFloats(), arg("model"),
-             arg("heatmaps").noconvert(), arg("centers").noconvert(), arg("sizes").noconvert(),
-             arg("beta"), arg("quarter_step"), arg("mirror_index"), arg("flip_shift"));
+  module.def("estimate_poses", &estimate_poses, DefaultFloats(), arg("model"),
+             arg("image").noconvert(), arg("boxes").noconvert(), arg("height"), arg("width"),
+             arg("padding"), arg("channel_map"), arg("scale"), arg("shift"), arg("beta"),
+             arg("quarter_step"), arg("mirror_index"), arg("flip_shift"));
 }
 
 }  // namespace lpn::bindings

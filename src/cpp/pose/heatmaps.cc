@@ -1,6 +1,7 @@
-#include "engine/heatmaps.h"
+#include "pose/heatmaps.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "base/buffer.h"
 
@@ -42,9 +43,11 @@ void split_average(const Heatmaps& maps, const float* map, const FlipTest& flip,
 
 }  // namespace
 
-void decode_heatmaps(const Heatmaps& maps, const FlipTest* flip, ThreadPool& pool,
-                     const HeatmapDecoder& decode, float* coordinates, float* scores) {
+void decode_heatmaps(const Heatmaps& maps, const FlipTest* flip, const DecodeOptions& options,
+                     Isa isa, ThreadPool& pool, float* coordinates, float* scores) {
   if (maps.n == 0) return;
+  assert(flip == nullptr || (maps.channels_last && flip->shift >= 0 && flip->shift < maps.w));
+  const HeatmapDecoder decode = make_decoder(isa, maps.h, maps.w, options);
   const std::int64_t positions = maps.h * maps.w;
   const std::int64_t stride = maps.channels_last ? positions + kPlaneGap : positions;
   // Every chunk reads all of its image's map, whatever its joints: no more chunks than threads.

@@ -1,10 +1,11 @@
-// The heatmaps of a batch, handed to a decoder one by one.
+// The heatmaps of a batch to coordinates and scores.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
+#include "base/isa.h"
 #include "base/thread_pool.h"
+#include "pose/decoder.h"
 
 namespace lpn {
 
@@ -24,12 +25,9 @@ struct FlipTest {
   std::int64_t shift;  // 0 <= shift < w
 };
 
-// Decodes one map of h rows of w floats.
-using HeatmapDecoder = std::function<void(const float* heatmap, float* coordinates, float* score)>;
-
-// coordinates (n, k, 2) and scores (n, k). `flip` may be null; it needs channels_last. Which thread
-// decodes a map does not show in the result.
-void decode_heatmaps(const Heatmaps& maps, const FlipTest* flip, ThreadPool& pool,
-                     const HeatmapDecoder& decode, float* coordinates, float* scores);
+// coordinates (n, k, 2) in heatmap pixels and scores (n, k). `flip` may be null; it needs
+// channels_last. Which thread decodes a map does not show in the result.
+void decode_heatmaps(const Heatmaps& maps, const FlipTest* flip, const DecodeOptions& options,
+                     Isa isa, ThreadPool& pool, float* coordinates, float* scores);
 
 }  // namespace lpn
