@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lpn_core._checks import check_text
+from lpn_core._records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core._checks import check_id, check_number
+from lpn_core._records import dataclass
 from lpn_core.image.decode import person_scores
 from lpn_core.image.draw import draw_skeletons
 from lpn_core.image.file import pil_module
@@ -20,6 +19,7 @@ from lpn_core.keypoints import KeypointSet
 from lpn_core.model.spec import SCORE_THRESHOLD
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from lpn_core._types import ChannelOrder, ImageLike

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core._checks import as_array, check_array, check_flag, check_float32, isa_name
 from lpn_core.model.spec import BETA, SCORE_THRESHOLD, DecodeSpec
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lpn_core._types import Array, Layout
 
-Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]
+Decoded: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.float32]]"
 LAYOUTS = {"nchw": "(N, K, H, W)", "nhwc": "(N, H, W, K)"}
 
 

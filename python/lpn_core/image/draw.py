@@ -6,12 +6,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core.keypoints import KeypointSet
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lpn_core._types import ChannelOrder
 
 Colour = tuple[int, int, int]

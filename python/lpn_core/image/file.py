@@ -8,7 +8,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
@@ -80,7 +79,7 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], name: str) -> Iterato
     try:
         with contextlib.ExitStack() as stack:
             if isinstance(source, str | os.PathLike):
-                source = stack.enter_context(Path(source).open("rb"))
+                source = stack.enter_context(open(source, "rb"))  # noqa: PTH123
             image = _identify(pil, source, name)
             stack.callback(image.close)
             yield image

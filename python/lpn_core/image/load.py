@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core._checks import as_array, check_choice, check_flag, is_torch, moved
 from lpn_core.image.file import DAMAGED, has_more_frames, open_image, pil_module
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from lpn_core._types import ChannelOrder, ImageLike
@@ -24,8 +23,6 @@ _CONVERTIBLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", 
                 "HSV")  # fmt: skip
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 _ORIENTATION = 0x0112
-
-_logger = logging.getLogger(__name__)
 
 
 def load_image(
@@ -138,7 +135,12 @@ def read_image(path: str | os.PathLike[str], *, exif: bool = True) -> FilePixels
             raise ValueError(_depth_message(name, "16 bits per channel"))
         several = has_more_frames(image)
         if several:
-            _logger.warning("%s: holds several frames; the first one is taken", name)
+            # 2 ms that a program without such files need not take.
+            import logging
+
+            logging.getLogger(__name__).warning(
+                "%s: holds several frames; the first one is taken", name
+            )
         return FilePixels(_from_pil(image, name, exif), several)
 
 

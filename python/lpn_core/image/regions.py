@@ -6,17 +6,18 @@ The convention is that of the LPN and SimpleBaseline code ("center"): the box's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core._checks import as_array, check_array, check_choice, check_int, isa_name
+from lpn_core._records import dataclass
 from lpn_core.model.spec import InputSpec
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lpn_core._types import Array, ArrayLike, BoxFormat, ChannelOrder
 
 BOX_FORMATS = ("xywh", "xyxy")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core import keypoints
 from lpn_core._json import is_text, load_unique
@@ -21,6 +19,9 @@ from lpn_core.model.spec import (
     ModelFileError,
     Provenance,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
 
@@ -140,6 +141,8 @@ _DOCUMENT = {
 
 def dump_document(model_file: ModelFile) -> dict[str, Any]:
     """The document of a model file, as :func:`load_document` takes it apart."""
+    from dataclasses import asdict
+
     graph = model_file.graph
     nodes = [
         {

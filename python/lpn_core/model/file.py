@@ -9,9 +9,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core._text import printable
 from lpn_core.model import safetensors
@@ -19,6 +19,9 @@ from lpn_core.model.document import dump_document, load_document
 from lpn_core.model.graph import GraphSpec
 from lpn_core.model.safetensors import StoredArrays, StoredTensor
 from lpn_core.model.spec import InputSpec, ModelFile, ModelFileError, SelfTest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _DOCUMENT_KEY = "lpn_core"
 _DIGEST_KEY = "lpn_core_sha256"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core import _core
 from lpn_core._checks import isa_name
+from lpn_core._records import dataclass, field
 from lpn_core.model.safetensors import StoredArrays
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Attribute = int | float | str
 

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core import _core, keypoints
 from lpn_core._checks import (
@@ -30,6 +29,8 @@ from lpn_core.model.spec import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lpn_core._types import Array
     from lpn_core.model.profile import Profile
 

@@ -10,12 +10,14 @@ import math
 import os
 import reprlib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core._json import is_text, load_unique
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # The same bound as the safetensors package: a damaged length must not allocate the machine away.
 _MAX_HEADER_BYTES = 100_000_000
@@ -96,7 +98,7 @@ def _restore(dtype: str, shape: tuple[int, ...], data: bytes) -> StoredTensor:
     return StoredTensor(dtype, shape, memoryview(data))
 
 
-class StoredArrays(Mapping[str, NDArray[np.float32]]):
+class StoredArrays(Mapping[str, "NDArray[np.float32]"]):
     """Stored F32 and BF16 tensors as float32 arrays, each made when it is asked for.
 
     So a model's weights take the memory that their file takes. To change one, put it into a dict:

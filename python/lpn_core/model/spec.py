@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpn_core._checks import check_choice
+from lpn_core._records import dataclass
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lpn_core._types import ChannelOrder, DecodeKind
 
     # The training package reads specs without the compiled module.
