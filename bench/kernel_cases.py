@@ -83,7 +83,7 @@ def _stretch(case: Case) -> Network:
     nodes = whole.graph.nodes[begin:end]
     source = nodes[0].inputs[0]
     height, width, channels = shapes(whole.graph, whole.weights, whole.height, whole.width)[source]
-    graph = GraphSpec(source, channels, nodes, case.last)
+    graph = GraphSpec(source, channels, nodes, (case.last,))
     weights = {name: whole.weights[name] for name in graph.weight_names()}
     return Network(case.name, graph, weights, height, width)
 
@@ -124,7 +124,7 @@ def _single_node(case: Case) -> Network:
     least, most = kind["inputs"]
     inputs = ("x",) * (least if most == least else least + 1)
     node = NodeSpec(case.op, "node", inputs, attributes, tuple(weights))
-    graph = GraphSpec("x", channels, (node,), "node")
+    graph = GraphSpec("x", channels, (node,), ("node",))
     named = {f"node.{name}": array for name, array in weights.items()}
     return Network(case.name, graph, named, height, width)
 
@@ -161,7 +161,7 @@ def work(case: Case) -> tuple[int, int]:
     if case.is_graph:
         net = graph_case(case)
         found = shapes(net.graph, net.weights, net.height, net.width)
-        ends = (found[net.graph.input_name], found[net.graph.output])
+        ends = (found[net.graph.input_name], found[net.graph.outputs[0]])
         values = sum(h * w * c for h, w, c in ends) + sum(a.size for a in net.weights.values())
         return net.flops(), 4 * values
     if case.op == "crop_affine":

@@ -35,7 +35,10 @@ def tiny_model_file(keypoint_set: str = "coco17", seed: int = 0, **changes: Any)
     values: dict[str, Any] = {
         "name": "tiny",
         "graph": GraphSpec(
-            "image", 3, (NodeSpec("conv2d", "head", ("image",), CONV, ("weight", "bias")),), "head"
+            "image",
+            3,
+            (NodeSpec("conv2d", "head", ("image",), CONV, ("weight", "bias")),),
+            ("head",),
         ),
         "input": InputSpec(channel_order="rgb", height=HEIGHT, width=WIDTH),
         "decode": DecodeSpec(),

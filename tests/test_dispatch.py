@@ -116,7 +116,7 @@ def test_the_environment_chooses_the_tier_of_a_compiled_model() -> None:
         "from lpn_core import _core\n"
         "g = _core.Graph(); g.add_input('x', 3)\n"
         "g.add_node('max_pool2d', 'y', ['x'], {'kernel': 3, 'stride': 2, 'padding': 1}, {})\n"
-        "g.set_output('y')\n"
+        "g.add_output('y')\n"
         "m = _core.CompiledModel(g, 1, 'auto')\n"
         "print(m.isa, {s['isa'] for s in m.steps(8, 8)})\n"
     )

@@ -75,7 +75,7 @@ def add_of_different_sizes() -> None:
     graph = start()
     graph.add_node("max_pool2d", "pool", ["image"], POOL, {})
     graph.add_node("add", "sum", ["image", "pool"], {"activation": "none"}, {})
-    graph.set_output("sum")
+    graph.add_output("sum")
     _core.CompiledModel(graph, 1, "auto").output_shape(32, 24)
 
 
@@ -88,7 +88,7 @@ def no_output() -> None:
 def too_small() -> None:
     graph = start()
     graph.add_node("conv2d", "wide", ["image"], CONV, {"weight": zeros(4, 8, 7, 7)})
-    graph.set_output("wide")
+    graph.add_output("wide")
     _core.CompiledModel(graph, 1, "auto").run(zeros(1, 5, 9, 8))
 
 
@@ -98,9 +98,9 @@ BAD_GRAPHS: list[tuple[Callable[[], None], type[Exception], list[str]]] = [
     (name_twice, ValueError, ["pool", "taken"]),
     (add_of_different_channels, ValueError, ["sum", "8 and 4 channels"]),
     (add_of_different_sizes, ValueError, ["sum", "(32, 24, 8)", "(16, 12, 8)", "same"]),
-    (no_output, ValueError, ["set_output"]),
+    (no_output, ValueError, ["add_output"]),
     (too_small, ValueError, ["wide", "(5, 9, 8)", "7 x 7", "larger image"]),
-    (lambda: start().set_output("image"), ValueError, ["image", "not a node"]),
+    (lambda: start().add_output("image"), ValueError, ["image", "not a node"]),
     (lambda: _core.Graph().add_input("image", 0), ValueError, ["image", "0 channels"]),
     (lambda: add("conv3d", {}, {}), ValueError, ["node", "conv3d", "not known", "conv2d"]),
     (lambda: add("add", {"activation": "none"}, {}), ValueError, ["1 inputs", "takes 2"]),
@@ -200,7 +200,7 @@ def small_model(threads: int = 1, isa: str = "auto") -> Any:
     graph.add_node("conv2d", "pw", ["dw"], CONV, {"weight": random(5, 8, 1, 1)})
     weights = {name: random(*array.shape) for name, array in gc_weights(5).items()}
     graph.add_node("gc_block", "gc", ["pw"], {"epsilon": 1e-5}, weights)
-    graph.set_output("gc")
+    graph.add_output("gc")
     return _core.CompiledModel(graph, threads, isa)
 
 
@@ -247,7 +247,7 @@ def test_bad_bytes_are_refused() -> None:
 def test_bad_options_are_refused() -> None:
     graph = start()
     graph.add_node("max_pool2d", "pool", ["image"], POOL, {})
-    graph.set_output("pool")
+    graph.add_output("pool")
     with pytest.raises(ValueError, match="threads is -1"):
         _core.CompiledModel(graph, -1, "auto")
     with pytest.raises(ValueError, match=r'"sse9" is not known.*scalar'):
@@ -306,11 +306,11 @@ def test_graph_can_change_after_it_was_compiled() -> None:
     weight = np.ones((1, 8, 1, 1), np.float32)
     graph = start()
     graph.add_node("conv2d", "sum", ["image"], CONV, {"weight": weight})
-    graph.set_output("sum")
+    graph.add_output("sum")
     model = _core.CompiledModel(graph, 1, "auto")
     weight[:] = 5
     graph.add_node("conv2d", "more", ["sum"], CONV, {"weight": np.ones((2, 1, 1, 1), np.float32)})
-    graph.set_output("more")
+    graph.add_output("more")
     np.testing.assert_array_equal(model.run(np.ones((1, 2, 2, 8), np.float32)), 8.0)
 
 
@@ -319,7 +319,7 @@ def test_not_a_number_reaches_the_output() -> None:
     weight = zeros(3, 8, 1, 1)
     weight[1, 0] = np.nan
     graph.add_node("conv2d", "head", ["image"], CONV, {"weight": weight})
-    graph.set_output("head")
+    graph.add_output("head")
     out = _core.CompiledModel(graph, 1, "auto").run(np.ones((1, 2, 2, 8), np.float32))
     assert np.isnan(out[..., 1]).all()
     assert not np.isnan(out[..., [0, 2]]).any()

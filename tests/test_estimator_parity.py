@@ -63,7 +63,7 @@ def _model_file(
     nodes = (conv("stem", "image", 7, "relu"), conv("joints", "stem", 3, "none"))
     return ModelFile(
         name="two-convolutions",
-        graph=GraphSpec("image", 3, nodes, "joints"),
+        graph=GraphSpec("image", 3, nodes, ("joints",)),
         input=InputSpec(channel_order=order, mean=MEAN, std=STD, height=HEIGHT, width=WIDTH),
         decode=decode,
         keypoints="coco17",

@@ -23,7 +23,7 @@ def _padded(padding: int, stride: int = 1) -> Any:  # _core.Graph
     attributes = {"stride": stride, "padding": padding, "groups": 1, "activation": "none"}
     weight: NDArray[np.float32] = np.zeros((2, 3, 1, 1), np.float32)
     graph.add_node("conv2d", "stem", ["image"], attributes, {"weight": weight})
-    graph.set_output("stem")
+    graph.add_output("stem")
     return graph
 
 

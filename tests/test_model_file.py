@@ -107,7 +107,7 @@ def test_all_missing_fields_are_listed_at_once(tiny_path: Path, tmp_path: Path) 
 
 
 WRONG = {
-    "version": ("format_version", 2, "format_version is 2; this lpn_core reads 1"),
+    "version": ("format_version", 3, "format_version is 3; this lpn_core reads 1 to 2"),
     "height of 0": ("input.height", 0, "input height is 0"),
     "huge width": ("input.width", 10**30, "wrong fields: input.width"),
     "channel order": ("input.channel_order", "grb", "channel_order is 'grb'; wanted 'rgb' or"),

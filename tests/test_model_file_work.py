@@ -36,7 +36,7 @@ def _work_of_reading(
         for i in range(1, nodes)
     ]
     weights = {f"n{i}.weight": np.zeros(1, np.float32) for i in range(nodes)}
-    graph = GraphSpec("image", 3, tuple(chain), f"n{nodes - 1}")
+    graph = GraphSpec("image", 3, tuple(chain), (f"n{nodes - 1}",))
     model_file.write(path, replace(tiny, graph=graph, weights=weights))
     names = list(map(_CountedName, graph.weight_names()))
     monkeypatch.setattr(GraphSpec, "weight_names", lambda _: names)

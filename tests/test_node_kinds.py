@@ -85,7 +85,7 @@ def test_kind_agrees_with_its_reference(kind: str, stride: int, isa: str) -> Non
     inputs = ("x", "twice", "x")[: least if most == least else 3]
     twice = NodeSpec("add", "twice", ("x", "x"), {"activation": "none"})
     node = NodeSpec(kind, "node", inputs, attributes, tuple(weights))
-    graph = GraphSpec("x", CHANNELS, (twice, node), "node")
+    graph = GraphSpec("x", CHANNELS, (twice, node), ("node",))
     named = {f"node.{name}": array for name, array in weights.items()}
 
     x = draw(2, HEIGHT, WIDTH, CHANNELS)
@@ -116,5 +116,5 @@ def test_shapes_want_a_whole_graph() -> None:
     with pytest.raises(ValueError, match="add_input"):
         graph.shapes(8, 8)
     graph.add_input("x", 4)
-    with pytest.raises(ValueError, match="set_output"):
+    with pytest.raises(ValueError, match="add_output"):
         graph.shapes(8, 8)

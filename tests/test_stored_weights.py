@@ -84,7 +84,7 @@ def _convolution(weight: NDArray[Any], bias: NDArray[Any]) -> _core.CompiledMode
     graph = _core.Graph()
     graph.add_input("image", 3)
     graph.add_node("conv2d", "conv", ("image",), CONV, {"weight": weight, "bias": bias})
-    graph.set_output("conv")
+    graph.add_output("conv")
     return _core.CompiledModel(graph, 1, "auto")
 
 
@@ -176,6 +176,6 @@ def test_vectors_stored_as_bfloat16_reach_the_engine_as_float32() -> None:
         "conv.bias": StoredTensor.from_array(values, bfloat16=True),
     }
     node = NodeSpec("conv2d", "conv", ("image",), CONV, ("weight", "bias"))
-    network = GraphSpec("image", 3, (node,), "conv")
+    network = GraphSpec("image", 3, (node,), ("conv",))
     model = network.compile(StoredArrays(stored), threads=1, isa=None)
     np.testing.assert_array_equal(model.run(np.ones((1, 1, 1, 3), np.float32)).ravel(), 3 + values)

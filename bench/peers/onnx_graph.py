@@ -147,7 +147,7 @@ def to_onnx(
     shape: list[str | int] = ["n", graph.input_channels, height or "height", width or "width"]
     image = helper.make_tensor_value_info(graph.input_name, TensorProto.FLOAT, shape)
     heatmaps = helper.make_tensor_value_info(
-        graph.output, TensorProto.FLOAT, ["n", None, None, None]
+        graph.outputs[0], TensorProto.FLOAT, ["n", None, None, None]
     )
     model = helper.make_model(
         helper.make_graph(writer.nodes, "lpn", [image], [heatmaps], writer.initialisers),

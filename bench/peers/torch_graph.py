@@ -81,7 +81,7 @@ class GraphModule(nn.Module):
     def __init__(self, graph: GraphSpec, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Takes the weights as they are; nothing refers to ``lpn_core`` afterwards."""
         super().__init__()
-        self.source, self.target = graph.input_name, graph.output
+        self.source, self.target = graph.input_name, graph.outputs[0]
         self.layers = nn.ModuleDict()
         self.steps: list[tuple[str, str, tuple[str, ...], str]] = []
         for node in graph.nodes:

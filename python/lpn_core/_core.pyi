@@ -45,7 +45,7 @@ class Graph:
         A weight of two or more axes may be uint16: the bits of bfloat16 numbers. The graph and its
         models share the memory of arrays over bytes objects, and copy what could still be written.
         """
-    def set_output(self, name: str) -> None: ...
+    def add_output(self, name: str) -> None: ...
     def shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
         """(h, w, c) of every tensor for an input of this size."""
 
@@ -64,9 +64,15 @@ class CompiledModel:
     def isa(self) -> str: ...
     @property
     def input_channels(self) -> int: ...
-    def output_shape(self, height: int, width: int) -> tuple[int, int, int]: ...
+    def output_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Of the first output."""
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, H, W, C) -> (N, h, w, K). Releases the GIL; safe from any number of threads."""
+        """(N, H, W, C) -> the first output (N, h, w, K).
+
+        Releases the GIL; safe from any number of threads.
+        """
+    def run_all(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """As run, to every output of the graph, in the order in which they were added."""
     def run_u8(
         self,
         x: NDArray[np.uint8],
@@ -75,6 +81,14 @@ class CompiledModel:
         shift: Sequence[float],
     ) -> NDArray[np.float32]:
         """As run, on (N, H, W, 3) uint8: c is x[..., channel_map[c]] * scale[c] + shift[c]."""
+    def run_all_u8(
+        self,
+        x: NDArray[np.uint8],
+        channel_map: Sequence[int],
+        scale: Sequence[float],
+        shift: Sequence[float],
+    ) -> list[NDArray[np.float32]]:
+        """As run_all, on what run_u8 takes."""
     def profile(self, x: NDArray[np.float32], rounds: int) -> NDArray[np.float64]:
         """Runs one image (1, H, W, C) ``rounds`` times -> (rounds, steps + 1).
 

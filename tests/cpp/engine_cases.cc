@@ -138,6 +138,15 @@ Graph bottlenecks(const std::string& attention) {
   return b.finish(b.bottleneck(x, 8, 24, 2, attention));
 }
 
+// One is read on, one is a residual that must not be overwritten, one is nobody's input.
+Graph several_outputs() {
+  GraphBuilder b(8);
+  const std::string x = b.conv("image", 8, 12, activated("relu"));
+  const std::string y = b.add(b.conv(x, 12, 12, {}), x, "relu");
+  const std::string z = b.depthwise(y, 12, spatial(3, 2, 1));
+  return b.finish({b.se_block(y, 12, 5), z, x});
+}
+
 Graph whole_network(const std::string& attention) {
   GraphBuilder b(3);
   std::string x = b.max_pool(b.conv("image", 3, 16, spatial(7, 2, 3)), 3, 2, 1);
@@ -163,6 +172,7 @@ std::vector<EngineCase> engine_cases() {
   all.push_back({"plain_additions", 5, plain_additions()});
   all.push_back({"branches", 3, branches()});
   all.push_back({"residual_is_the_input", 3, residual_is_the_input()});
+  all.push_back({"several_outputs", 6, several_outputs()});
   all.push_back({"upsampled_map_is_shared", 3, upsampled_map_is_shared()});
   all.push_back({"upsampled_chain_is_shared", 3, upsampled_chain_is_shared()});
   for (const std::int64_t convolutions : {0, 1, 2, 3}) {

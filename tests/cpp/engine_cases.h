@@ -23,4 +23,6 @@ Graph bottlenecks(const std::string& attention);
 // Every kind of node in LPN's order: stem, pooling, blocks, head.
 Graph whole_network(const std::string& attention);
 
+Graph several_outputs();
+
 }  // namespace lpn::test

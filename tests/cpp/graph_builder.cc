@@ -6,9 +6,10 @@ namespace lpn::test {
 
 GraphBuilder::GraphBuilder(std::int64_t channels) { graph_.add_input("image", channels); }
 
-Graph GraphBuilder::finish(const std::string& output) {
-  graph_.set_output(output);
-  return graph_;
+Graph GraphBuilder::finish(const std::vector<std::string>& outputs) {
+  Graph whole = graph_;
+  for (const std::string& output : outputs) whole.add_output(output);
+  return whole;
 }
 
 // Scaled so that activations keep their size from layer to layer.

@@ -24,7 +24,8 @@ class GraphBuilder {
  public:
   explicit GraphBuilder(std::int64_t channels);
 
-  Graph finish(const std::string& output);
+  Graph finish(const std::string& output) { return finish(std::vector<std::string>{output}); }
+  Graph finish(const std::vector<std::string>& outputs);
 
   std::string conv(const std::string& input, std::int64_t in_c, std::int64_t out_c,
                    const ConvOptions& options);

@@ -19,14 +19,23 @@ inline std::vector<float> random_images(std::int64_t n, const Shape& shape) {
   return images;
 }
 
+// All outputs, one after the other.
 inline std::vector<float> run_model(CompiledModel& model, const std::vector<float>& images,
                                     std::int64_t n, const Shape& shape) {
   const std::shared_ptr<PreparedPlan> prepared = model.prepare(shape.h, shape.w);
-  std::vector<float> out(static_cast<std::size_t>(n * prepared->plan().output().size()));
+  std::int64_t size = 0;
+  for (const Shape& output : prepared->plan().outputs()) size += n * output.size();
+  std::vector<float> out(static_cast<std::size_t>(size));
+  std::vector<void*> outputs;
+  float* next = out.data();
+  for (const Shape& output : prepared->plan().outputs()) {
+    outputs.push_back(next);
+    next += n * output.size();
+  }
   Batch batch;
   batch.n = n;
   batch.pixels = images.data();
-  model.run(*prepared, batch, out.data());
+  model.run(*prepared, batch, outputs);
   return out;
 }
 

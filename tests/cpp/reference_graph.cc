@@ -192,7 +192,7 @@ const std::map<std::string, Reference>& references() {
 
 }  // namespace
 
-ReferenceMap run_reference(const Graph& graph, const ReferenceMap& input) {
+std::vector<ReferenceMap> run_reference(const Graph& graph, const ReferenceMap& input) {
   const std::vector<Shape> shapes = graph.infer_shapes(input.shape.h, input.shape.w);
   std::vector<ReferenceMap> tensors{input};
   for (const Node& node : graph.nodes()) {
@@ -200,7 +200,9 @@ ReferenceMap run_reference(const Graph& graph, const ReferenceMap& input) {
     for (const int tensor : node.inputs) inputs.push_back(&tensors[at(tensor)]);
     tensors.push_back(references().at(node.kind->name)(node, inputs, shapes[tensors.size()]));
   }
-  return tensors[at(graph.output())];
+  std::vector<ReferenceMap> outputs;
+  for (const int output : graph.outputs()) outputs.push_back(tensors[at(output)]);
+  return outputs;
 }
 
 }  // namespace lpn::test

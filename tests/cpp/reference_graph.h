@@ -22,7 +22,7 @@ struct ReferenceMap {
   }
 };
 
-// The graph's output for one image.
-ReferenceMap run_reference(const Graph& graph, const ReferenceMap& input);
+// The graph's outputs for one image.
+std::vector<ReferenceMap> run_reference(const Graph& graph, const ReferenceMap& input);
 
 }  // namespace lpn::test

@@ -25,6 +25,7 @@ using test::random_images;
 using test::ReferenceMap;
 using test::run_model;
 using test::same_bits;
+using test::several_outputs;
 using test::whole_network;
 
 // Terms of all the sums on a path through the test graphs: 147 of the stem, and below 1500 of what
@@ -35,13 +36,17 @@ constexpr double kTerms = 2048;
 std::vector<double> run_reference_on(const Graph& graph, const std::vector<float>& images,
                                      const Shape& shape) {
   const auto size = static_cast<std::size_t>(shape.size());
-  std::vector<double> expected;
+  std::vector<std::vector<double>> by_output(graph.outputs().size());
   for (std::size_t begin = 0; begin < images.size(); begin += size) {
     ReferenceMap input(shape);
     for (std::size_t i = 0; i < size; ++i) input.values[i] = images[begin + i];
-    const ReferenceMap output = run_reference(graph, input);
-    expected.insert(expected.end(), output.values.begin(), output.values.end());
+    const std::vector<ReferenceMap> outputs = run_reference(graph, input);
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      by_output[i].insert(by_output[i].end(), outputs[i].values.begin(), outputs[i].values.end());
   }
+  std::vector<double> expected;
+  for (const std::vector<double>& output : by_output)
+    expected.insert(expected.end(), output.begin(), output.end());
   return expected;
 }
 
@@ -221,9 +226,35 @@ LPN_TEST(engine_reads_long_graphs) {
     graph.add_node("se_block", std::to_string(i), {std::to_string(i - 1)}, {},
                    {{"w1", weight}, {"w2", weight}});
   }
-  graph.set_output(std::to_string(kNodes));
+  graph.add_output(std::to_string(kNodes));
   EXPECT(graph.infer_shapes(2, 2).size() == kNodes + 1);
   EXPECT(fuse(graph).operations.size() == std::size_t{3} * kNodes);
+}
+
+// Whoever wants the second output alone gets its bits; the first one is computed all the same.
+LPN_TEST(engine_gives_the_outputs_that_are_wanted) {
+  const Shape shape{16, 12, 8};
+  const Graph graph = several_outputs();
+  for (const int threads : {1, 3}) {
+    CompiledModel model(graph, threads, default_isa());
+    const std::int64_t n = 4;
+    const std::vector<float> images = random_images(n, shape);
+    const std::vector<float> all = run_model(model, images, n, shape);
+    const std::shared_ptr<PreparedPlan> prepared = model.prepare(shape.h, shape.w);
+    const std::vector<Shape>& shapes = prepared->plan().outputs();
+    EXPECT(shapes.size() == 3 && shapes[1] == (Shape{8, 6, 12}), shapes.size());
+    Batch batch;
+    batch.n = n;
+    batch.pixels = images.data();
+    const auto first = static_cast<std::size_t>(n * shapes[0].size());
+    std::vector<float> second(static_cast<std::size_t>(n * shapes[1].size()));
+    model.run(*prepared, batch, {nullptr, second.data(), nullptr});
+    EXPECT(
+        std::equal(second.begin(), second.end(), all.begin() + static_cast<std::ptrdiff_t>(first)));
+    std::vector<float> front(first);
+    model.run(*prepared, batch, front.data());
+    EXPECT(std::equal(front.begin(), front.end(), all.begin()));
+  }
 }
 
 LPN_TEST(engine_keeps_a_few_plans) {
@@ -258,7 +289,7 @@ LPN_TEST(engine_converts_bytes_as_floats) {
   for (std::size_t i = 0; i < images.size(); ++i)
     images[i] = batch.table[i % 3][bytes[i - i % 3 + 2 - i % 3]];
   const std::shared_ptr<PreparedPlan> prepared = model.prepare(shape.h, shape.w);
-  std::vector<float> out(static_cast<std::size_t>(n * prepared->plan().output().size()));
+  std::vector<float> out(static_cast<std::size_t>(n * prepared->plan().outputs().front().size()));
   model.run(*prepared, batch, out.data());
   EXPECT(same_bits(out, run_model(model, images, n, shape)));
 }

@@ -170,7 +170,7 @@ LPN_TEST(batch_beyond_the_memory_limit_runs_image_by_image) {
   const std::vector<float> images = random_images(5, shape);
   CompiledModel ample(graph, 4, default_isa());
   const Plan& plan = ample.prepare(shape.h, shape.w)->plan();
-  const double one = plan.workspace_bytes(4) + static_cast<double>(plan.output().size()) * 4;
+  const double one = plan.workspace_bytes(4) + static_cast<double>(plan.output_bytes(0));
   CompiledModel tight(graph, 4, default_isa(), static_cast<std::int64_t>(one));
   EXPECT(plan.workspace_bytes(1) * 4 > one);
   EXPECT(same_bits(run_model(tight, images, 5, shape), run_model(ample, images, 5, shape)));

@@ -81,7 +81,7 @@ Graph block_means() {
                                                          {"groups", std::int64_t{1}},
                                                          {"activation", std::string("none")}};
   graph.add_node("conv2d", "means", {"image"}, attributes, {{"weight", weight}});
-  graph.set_output("means");
+  graph.add_output("means");
   return graph;
 }
 

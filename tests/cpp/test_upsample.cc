@@ -63,7 +63,7 @@ Graph layers(const Upsampling& upsampling, std::size_t begin, std::size_t end) {
                    node.weights);
     input = node.name;
   }
-  graph.set_output(input);
+  graph.add_output(input);
   return graph;
 }
 
@@ -76,7 +76,7 @@ void check(const Upsampling& upsampling, const Shape& shape) {
     for (std::size_t i = 0; i < count; ++i) {
       CompiledModel layer(layers(upsampling, i, i + 1), 1, isa);
       expected = run_model(layer, expected, 1, at);
-      at = layer.prepare(at.h, at.w)->plan().output();
+      at = layer.prepare(at.h, at.w)->plan().outputs().front();
     }
     for (const int threads : {1, 2, 3}) {
       CompiledModel joined(layers(upsampling, 0, count), threads, isa);

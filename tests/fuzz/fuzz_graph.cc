@@ -20,14 +20,28 @@ constexpr double kMaxFlops = 2e6;
 constexpr double kMaxBytes = 1 << 24;
 constexpr std::int64_t kMemoryLimit = std::int64_t{1} << 26;
 
+// Of every image and then the next, all outputs.
 std::vector<float> run_model(CompiledModel& model, PreparedPlan& prepared,
                              const std::vector<float>& images, std::int64_t n) {
-  std::vector<float> out(static_cast<std::size_t>(n * prepared.plan().output().size()));
+  const std::vector<Shape>& shapes = prepared.plan().outputs();
+  std::vector<std::vector<float>> outputs;
+  std::vector<void*> places;
+  for (const Shape& shape : shapes) {
+    outputs.emplace_back(static_cast<std::size_t>(n * shape.size()));
+    places.push_back(outputs.back().data());
+  }
   Batch batch;
   batch.n = n;
   batch.pixels = images.data();
-  model.run(prepared, batch, out.data());
-  return out;
+  model.run(prepared, batch, places);
+  std::vector<float> all;
+  for (std::int64_t image = 0; image < n; ++image) {
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      const auto begin = outputs[i].begin() + image * shapes[i].size();
+      all.insert(all.end(), begin, begin + shapes[i].size());
+    }
+  }
+  return all;
 }
 
 void expect_same_bits(const float* a, const float* b, std::size_t size, const char* what) {

@@ -132,7 +132,8 @@ class Builder {
   }
 
   Graph finish() {
-    graph_.set_output(source_.one_in(8) ? choose_tensor().name : tensors_.back().name);
+    graph_.add_output(source_.one_in(8) ? choose_tensor().name : tensors_.back().name);
+    while (source_.one_in(8)) graph_.add_output(choose_tensor().name);
     return std::move(graph_);
   }
 

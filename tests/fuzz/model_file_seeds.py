@@ -113,7 +113,7 @@ def _file(
     joints = len(KEYPOINT_SETS[keypoint_set])
     values: dict[str, Any] = {
         "name": "seed",
-        "graph": GraphSpec("image", 3, nodes, nodes[-1].name),
+        "graph": GraphSpec("image", 3, nodes, (nodes[-1].name,)),
         "input": InputSpec(channel_order="rgb", height=SIDE, width=SIDE),
         "decode": DecodeSpec(),
         "keypoints": keypoint_set,

@@ -23,7 +23,8 @@ from lpn_core.model.spec import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
+# Files of one output are written as version 1, so that older versions of lpn_core read them.
+_ONE_OUTPUT, _SEVERAL_OUTPUTS = FORMAT_VERSIONS = (1, 2)
 
 
 class Document(NamedTuple):
@@ -89,6 +90,10 @@ _BOOL = _Leaf("true or false", lambda value: isinstance(value, bool))
 _STRING_OR_NULL = _Leaf("a string of valid Unicode or null", lambda v: v is None or is_text(v))
 _NUMBER_OR_NULL = _Leaf("a number or null", lambda v: v is None or _is_number(v))
 _STRINGS = _Leaf("a list of strings of valid Unicode", _list_of(_STRING))
+_NAMES = _Leaf(
+    "a list of at least one string of valid Unicode",
+    lambda value: bool(value) and _STRINGS.accepts(value),
+)
 _NUMBERS = _Leaf("a list of numbers", _list_of(_NUMBER))
 _LIST = _Leaf("a list", lambda value: isinstance(value, list))
 _ATTRIBUTES = _Leaf(
@@ -103,13 +108,12 @@ _NODE = {
     "attributes": _ATTRIBUTES,
     "weights": _STRINGS,
 }
-_DOCUMENT = {
+_DOCUMENT: dict[str, Any] = {
     "format_version": _INT,
     "name": _STRING,
     "graph": {
         "input": {"name": _STRING, "channels": _INT},
         "nodes": _LIST,
-        "output": _STRING,
     },
     "input": {
         "height": _INT,
@@ -139,6 +143,13 @@ _DOCUMENT = {
 }
 
 
+# How a version names the graph's outputs; the rest is the same in all.
+_OUTPUTS = {
+    _ONE_OUTPUT: {"output": _STRING},
+    _SEVERAL_OUTPUTS: {"outputs": _NAMES},
+}
+
+
 def dump_document(model_file: ModelFile) -> dict[str, Any]:
     """The document of a model file, as :func:`load_document` takes it apart."""
     from dataclasses import asdict
@@ -154,13 +165,15 @@ def dump_document(model_file: ModelFile) -> dict[str, Any]:
         }
         for node in graph.nodes
     ]
+    one = len(graph.outputs) == 1
+    outputs = {"output": graph.outputs[0]} if one else {"outputs": list(graph.outputs)}
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": _ONE_OUTPUT if one else _SEVERAL_OUTPUTS,
         "name": model_file.name,
         "graph": {
             "input": {"name": graph.input_name, "channels": graph.input_channels},
             "nodes": nodes,
-            "output": graph.output,
+            **outputs,
         },
         "input": asdict(model_file.input),
         "decode": asdict(model_file.decode),
@@ -182,13 +195,13 @@ def load_document(text: str) -> Document:
         raise ModelFileError(f"the metadata document is not sound JSON: {error}") from None
     if not isinstance(document, dict):
         raise ModelFileError("the metadata document is not a JSON object")
-    version = document.get("format_version", FORMAT_VERSION)
-    if version != FORMAT_VERSION:
+    version = document.get("format_version", _ONE_OUTPUT)
+    if not _is_int(version) or version not in FORMAT_VERSIONS:
         raise ModelFileError(
-            f"format_version is {reprlib.repr(version)}; this lpn_core reads {FORMAT_VERSION}: "
-            "a newer lpn_core may read it"
+            f"format_version is {reprlib.repr(version)}; this lpn_core reads "
+            f"{FORMAT_VERSIONS[0]} to {FORMAT_VERSIONS[-1]}: a newer lpn_core may read it"
         )
-    _check(document)
+    _check(document, version)
     graph = document["graph"]
     nodes = tuple(
         NodeSpec(
@@ -200,14 +213,13 @@ def load_document(text: str) -> Document:
         )
         for node in graph["nodes"]
     )
+    outputs = tuple(graph["outputs"]) if "outputs" in graph else (graph["output"],)
     source = document["input"]
     source.update(mean=tuple(source["mean"]), std=tuple(source["std"]))
     try:
         return Document(
             name=document["name"],
-            graph=GraphSpec(
-                graph["input"]["name"], graph["input"]["channels"], nodes, graph["output"]
-            ),
+            graph=GraphSpec(graph["input"]["name"], graph["input"]["channels"], nodes, outputs),
             input=InputSpec(**source),
             decode=DecodeSpec(**document["decode"]),
             keypoints=keypoints.get(document["keypoints"]).name,
@@ -218,9 +230,10 @@ def load_document(text: str) -> Document:
         raise ModelFileError(str(error)) from None
 
 
-def _check(document: dict[str, Any]) -> None:
+def _check(document: dict[str, Any], version: int) -> None:
     problems: dict[str, list[str]] = {"missing": [], "unknown": [], "wrong": []}
-    _walk(_DOCUMENT, document, "", problems)
+    schema = {**_DOCUMENT, "graph": _DOCUMENT["graph"] | _OUTPUTS[version]}
+    _walk(schema, document, "", problems)
     graph = document.get("graph")
     nodes = graph.get("nodes") if isinstance(graph, dict) else None
     if isinstance(nodes, list):

@@ -44,13 +44,14 @@ class GraphSpec:
     Attributes:
         input_name: name of the input tensor, (N, H, W, input_channels) float32.
         nodes: the operations.
-        output: name of the tensor the network returns.
+        outputs: names of the tensors the network returns, at least one; a pose network's heatmaps
+            come first.
     """
 
     input_name: str
     input_channels: int
     nodes: tuple[NodeSpec, ...]
-    output: str
+    outputs: tuple[str, ...]
 
     def weight_names(self) -> list[str]:
         """Names of all weight arrays, in node order."""
@@ -71,7 +72,8 @@ class GraphSpec:
         for node in self.nodes:
             arrays = {weight: array(f"{node.name}.{weight}") for weight in node.weights}
             graph.add_node(node.kind, node.name, node.inputs, node.attributes, arrays)
-        graph.set_output(self.output)
+        for output in self.outputs:
+            graph.add_output(output)
         return graph
 
     def compile(

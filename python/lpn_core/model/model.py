@@ -172,7 +172,7 @@ class Model:
         return h, w, joints
 
     def __call__(self, crops: Array) -> NDArray[np.float32]:
-        """Runs the network.
+        """Runs the network; of several outputs, the first.
 
         Args:
             crops: (N, H, W, 3): uint8, always RGB; or float32, already normalised and in the
@@ -186,10 +186,39 @@ class Model:
             TypeError: another dtype.
             ValueError: another shape or layout, or the model is closed.
         """
+        array = self._check_crops(crops)
+        if array.dtype == np.uint8:
+            return self.compiled.run_u8(array, *self._normalisation)
+        return self.compiled.run(array)
+
+    def run_all(self, crops: Array) -> dict[str, NDArray[np.float32]]:
+        """Runs the network to all of its outputs, by name; the first are the heatmaps.
+
+        Args:
+            crops: as :meth:`__call__` takes them.
+
+        Returns:
+            (N, h, w, C) float32 each, in the order of the model file.
+
+        Raises:
+            TypeError: another dtype.
+            ValueError: another shape or layout, or the model is closed.
+        """
+        array = self._check_crops(crops)
+        if array.dtype == np.uint8:
+            outputs = self.compiled.run_all_u8(array, *self._normalisation)
+        else:
+            outputs = self.compiled.run_all(array)
+        return dict(zip(self.file.graph.outputs, outputs, strict=True))
+
+    @property
+    def _normalisation(self) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:
+        return self.input.channel_map("rgb"), self.input.scale, self.input.shift
+
+    def _check_crops(self, crops: Array) -> NDArray[Any]:
         viewed = as_array(crops, "crops")
         dtype = viewed.dtype
-        is_bytes = dtype == np.uint8
-        if not is_bytes and dtype != np.float32:
+        if dtype != np.uint8 and dtype != np.float32:
             raise TypeError(
                 f"crops are {dtype}; wanted uint8, 0 to 255 in RGB order, or float32, already "
                 "normalised as the model's input says"
@@ -205,10 +234,7 @@ class Model:
             raise ValueError(f"crops have shape {viewed.shape}; wanted (N, H, W, {channels}){hint}")
         array: NDArray[Any] = check_array(crops, "crops", dtype.type, "(N, H, W, 3)")
         self.heatmap_shape(array.shape[1], array.shape[2])
-        if is_bytes:
-            spec = self.input
-            return self.compiled.run_u8(array, spec.channel_map("rgb"), spec.scale, spec.shift)
-        return self.compiled.run(array)
+        return array
 
     def steps(self) -> Sequence[dict[str, object]]:
         """What the engine does for one crop of the model's own size, step by step."""

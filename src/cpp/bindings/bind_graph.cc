@@ -150,7 +150,7 @@ void bind_graph(py::module_& module) {
       .def("add_input", &Graph::add_input, py::arg("name"), py::arg("channels"))
       .def("add_node", &add_node, py::arg("kind"), py::arg("name"), py::arg("inputs"),
            py::arg("attributes"), py::arg("weights"))
-      .def("set_output", &Graph::set_output, py::arg("name"))
+      .def("add_output", &Graph::add_output, py::arg("name"))
       .def("shapes", &list_shapes, py::arg("height"), py::arg("width"));
 }
 

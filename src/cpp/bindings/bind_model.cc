@@ -29,19 +29,20 @@ std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const
   return std::make_unique<CompiledModel>(std::move(own), threads, tier, memory_limit);
 }
 
-py::array_t<float> run_float(CompiledModel& model, const py::array& x) {
+using Arrays = std::vector<py::array_t<float>>;
+
+Arrays run_float(CompiledModel& model, const py::array& x, Wanted wanted) {
   const Input<float> input = read<float>(x, "x", 4, "(N, H, W, C)");
   LPN_CHECK(input[3] == model.graph().input_channels(), "x has shape ", format_shape(input.shape),
             "; its last axis must be ", model.graph().input_channels(), " channels, (N, H, W, C)");
   Batch batch;
   batch.n = input[0];
   batch.pixels = input.data;
-  return run_batch(model, input[1], input[2], batch);
+  return run_batch(model, input[1], input[2], batch, wanted);
 }
 
-py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
-                          const std::vector<int>& channel_map, const std::vector<double>& scale,
-                          const std::vector<double>& shift) {
+Arrays run_u8(CompiledModel& model, const py::array& x, const std::vector<int>& channel_map,
+              const std::vector<double>& scale, const std::vector<double>& shift, Wanted wanted) {
   const Input<std::uint8_t> input = read<std::uint8_t>(x, "x", 4, "(N, H, W, 3)");
   const auto channels = static_cast<std::size_t>(model.graph().input_channels());
   LPN_CHECK(input[3] == 3, "x has shape ", format_shape(input.shape), "; it must be (N, H, W, 3)");
@@ -64,7 +65,7 @@ py::array_t<float> run_u8(CompiledModel& model, const py::array& x,
       batch.table[c][value] = static_cast<float>(value) * factor + addend;
     }
   }
-  return run_batch(model, input[1], input[2], batch);
+  return run_batch(model, input[1], input[2], batch, wanted);
 }
 
 py::array_t<double> profile_run(CompiledModel& model, const py::array& x, std::int64_t rounds) {
@@ -119,14 +120,39 @@ void bind_model(py::module_& module) {
       .def(
           "output_shape",
           [](const CompiledModel& model, std::int64_t h, std::int64_t w) {
-            const Shape shape =
-                model.graph().infer_shapes(h, w)[static_cast<std::size_t>(model.graph().output())];
+            const int output = model.graph().outputs().front();
+            const Shape shape = model.graph().infer_shapes(h, w)[static_cast<std::size_t>(output)];
             return py::make_tuple(shape.h, shape.w, shape.c);
           },
           py::arg("height"), py::arg("width"))
-      .def("run", &run_float, DefaultFloats(), py::arg("x").noconvert())
-      .def("run_u8", &run_u8, DefaultFloats(), py::arg("x").noconvert(), py::arg("channel_map"),
-           py::arg("scale"), py::arg("shift"))
+      .def(
+          "run",
+          [](CompiledModel& model, const py::array& x) {
+            return run_float(model, x, Wanted::kFirst).front();
+          },
+          DefaultFloats(), py::arg("x").noconvert())
+      .def(
+          "run_all",
+          [](CompiledModel& model, const py::array& x) {
+            return run_float(model, x, Wanted::kAll);
+          },
+          DefaultFloats(), py::arg("x").noconvert())
+      .def(
+          "run_u8",
+          [](CompiledModel& model, const py::array& x, const std::vector<int>& channel_map,
+             const std::vector<double>& scale, const std::vector<double>& shift) {
+            return run_u8(model, x, channel_map, scale, shift, Wanted::kFirst).front();
+          },
+          DefaultFloats(), py::arg("x").noconvert(), py::arg("channel_map"), py::arg("scale"),
+          py::arg("shift"))
+      .def(
+          "run_all_u8",
+          [](CompiledModel& model, const py::array& x, const std::vector<int>& channel_map,
+             const std::vector<double>& scale, const std::vector<double>& shift) {
+            return run_u8(model, x, channel_map, scale, shift, Wanted::kAll);
+          },
+          DefaultFloats(), py::arg("x").noconvert(), py::arg("channel_map"), py::arg("scale"),
+          py::arg("shift"))
       .def("profile", &profile_run, DefaultFloats(), py::arg("x").noconvert(), py::arg("rounds"))
       .def("steps", &list_steps, DefaultFloats(), py::arg("height"), py::arg("width"))
       .def(

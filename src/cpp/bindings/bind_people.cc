@@ -141,7 +141,7 @@ py::tuple estimate_poses(CompiledModel& model, const py::array& image, const py:
   EstimateOptions options{padding, read_normalisation(channel_map, scale, shift),
                           read_decode_options(beta, quarter_step)};
   const std::shared_ptr<PreparedPlan> plan = prepare(model, height, width);
-  const Shape& maps = plan->plan().output();
+  const Shape& maps = plan->plan().outputs().front();
   FlipOptions flip{};
   if (mirror_index) {
     flip = read_flip(*mirror_index, flip_shift, maps);

@@ -34,20 +34,28 @@ std::shared_ptr<PreparedPlan> prepare(CompiledModel& model, std::int64_t h, std:
   return model.prepare(h, w);
 }
 
-py::array_t<float> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w, Batch& batch) {
+std::vector<py::array_t<float>> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w,
+                                          Batch& batch, Wanted wanted) {
   const std::shared_ptr<PreparedPlan> prepared = prepare(model, h, w);
-  const Shape& shape = prepared->plan().output();
-  py::array_t<float> out = make_array<float>("the result", {batch.n, shape.h, shape.w, shape.c});
-  float* data = out.mutable_data();
+  std::vector<py::array_t<float>> arrays;
+  std::vector<void*> outputs;
+  for (const Shape& shape : prepared->plan().outputs()) {
+    if (wanted == Wanted::kFirst && !arrays.empty()) {
+      outputs.push_back(nullptr);
+      continue;
+    }
+    arrays.push_back(make_array<float>("the result", {batch.n, shape.h, shape.w, shape.c}));
+    outputs.push_back(arrays.back().mutable_data());
+  }
   bool finished = false;
   {
     WithoutGil released;
     SignalCheck signals(released);
     batch.stop = std::ref(signals);
-    finished = model.run(*prepared, batch, data);
+    finished = model.run(*prepared, batch, outputs);
   }
   if (!finished) throw py::error_already_set();
-  return out;
+  return arrays;
 }
 
 }  // namespace lpn::bindings

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/without_gil.h"
@@ -38,7 +39,10 @@ class SignalCheck {
 // it out of the model's list.
 std::shared_ptr<PreparedPlan> prepare(CompiledModel& model, std::int64_t h, std::int64_t w);
 
-// The heatmaps of a batch of h x w images. Sets batch.stop.
-py::array_t<float> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w, Batch& batch);
+enum class Wanted { kFirst, kAll };
+
+// The outputs of a batch of h x w images: the first, or all. Sets batch.stop.
+std::vector<py::array_t<float>> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w,
+                                          Batch& batch, Wanted wanted);
 
 }  // namespace lpn::bindings

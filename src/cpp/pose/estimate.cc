@@ -45,7 +45,7 @@ bool estimate_poses(CompiledModel& model, PreparedPlan& plan, const Image& image
                     const double* boxes, std::int64_t n, const EstimateOptions& options,
                     float* coordinates, float* scores, const std::function<bool()>& stop) {
   const Shape& input = plan.plan().input();
-  const Shape& output = plan.plan().output();
+  const Shape& output = plan.plan().outputs().front();
   assert(input.c == 3);
   const double aspect = static_cast<double>(input.w) / static_cast<double>(input.h);
   const std::int64_t maps_per_person = options.flip == nullptr ? 1 : 2;

@@ -57,7 +57,7 @@ def build_lpn(
             builder.add_bottleneck(f"layer{stage}.{block}", width, stride if block == 0 else 1)
     builder.add_head()
     reader.finish(f"lpn{depth} (attention {attention})")
-    graph = GraphSpec("image", 3, tuple(builder.nodes), "final_layer")
+    graph = GraphSpec("image", 3, tuple(builder.nodes), ("final_layer",))
     return graph, builder.weights
 
 

@@ -1,5 +1,7 @@
 #include "engine/graph/graph.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "engine/graph/node_kind.h"
 
@@ -87,16 +89,18 @@ void Graph::add_node(const std::string& kind, const std::string& name,
   add_tensor(name, out_channels);
 }
 
-void Graph::set_output(const std::string& name) {
+void Graph::add_output(const std::string& name) {
   const int tensor = find_tensor(name);
   LPN_CHECK(tensor > 0, "output \"", name, "\" is not a node of the graph");
-  output_ = tensor;
+  LPN_CHECK(std::find(outputs_.begin(), outputs_.end(), tensor) == outputs_.end(), "output \"",
+            name, "\" was added already; each is added once");
+  outputs_.push_back(tensor);
 }
 
 void Graph::check_complete() const {
   LPN_CHECK(!channels_.empty(),
-            "the graph is empty; call add_input, add_node and set_output first");
-  LPN_CHECK(output_ > 0, "the graph has no output; call set_output with the name of a node");
+            "the graph is empty; call add_input, add_node and add_output first");
+  LPN_CHECK(!outputs_.empty(), "the graph has no output; call add_output with the name of a node");
 }
 
 std::vector<Shape> Graph::infer_shapes(std::int64_t h, std::int64_t w) const {

@@ -19,14 +19,14 @@ class Graph {
                 const std::vector<std::string>& inputs,
                 const std::map<std::string, AttributeValue>& attributes,
                 std::map<std::string, Weight> weights);
-  void set_output(const std::string& name);
+  void add_output(const std::string& name);
 
   const std::vector<Node>& nodes() const { return nodes_; }
   std::int64_t input_channels() const { return channels_.at(0); }
-  int output() const { return output_; }
+  const std::vector<int>& outputs() const { return outputs_; }
   const std::unordered_map<std::string, int>& tensor_numbers() const { return tensor_numbers_; }
 
-  // Throws unless there is an input and an output.
+  // Throws unless there is an input and at least one output.
   void check_complete() const;
 
   // The shape of every tensor for an input of h x w; throws when a node cannot take the size that
@@ -41,7 +41,7 @@ class Graph {
   std::vector<std::int64_t> channels_;                   // of every tensor
   std::unordered_map<std::string, int> tensor_numbers_;  // by name
   std::vector<Node> nodes_;
-  int output_ = -1;
+  std::vector<int> outputs_;
 };
 
 }  // namespace lpn

@@ -7,9 +7,9 @@
 namespace lpn {
 
 OperationGraph::OperationGraph(const Graph& graph)
-    : tensors(graph.nodes().size() + 1), output(graph.output()) {
+    : tensors(graph.nodes().size() + 1), outputs(graph.outputs()) {
   std::vector<bool> needed(tensors.size(), false);
-  needed[static_cast<std::size_t>(output)] = true;
+  for (const int output : outputs) needed[static_cast<std::size_t>(output)] = true;
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
     if (!needed[i + 1]) continue;
     for (const int input : graph.nodes()[i].inputs) needed[static_cast<std::size_t>(input)] = true;
@@ -22,7 +22,7 @@ OperationGraph::OperationGraph(const Graph& graph)
 
 std::vector<int> OperationGraph::count_readers() const {
   std::vector<int> readers(tensors.size(), 0);
-  ++readers[static_cast<std::size_t>(output)];
+  for (const int output : outputs) ++readers[static_cast<std::size_t>(output)];
   for (const std::unique_ptr<Operation>& operation : operations) {
     for (const int tensor : operation->reads()) ++readers[static_cast<std::size_t>(tensor)];
   }

@@ -41,7 +41,7 @@ struct Operation {
 
 class OperationGraph {
  public:
-  // Operations of a graph's nodes whose results its output depends on, in the nodes' order. The
+  // Operations of a graph's nodes whose results its outputs depend on, in the nodes' order. The
   // graph must outlive them.
   explicit OperationGraph(const Graph& graph);
 
@@ -52,7 +52,7 @@ class OperationGraph {
     return static_cast<int>(tensors.size()) - 1;
   }
 
-  // Per tensor how often operations read it; the graph's output is read once more.
+  // Per tensor how often operations read it; the graph's outputs are read once more.
   std::vector<int> count_readers() const;
 
   // Closes the gaps that operations leave which a pass took elsewhere.
@@ -60,7 +60,7 @@ class OperationGraph {
 
   std::vector<std::unique_ptr<Operation>> operations;
   std::vector<Tensor> tensors;
-  int output;
+  std::vector<int> outputs;
 };
 
 }  // namespace lpn

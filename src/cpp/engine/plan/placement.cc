@@ -28,7 +28,10 @@ std::vector<Place> list_places(const OperationGraph& graph, const std::vector<Sh
       places[at(tensor)].last = static_cast<int>(i);
   }
   places[0].kind = Place::Kind::kInput;
-  places[at(graph.output)].kind = Place::Kind::kOutput;
+  for (std::size_t i = 0; i < graph.outputs.size(); ++i) {
+    places[at(graph.outputs[i])].kind = Place::Kind::kOutput;
+    places[at(graph.outputs[i])].output = i;
+  }
   return places;
 }
 

@@ -1,6 +1,7 @@
 // Where in memory the tensors of a plan lie.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct Place {
 
   Kind kind = Kind::kUnused;
   DType type = DType::kF32;
+  std::size_t output = 0;   // which of the graph's outputs
   std::int64_t offset = 0;  // bytes into the arena
   std::int64_t bytes = 0;
   int first = 0, last = 0;  // operations that write it first and read it last

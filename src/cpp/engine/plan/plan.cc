@@ -31,13 +31,19 @@ Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightSt
   constexpr auto kLine = static_cast<std::int64_t>(kAlignment);
   scratch_bytes_ = (scratch_bytes_ + kLine - 1) / kLine * kLine;
   input_ = builder.shapes.front();
-  output_ = builder.shape(graph.output());
+  for (const int output : graph.outputs()) outputs_.push_back(builder.shape(output));
   placement_ = place_tensors(fused, builder.shapes);
+  output_bytes_.resize(outputs_.size());
+  for (const Place& place : placement_.places) {
+    if (place.kind == Place::Kind::kOutput) output_bytes_[place.output] = place.bytes;
+  }
 }
 
 double Plan::workspace_bytes(int workers) const {
-  return static_cast<double>(arena_bytes()) + static_cast<double>(places().front().bytes) +
-         static_cast<double>(scratch_bytes_) * workers;
+  double bytes = static_cast<double>(arena_bytes()) + static_cast<double>(places().front().bytes) +
+                 static_cast<double>(scratch_bytes_) * workers;
+  for (std::size_t i = 1; i < outputs_.size(); ++i) bytes += static_cast<double>(output_bytes_[i]);
+  return bytes;
 }
 
 }  // namespace lpn

@@ -20,20 +20,23 @@ class Plan {
   Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightStore& weights);
 
   const Shape& input() const { return input_; }
-  const Shape& output() const { return output_; }
+  const std::vector<Shape>& outputs() const { return outputs_; }
+  std::int64_t output_bytes(std::size_t output) const { return output_bytes_[output]; }
   const std::vector<std::unique_ptr<const Step>>& steps() const { return steps_; }
   const std::vector<Place>& places() const { return placement_.places; }
   std::int64_t arena_bytes() const { return placement_.arena_bytes; }
   // Per worker, a multiple of a cache line.
   std::int64_t scratch_bytes() const { return scratch_bytes_; }
 
-  // Bytes of a workspace for an image that `workers` threads run. In double, as all sizes that are
+  // Bytes of a workspace for an image that `workers` threads run, all outputs but the first being
+  // unwanted. In double, as all sizes that are
   // compared with a limit: what a graph asks for may not fit 64 bits.
   double workspace_bytes(int workers) const;
 
  private:
   Shape input_;
-  Shape output_;
+  std::vector<Shape> outputs_;
+  std::vector<std::int64_t> output_bytes_;
   std::vector<std::unique_ptr<const Step>> steps_;
   Placement placement_;
   std::int64_t scratch_bytes_ = 0;

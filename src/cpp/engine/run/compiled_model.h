@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <vector>
 
 #include "base/fork.h"
 #include "base/isa.h"
@@ -29,8 +30,15 @@ class CompiledModel {
   // would need more memory than the limit.
   std::shared_ptr<PreparedPlan> prepare(std::int64_t h, std::int64_t w);
 
-  bool run(PreparedPlan& plan, const Batch& batch, float* out, StepClock* clock = nullptr) {
-    return lpn::run(plan, pool_, batch, out, memory_limit_, clock);
+  bool run(PreparedPlan& plan, const Batch& batch, const std::vector<void*>& outputs,
+           StepClock* clock = nullptr) {
+    return lpn::run(plan, pool_, batch, outputs, memory_limit_, clock);
+  }
+  // Of the first output alone.
+  bool run(PreparedPlan& plan, const Batch& batch, void* first) {
+    std::vector<void*> outputs(plan.plan().outputs().size(), nullptr);
+    outputs.front() = first;
+    return run(plan, batch, outputs);
   }
 
   // Frees the workspaces that no run uses at the moment; later runs make new ones.

@@ -44,8 +44,7 @@ Part largest_part(const Plan& plan, const Graph& graph, int threads) {
 }  // namespace
 
 void check_memory(const Plan& plan, const Graph& graph, int threads, std::int64_t limit) {
-  const double bytes =
-      plan.workspace_bytes(threads) + static_cast<double>(plan.output().size()) * sizeof(float);
+  const double bytes = plan.workspace_bytes(threads) + static_cast<double>(plan.output_bytes(0));
   if (bytes <= static_cast<double>(limit)) return;
   const Part largest = largest_part(plan, graph, threads);
   throw_invalid("an input of height ", plan.input().h, " and width ", plan.input().w, " takes ",

@@ -49,7 +49,7 @@ const float* make_input(const Plan& plan, Workspace& workspace, Threads& threads
 
 template <class Threads>
 bool run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image,
-               float* out, StepClock* clock) {
+               const std::vector<void*>& outputs, StepClock* clock) {
   const auto stopped = [&batch] { return batch.stop && batch.stop(); };
   if (stopped()) return false;
   const Plan& plan = prepared.plan();
@@ -57,8 +57,12 @@ bool run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
   const float* input = batch.pixels != nullptr
                            ? batch.pixels + image * plan.input().size()
                            : make_input(plan, lease.workspace(), threads, batch, image);
-  const RunContext context =
-      lease.workspace().bind(plan, input, out + image * plan.output().size(), threads.threads());
+  std::vector<void*> results;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    auto* all = static_cast<std::byte*>(outputs[i]);
+    results.push_back(all == nullptr ? nullptr : all + image * plan.output_bytes(i));
+  }
+  const RunContext context = lease.workspace().bind(plan, input, results, threads.threads());
   if (clock != nullptr) clock->mark();
   for (const std::unique_ptr<const Step>& step : plan.steps()) {
     if (stopped()) return false;
@@ -72,19 +76,19 @@ bool run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
 
 }  // namespace
 
-bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out,
-         std::int64_t memory_limit, StepClock* clock) {
+bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch,
+         const std::vector<void*>& outputs, std::int64_t memory_limit, StepClock* clock) {
   Inline alone;
   const bool side_by_side = plan.plan().workspace_bytes(alone.threads()) * pool.threads() <=
                             static_cast<double>(memory_limit);
   const std::int64_t whole = side_by_side ? batch.n - batch.n % pool.threads() : 0;
   std::atomic<bool> finished{true};
   pool.parallel_for(whole, [&](std::int64_t image, int) {
-    if (!run_image(plan, alone, batch, image, out, clock))
+    if (!run_image(plan, alone, batch, image, outputs, clock))
       finished.store(false, std::memory_order_relaxed);
   });
   for (std::int64_t image = whole; finished && image < batch.n; ++image)
-    finished = run_image(plan, pool, batch, image, out, clock);
+    finished = run_image(plan, pool, batch, image, outputs, clock);
   return finished;
 }
 

@@ -30,10 +30,10 @@ struct Batch {
 
 // A batch of at least as many images as threads is run image by image, one thread each; the images
 // left over are run by all threads together, and all of them where `memory_limit` (bytes) leaves no
-// room for a workspace per thread. The bits of a result do not depend on which. `clock` may be
-// given for a batch of one image. Returns whether the run came to its end; else `out` holds
-// anything.
-bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch, float* out,
-         std::int64_t memory_limit, StepClock* clock = nullptr);
+// room for a workspace per thread. The bits of a result do not depend on which. `outputs`: one for
+// each of the plan's, with room for n images, or null where it is not wanted. `clock` may be given
+// for a batch of one image. Returns whether the run came to its end; else `outputs` hold anything.
+bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch,
+         const std::vector<void*>& outputs, std::int64_t memory_limit, StepClock* clock = nullptr);
 
 }  // namespace lpn

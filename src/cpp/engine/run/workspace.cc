@@ -1,5 +1,6 @@
 #include "engine/run/workspace.h"
 
+#include <cassert>
 #include <mutex>
 #include <new>
 
@@ -14,17 +15,31 @@ Workspace::Workspace(const Plan& plan)
   }
 }
 
-RunContext Workspace::bind(const Plan& plan, const void* input, void* output, int workers) {
+RunContext Workspace::bind(const Plan& plan, const void* input, const std::vector<void*>& outputs,
+                           int workers) {
+  assert(outputs.size() == plan.outputs().size());
   const auto scratch_size = static_cast<std::size_t>(plan.scratch_bytes() * workers);
   if (scratch_.size() < scratch_size) scratch_ = Buffer<std::byte>(scratch_size);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const Place::Kind kind = plan.places()[i].kind;
+    const Place& place = plan.places()[i];
     // No step writes the input: an operation's result is always another tensor.
-    if (kind == Place::Kind::kInput)
+    if (place.kind == Place::Kind::kInput)
       tensors_[i] = static_cast<std::byte*>(const_cast<void*>(input));
-    if (kind == Place::Kind::kOutput) tensors_[i] = static_cast<std::byte*>(output);
+    if (place.kind == Place::Kind::kOutput) {
+      void* output = outputs[place.output];
+      tensors_[i] =
+          output != nullptr ? static_cast<std::byte*>(output) : unwanted(plan, place.output);
+    }
   }
   return {plan.places().data(), tensors_.data(), scratch_.data(), plan.scratch_bytes()};
+}
+
+std::byte* Workspace::unwanted(const Plan& plan, std::size_t output) {
+  unwanted_.resize(plan.outputs().size());
+  Buffer<std::byte>& buffer = unwanted_[output];
+  if (buffer.size() == 0)
+    buffer = Buffer<std::byte>(static_cast<std::size_t>(plan.output_bytes(output)));
+  return buffer.data();
 }
 
 void* Workspace::input(const Plan& plan) {

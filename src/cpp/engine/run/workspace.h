@@ -15,17 +15,21 @@ class Workspace {
  public:
   explicit Workspace(const Plan& plan);
 
-  // Points every tensor to its place for an image at `input` whose result goes to `output`, with
-  // scratch for `workers` threads.
-  RunContext bind(const Plan& plan, const void* input, void* output, int workers);
+  // Points every tensor to its place for an image at `input` whose results go to `outputs`, with
+  // scratch for `workers` threads. Results for which `outputs` holds null stay in the workspace.
+  RunContext bind(const Plan& plan, const void* input, const std::vector<void*>& outputs,
+                  int workers);
 
   // Room for one input image, for callers whose own is not ready for the network.
   void* input(const Plan& plan);
 
  private:
+  std::byte* unwanted(const Plan& plan, std::size_t output);
+
   Buffer<std::byte> arena_;
   Buffer<std::byte> scratch_;
   Buffer<std::byte> input_;
+  std::vector<Buffer<std::byte>> unwanted_;  // results
   std::vector<std::byte*> tensors_;
 };
 
