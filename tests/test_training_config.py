@@ -94,6 +94,16 @@ def test_cosine_by_steps_and_by_seconds() -> None:
         ({"kind": "linear"}, "it must be one of .*'trapezoid'"),
         ({"kind": "milestones"}, r"schedule\.epochs is 0"),
         ({"total_steps": 0}, "a stage has no length"),
+        (
+            {"kind": "trapezoid", "total_steps": 0},
+            r"schedule\.warmup is 0\.02, which needs a stage",
+        ),
+        (
+            {"kind": "trapezoid", "total_steps": 0, "warmup_steps": 9, "stages": 2},
+            r"schedule\.stages is 2, which needs a stage that ends",
+        ),
+        ({"total_seconds": 9.0, "cooldown_steps": 9}, "cooldown_steps is 9, but seconds end"),
+        ({"kind": "milestones", "epochs": 9, "warmup_steps": 9}, "warmup_steps is 9, but miles"),
         ({"stages": 0}, r"schedule\.stages is 0"),
         ({"restart_epoch": 60}, r"below schedule\.epochs, which is 0"),
         ({"epochs": 60, "restart_epoch": 60}, r"below schedule\.epochs, which is 60"),
@@ -290,6 +300,30 @@ def test_a_longer_trapezoid_shares_what_comes_before_the_fall() -> None:
     for step in range(60):
         position = Position(0, step)
         assert short.factor(position) == pytest.approx(long.factor(position))
+
+
+def test_a_trapezoid_in_steps_is_the_same_whatever_the_length() -> None:
+    def schedule(total: int) -> Schedule:
+        steps = {"total_steps": total, "warmup_steps": 10, "cooldown_steps": 40}
+        return Schedule(ScheduleConfig(kind="trapezoid", final=0.05, **steps), 1)
+
+    endless, short, long = schedule(0), schedule(100), schedule(10**6)
+    for step in range(61):
+        wanted = pytest.approx(max(1e-3, min(1.0, step / 10)))
+        assert [s.factor(Position(0, step)) for s in (endless, short, long)] == [wanted] * 3
+    assert short.factor(Position(0, 80)) == pytest.approx(0.05 + 0.95 * 0.5)
+    assert short.factor(Position(0, 100)) == pytest.approx(0.05)
+    for step in (61, 10**9):
+        assert endless.factor(Position(0, step)) == 1
+        assert not endless.finished(Position(0, step))
+        assert endless.progress(Position(0, step)) == 0
+
+
+def test_a_cosine_warms_up_in_steps() -> None:
+    steps = Schedule(ScheduleConfig(total_steps=100, warmup_steps=20), 1)
+    part = Schedule(ScheduleConfig(total_steps=100, warmup=0.2), 1)
+    for step in range(100):
+        assert steps.factor(Position(0, step)) == pytest.approx(part.factor(Position(0, step)))
 
 
 def test_views_grow_with_the_phases_of_a_stage() -> None:

@@ -38,7 +38,7 @@ def test_log_drops_what_a_lost_run_wrote_later(tmp_path: Path) -> None:
     RunLog(tmp_path, 2).write(entry(3))
     assert read_log(tmp_path) == [entry(1), entry(2), entry(3)]
     assert (tmp_path / "log.csv").read_text().splitlines()[1:] == [
-        "1,0,,,,0.5,,,,,,,", "2,0,,,,1.0,,,,,,,", "3,0,,,,1.5,,,,,,,"
+        "1,0,,,,0.5,,,,,,,,,", "2,0,,,,1.0,,,,,,,,,", "3,0,,,,1.5,,,,,,,,,"
     ]  # fmt: skip
     RunLog(tmp_path, 0)
     assert read_log(tmp_path) == []

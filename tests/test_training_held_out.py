@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("click")
 pytest.importorskip("PIL")
 
 from lpn_training.batches import BatchSource  # noqa: E402
+from lpn_training.checkpoint import load_checkpoint  # noqa: E402
 from lpn_training.data.crops import load_crops  # noqa: E402
 from lpn_training.data.shards import Encoded, open_shard, picture_number, write_shard  # noqa: E402
+from lpn_training.export import export_checkpoint  # noqa: E402
+from lpn_training.tables import read_stages, stage_table  # noqa: E402
 from lpn_training.train import Trainer  # noqa: E402
 from training_runs import one_thread, synthetic_shard, tiny_config  # noqa: E402
 
@@ -71,10 +75,42 @@ def test_held_out_people_choose_and_validation_is_reported(shard: Path, tmp_path
         trainer.run()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     scores = [line for line in lines if "ap" in line]
-    assert scores[0].keys() >= {"oks", "reported_ap", "reported_oks"}
+    names = ("ap", "oks", "reported_ap", "reported_oks", "trained_ap", "trained_oks")
+    assert scores[0].keys() >= set(names)
     assert scores[0]["oks"] != scores[0]["reported_oks"]
     assert trainer.best["score"] == max(line["ap"] for line in scores)
-    assert len(trainer.validation[""]) < len(trainer.validation["reported_"]) == 40
+    out = trainer.validation[""]
+    assert len(out) == len(trainer.validation["trained_"]) < len(trainer.validation["reported_"])
+    assert len(trainer.validation["reported_"]) == 40
+    # The same numbers in what a user reads: beside the weights they are of, and in their card.
+    best = load_checkpoint(tmp_path / "best.pt")["best"]
+    (line,) = (line for line in scores if line["step"] == best["step"])
+    assert {key: best[key] for key in names} == {key: line[key] for key in names}
+    stage = max(read_stages(tmp_path), key=lambda record: record["ap"])
+    assert (stage["reported_ap"], stage["trained_ap"]) == (line["reported_ap"], line["trained_ap"])
+    head, _, *rows = stage_table(read_stages(tmp_path)).splitlines()
+    assert head.endswith("| improved | reported AP | AP on trained people |")
+    assert all(f"| {line[key]:.4f} |" in rows[stage["stage"]] for key in ("ap", "trained_ap"))
+    card, file = tmp_path / "card.md", tmp_path / "m.safetensors"
+    export_checkpoint(tmp_path / "best.pt", file, name="m", card=card)
+    figures = ", ".join(f"{line[key]:.3f}" for key in ("trained_ap", "ap", "reported_ap"))
+    people = "trained on, held out, of the validation"
+    assert f"| AP on packed crops of people {people} | {figures} |" in card.read_text()
+
+
+def test_people_trained_on_are_labelled_drawn_and_the_same_in_every_run(shard: Path) -> None:
+    rewritten(shard, lambda index: {} if index % 4 else {"keypoints": [0] * 51})
+    source = BatchSource(tiny_config(shard, "data.held_out={ noise = 0.3 }"), CPU)
+    drawn = ~source.held_out & source.crops.labelled.any(dim=1)
+    crops = source.trained_crops(5)
+    assert crops is not None
+    assert len(crops) == 5
+    assert bool(crops.labelled.any(dim=1).all())
+    last = source.crops.lots[drawn].sort().values[-5:]
+    assert torch.equal(crops.lots.sort().values, last)
+    more = source.trained_crops(1000)
+    assert more is not None
+    assert torch.equal(more.keypoints, source.crops.keypoints[drawn])
 
 
 def test_held_out_wants_known_sources_and_labels(shard: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from lpn_core import Model, ModelFileError, model_file  # noqa: E402
 from lpn_core.convert import make_model_file  # noqa: E402
 from lpn_core.estimator import read_model  # noqa: E402
 from lpn_core.keypoints import MPII16  # noqa: E402
+from lpn_core.model.spec import InputSpec  # noqa: E402
 from lpn_training.data.augment import normalise  # noqa: E402
 from lpn_training.export import export_checkpoint  # noqa: E402
 from lpn_training.initial import load_initial, measure_norms  # noqa: E402
@@ -177,12 +178,53 @@ def test_a_file_of_another_network_is_refused(
         load_initial(LPN(depth, attention), str(path))
 
 
-def test_a_file_with_another_channel_order_is_refused(tmp_path: Path) -> None:
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.mark.parametrize(
+    ("order", "mean", "std"),
+    [
+        ("bgr", MEAN[::-1], STD[::-1]),
+        ("rgb", MEAN, (1.0, 0.5, 2.0)),
+        ("bgr", MEAN[::-1], (1.0,) * 3),
+    ],
+)
+def test_a_file_of_another_input_gives_its_heatmaps_from_training_views(
+    tmp_path: Path, order: Any, mean: Any, std: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = InputSpec(channel_order=order, height=64, width=48, mean=mean, std=std)
     path = write_model_file(
-        random_network(50, "gc"), tmp_path / "m.safetensors", channel_order="bgr"
+        random_network(50, "gc"), tmp_path / "m.safetensors", channel_order=order, input=spec
     )
-    with pytest.raises(ValueError, match=r"takes bgr pixels .* training feeds rgb"):
-        load_initial(LPN(50, "gc"), str(path))
+    file = read_model(path)
+    network = LPN(50, "gc")
+    assert load_initial(network, str(path))
+    with Model(file) as engine:
+        # uint8 crops are RGB, whatever the network takes.
+        wanted = engine(file.self_test.crops)
+    assert relative(heatmaps(network, file.self_test.crops), wanted) <= SAME
+    measure_norms(network, [torch.randn(2, 3, 64, 48)])
+    assert relative(heatmaps(network, file.self_test.crops), wanted) <= SAME
+    assert "beyond the view's edge" not in caplog.text
+
+
+def test_another_mean_changes_only_what_the_first_layer_sees_of_the_edge(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The official checkpoint for COCO: BGR pixels by the mean of RGB ones."""
+    source = random_network(50, "gc")
+    path = write_model_file(source, tmp_path / "m.safetensors", channel_order="bgr")
+    network = LPN(50, "gc").eval()
+    load_initial(network, str(path))
+    assert "its heatmaps change where the first layer reaches beyond the view's edge" in caplog.text
+    pixels = torch.rand(2, 3, 64, 48)
+    with torch.no_grad():
+        wanted = source.bn1(source.conv1(normalise(pixels.flip(1)))).numpy()
+        found = network.bn1(network.conv1(normalise(pixels))).numpy()
+    # Of 7 x 7 taps at stride 2 the first and last two rows and columns reach beyond it.
+    inner = np.s_[:, :, 2:-2, 2:-2]
+    assert relative(found[inner], wanted[inner]) <= SAME
+    assert relative(found, wanted) > SAME
 
 
 def test_a_damaged_model_file_is_called_that(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ pytest.importorskip("PIL")
 from lpn_training.checkpoint import load_checkpoint, write_whole  # noqa: E402
 from lpn_training.config import load_config  # noqa: E402
 from lpn_training.resuming import resumed_position  # noqa: E402
+from lpn_training.runlog import read_log  # noqa: E402
 from lpn_training.schedule import Schedule  # noqa: E402
 from lpn_training.train import Trainer, fit  # noqa: E402
 from training_runs import CONFIGS, one_thread, synthetic_shard, tiny_config  # noqa: E402
@@ -88,3 +90,64 @@ def test_any_ap_beats_weights_without_validation(
     assert 0 <= trainer.best["score"] <= 1
     assert [record["improved"] for record in trainer.stages] == [True, True, True]
     assert load_checkpoint(tmp_path / "best.pt")["step"] == 6
+
+
+# --- a schedule that is continued without knowing its end ------------------------------------
+
+TRAPEZOID = ("schedule.kind=trapezoid", "schedule.epochs=0", "schedule.stages=1",
+             "schedule.restart_epoch=0", "schedule.total_steps=0", "schedule.warmup_steps=2",
+             "schedule.final=0.05", "train.validate_epochs=0", "train.validate_every=1000",
+             "train.keep_last=2", "train.learning_rate=0.01")  # fmt: skip
+
+
+def rates(folder: Path) -> dict[int, float]:
+    return {entry["step"]: entry["lr"] for entry in read_log(folder) if "lr" in entry}
+
+
+def steps_of(shard: Path, output: Path, count: int, resume: Path | None = None) -> None:
+    """So many steps of the run without an end, which is then interrupted."""
+    trainer = Trainer(tiny_config(shard, *TRAPEZOID, validate=False), output)
+    if resume is not None:
+        trainer.resume(resume)
+    last = trainer.step + count
+    step = trainer.train_step
+
+    def interrupted() -> torch.Tensor:
+        if trainer.step + 1 == last:
+            trainer.stop.received = signal.SIGTERM
+        return step()
+
+    trainer.train_step = interrupted  # type: ignore[method-assign]
+    trainer.run()
+
+
+def test_a_run_without_an_end_goes_on_at_the_full_rate_and_cools_down_from_anywhere(
+    shard: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    steps_of(shard, run, 5)
+    assert rates(run) == pytest.approx({1: 1e-5, 2: 5e-3, 3: 0.01, 4: 0.01, 5: 0.01})
+    steps_of(shard, run, 3, run / "last.pt")
+    assert [rates(run)[step] for step in (6, 7, 8)] == pytest.approx([0.01] * 3)
+    assert sorted(path.name for path in run.glob("step-*")) == [
+        "step-00000006.pt", "step-00000008.pt"
+    ]  # fmt: skip
+    fall = ("schedule.total_steps=10", "schedule.cooldown_steps=4")
+    config = tiny_config(shard, *TRAPEZOID, *fall, validate=False)
+    cooled = fit(config, tmp_path / "cooled", resume=run / "step-00000006.pt")
+    assert cooled.step == 10
+    found = rates(tmp_path / "cooled")
+    expected = {7: 1.0, 8: 0.05 + 0.95 * 0.75, 9: 0.05 + 0.95 * 0.5, 10: 0.05 + 0.95 * 0.25}
+    assert found == pytest.approx({step: 0.01 * factor for step, factor in expected.items()})
+    # The run itself is where it was.
+    assert load_checkpoint(run / "last.pt")["step"] == 8
+
+
+def test_the_end_of_a_schedule_is_not_continued_silently(shard: Path, tmp_path: Path) -> None:
+    short = (*TRAPEZOID, "schedule.total_steps=3", "schedule.cooldown_steps=1")
+    fit(tiny_config(shard, *short, validate=False), tmp_path)
+    same = fit(tiny_config(shard, *short, validate=False), tmp_path, resume=tmp_path / "last.pt")
+    assert same.step == 3
+    longer = tiny_config(shard, *short, "schedule.total_steps=30", validate=False)
+    with pytest.raises(ValueError, match=r"has ended.*before its end, which train\.keep_last"):
+        fit(longer, tmp_path, resume=tmp_path / "last.pt")

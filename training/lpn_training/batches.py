@@ -160,6 +160,18 @@ class BatchSource:
             )
         return self.crops.part(chosen)
 
+    def trained_crops(self, count: int) -> CropSet | None:
+        """Labelled crops that are drawn, of as many people at most; None where there are none.
+
+        Those of the pictures that ``data.held_out`` would take last: the same in every run.
+        """
+        drawn = self.crops.labelled.any(dim=1).cpu() & (self.sampler.chances > 0)
+        chosen = drawn.nonzero()[:, 0]
+        last = self.crops.lots.cpu()[chosen].argsort(descending=True, stable=True)[:count]
+        if len(last) == 0:
+            return None
+        return self.crops.part(chosen[last].sort().values.to(self.crops.device))
+
     def draw(
         self,
         step: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lpn_core.model.spec import ModelFile
 
@@ -15,7 +16,7 @@ def model_card(
     file: ModelFile,
     config: Config,
     accuracy: Mapping[str, float | None],
-    steps: int,
+    content: Mapping[str, Any],
     path: Path,
 ) -> str:
     """Markdown of an exported model.
@@ -24,7 +25,7 @@ def model_card(
         file: Its content.
         config: Of the run it comes from.
         accuracy: In [0, 1], by name; None where it was not measured.
-        steps: Updates that run made.
+        content: Of the checkpoint.
         path: The model file as written.
     """
     spec, decode, origin = file.input, file.decode, file.provenance
@@ -49,7 +50,7 @@ def model_card(
         "decode": rule + (" with quarter step" if decode.quarter_step else "")
         + f", flip shift {decode.flip_shift}",
         "trained on": origin.training_data or "not stated",
-        "samples seen in the last run": f"{steps * train.step_size:,}",
+        "samples seen in the last run": f"{content.get('step', 0) * train.step_size:,}",
         "started from": train.initial or f"{config.model.initialisation} initialisation",
         "optimiser": f"{train.optimiser}, learning rate {train.learning_rate:g}, batch "
         f"{train.step_size}, weight decay {train.weight_decay:g}",
@@ -62,6 +63,7 @@ def model_card(
         if loss.teacher
         else "none",
         **{name: _number(value) for name, value in accuracy.items()},
+        **_scores(content, config),
         "checkpoint": f"sha256 {origin.source_sha256}",
         "file": f"{path.stat().st_size:,} bytes, sha256 "
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}",
@@ -71,6 +73,18 @@ def model_card(
         lines += [origin.notes, ""]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())]
     return "\n".join(lines) + "\n"
+
+
+def _scores(content: Mapping[str, Any], config: Config) -> dict[str, str]:
+    """AP while training, of these very weights: on people trained on, held out, and reported."""
+    chosen = "held out" if config.data.held_out else "of the validation"
+    people = {"trained_ap": "trained on", "ap": chosen, "reported_ap": "of the validation"}
+    for record in (content.get("best", {}), content.get("stage_best", {})):
+        known = {key: words for key, words in people.items() if key in record}
+        if known and record["step"] == content["step"]:
+            title = f"AP on packed crops of people {', '.join(known.values())}"
+            return {title: ", ".join(_number(record[key]) for key in known)}
+    return {}
 
 
 def _number(value: float | None) -> str:

@@ -85,7 +85,7 @@ class ScheduleConfig:
     """The stages and the learning rate over each of them.
 
     A stage lasts ``epochs`` where that is positive, else ``total_seconds`` where that is, else
-    ``total_steps``.
+    ``total_steps``; a trapezoid where none is lasts until it is stopped.
     """
 
     kind: str = "cosine"  # "cosine", "trapezoid" or "milestones"; the last needs epochs
@@ -95,6 +95,9 @@ class ScheduleConfig:
     warmup: float = 0.02  # cosine and trapezoid: part of a stage
     final: float = 1e-3  # cosine and trapezoid: end at this part of the full rate
     cooldown: float = 0.3  # trapezoid: part of a stage over which the rate falls
+    # The same in steps, where positive: they stay when a run is made longer.
+    warmup_steps: int = 0
+    cooldown_steps: int = 0
     milestones: tuple[float, ...] = (90, 120)  # epochs from which on the rate is lower ...
     factor: float = 0.1  # ... by this factor
     stages: int = 1

@@ -108,7 +108,7 @@ def export_checkpoint(
         finally:
             trial.unlink(missing_ok=True)
     if card is not None:
-        write_text(card, model_card(made, config, accuracy, content.get("step", 0), output))
+        write_text(card, model_card(made, config, accuracy, content, output))
 
 
 def _accuracy(

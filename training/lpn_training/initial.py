@@ -18,7 +18,7 @@ import torch
 from lpn_core import ModelFileError
 from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.estimator import bundled_models, read_model
-from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, ModelFile
+from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec, ModelFile
 from torch import Tensor, nn
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint
@@ -56,7 +56,7 @@ def load_initial(model: LPN, source: str) -> bool:
         Whether the weights were unfolded, so that ``measure_norms`` is due.
 
     Raises:
-        ValueError: Another network, or an input that this package does not train for.
+        ValueError: Another network.
         FileNotFoundError: No such file or bundled model.
     """
     if source in bundled_models() or source.endswith(".safetensors"):
@@ -70,8 +70,12 @@ def load_initial(model: LPN, source: str) -> bool:
                 raise fault from None
             _load_state(model, state, source)
             return False
-        _check_input(file, source)
         state = unfold(file, model, source)
+        if _take_views(state, file.input):
+            logger.warning(
+                "%s normalises pixels by another mean than training: its heatmaps change where "
+                "the first layer reaches beyond the view's edge", source,
+            )  # fmt: skip
         _load_state(model, state, source)
         return True
     try:
@@ -93,16 +97,6 @@ def _official_state(source: str) -> dict[str, Tensor]:
         for key, array in arrays.items()
         if not key.endswith("num_batches_tracked")
     }
-
-
-def _check_input(file: ModelFile, source: str) -> None:
-    spec = file.input
-    given = (spec.channel_order, tuple(spec.mean), tuple(spec.std))
-    if given != ("rgb", IMAGENET_MEAN, IMAGENET_STD):
-        raise ValueError(
-            f"{source} takes {given[0]} pixels with mean {given[1]} and deviation {given[2]}; "
-            f"training feeds rgb with {IMAGENET_MEAN} and {IMAGENET_STD}"
-        )
 
 
 def _load_state(model: LPN, state: dict[str, Tensor], source: str) -> None:
@@ -194,6 +188,28 @@ def unfold(file: ModelFile, model: LPN, source: str) -> dict[str, Tensor]:
             f"left over: {more}"
         )
     return state
+
+
+def _take_views(state: dict[str, Tensor], spec: InputSpec) -> bool:
+    """Have an unfolded first layer take training's views: RGB, by ImageNet's mean and deviation.
+
+    The file's channel c is scale[c] * view[order[c]] + shift[c]. The filters take the scales, the
+    shift of their BatchNorm the rest.
+
+    Returns:
+        Whether that rest is not 0, which zeros around a view, unlike its pixels, are without.
+    """
+    order = [0, 1, 2] if spec.channel_order == "rgb" else [2, 1, 0]
+    mean, std = np.array(spec.mean), np.array(spec.std)
+    scale = np.array(IMAGENET_STD)[order] / std
+    shift = (np.array(IMAGENET_MEAN)[order] - mean) / std
+    weight = state["conv1.weight"].double()
+    constant = weight.sum(dim=(2, 3)) @ torch.tensor(shift)
+    state["bn1.bias"] = (state["bn1.bias"].double() + constant).float()
+    # The order is its own inverse.
+    taken = (weight * torch.tensor(scale)[:, None, None])[:, order]
+    state["conv1.weight"] = taken.float()
+    return bool(np.abs(shift).max() > 1e-6)
 
 
 @torch.no_grad()

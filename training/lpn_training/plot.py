@@ -32,11 +32,12 @@ def plot_runs(runs: Mapping[str, Sequence[dict[str, Any]]], output: Path) -> Non
         colour = f"C{index}"
         for axes, key, style in (
             (loss, "label", "-"), (loss, "teacher", ":"), (rate, "lr", "-"), (ap, "ap", "o-"),
+            (ap, "reported_ap", "s--"), (ap, "trained_ap", "^:"),
         ):  # fmt: skip
             points = [(entry["step"], entry[key]) for entry in entries if key in entry]
-            if key == "teacher" and not any(value for _, value in points):
+            if not points or (key == "teacher" and not any(value for _, value in points)):
                 continue
-            label = f"{name}, {key}" if axes is loss else name
+            label = name if axes is rate else f"{name}, {key}"
             axes.plot(*_columns(points), style, color=colour, label=label, markersize=3)
         for before, after in pairwise(entries):
             if after["stage"] != before["stage"]:
@@ -44,7 +45,7 @@ def plot_runs(runs: Mapping[str, Sequence[dict[str, Any]]], output: Path) -> Non
                     axes.axvline(before["step"], color=colour, linestyle="--", linewidth=0.8)
     loss.set(ylabel="loss", yscale="log")
     rate.set(ylabel="learning rate", yscale="log")
-    ap.set(ylabel="AP on validation crops", xlabel="step")
+    ap.set(ylabel="AP on packed crops", xlabel="step")
     for axes in (loss, rate, ap):
         axes.grid(alpha=0.3)
         if axes.lines:

@@ -44,6 +44,7 @@ RANGES = {
         "epochs": AT_LEAST_0, "total_seconds": AT_LEAST_0, "total_steps": AT_LEAST_0,
         "warmup": PART, "final": PART, "milestones": AT_LEAST_0, "factor": ABOVE_0,
         "stages": AT_LEAST_1, "restart_epoch": AT_LEAST_0, "cooldown": PART,
+        "warmup_steps": AT_LEAST_0, "cooldown_steps": AT_LEAST_0,
         "phase_ends": PART, "phase_heights": SIDE,
     },
     "train": {

@@ -30,12 +30,20 @@ def open_run(
         digest: Of its crops.
 
     Raises:
-        ValueError: A checkpoint of another network or of an earlier version.
+        ValueError: A checkpoint of another network, of an earlier version, or of the end of another
+            schedule.
     """
     content = load_resumable(path, device)
     stored = stored_config(content)
     if stored.model != config.model:
         raise ValueError(f"{path} is of {stored.model}; the configuration says {config.model}")
+    ended = content["position"]["stage"] >= stored.schedule.stages
+    longer = stored.schedule != config.schedule
+    if ended and longer and config.schedule.stages <= stored.schedule.stages:
+        raise ValueError(
+            f"{path} is of a run that has ended, its learning rate with it: go on from a "
+            "checkpoint before its end, which train.keep_last keeps, or add to schedule.stages"
+        )
     if stored != config:
         logger.warning("%s has another configuration: the run will not repeat itself", path)
     # Earlier versions knew crops by their boxes and joints alone, under another name.

@@ -14,7 +14,7 @@ JSONL = "log.jsonl"
 CSV = "log.csv"
 COLUMNS = (
     "step", "stage", "epoch", "progress", "lr", "label", "teacher", "norm", "per_second",
-    "ap", "oks", "reported_ap", "reported_oks",
+    "ap", "oks", "reported_ap", "reported_oks", "trained_ap", "trained_oks",
 )  # fmt: skip
 
 

@@ -29,6 +29,31 @@ class Position:
     seconds: float = 0.0
 
 
+def _check_endless(config: ScheduleConfig) -> None:
+    """Whether a stage without a length is one that can go on for ever.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if config.kind != "trapezoid":
+        raise ValueError(
+            "a stage has no length: one of schedule.epochs, total_seconds and total_steps "
+            "must be positive"
+        )
+    parts = {
+        "phase_ends": bool(config.phase_ends),
+        "stages": config.stages > 1,
+        "warmup": config.warmup > 0 and not config.warmup_steps,
+    }
+    for key, needs_end in parts.items():
+        if needs_end:
+            instead = "; warmup_steps does not" if key == "warmup" else ""
+            raise ValueError(
+                f"schedule.{key} is {getattr(config, key)}, which needs a stage that ends, and "
+                f"schedule.total_steps is 0{instead}"
+            )
+
+
 class Schedule:
     """The stages of a run.
 
@@ -47,11 +72,16 @@ class Schedule:
             raise ValueError(
                 f"schedule.epochs is {config.epochs}; milestones are epochs and need at least 1"
             )
-        if config.epochs < 1 and config.total_seconds <= 0 and config.total_steps < 1:
-            raise ValueError(
-                "a stage has no length: one of schedule.epochs, total_seconds and total_steps "
-                "must be positive"
-            )
+        endless = config.epochs < 1 and config.total_seconds <= 0 and config.total_steps < 1
+        if endless:
+            _check_endless(config)
+        for key in ("warmup_steps", "cooldown_steps"):
+            timed = config.epochs < 1 and config.total_seconds > 0
+            if getattr(config, key) and (timed or config.kind == "milestones"):
+                other = "seconds end a stage" if timed else "milestones say what the rate is"
+                raise ValueError(
+                    f"schedule.{key} is {getattr(config, key)}, but {other}; set it to 0"
+                )
         if config.stages < 1:
             raise ValueError(f"schedule.stages is {config.stages}; it must be at least 1")
         if not 0 <= config.restart_epoch < max(config.epochs, 1):
@@ -61,6 +91,7 @@ class Schedule:
             )
         self.config = config
         self.steps_per_epoch = steps_per_epoch
+        self.total = math.inf if endless else config.epochs * steps_per_epoch or config.total_steps
 
     @property
     def timed(self) -> bool:
@@ -81,8 +112,7 @@ class Schedule:
         config = self.config
         if self.timed:
             return min(1.0, position.seconds / config.total_seconds)
-        total = config.epochs * self.steps_per_epoch or config.total_steps
-        return min(1.0, position.step / total)
+        return min(1.0, position.step / self.total)
 
     def finished(self, position: Position) -> bool:
         """Whether the stage is over."""
@@ -101,12 +131,18 @@ class Schedule:
                 position.step >= milestone * self.steps_per_epoch for milestone in config.milestones
             )
             return float(config.factor**passed)
-        if progress < config.warmup:
-            return max(progress, 1e-3 * config.warmup) / config.warmup
+        at, warm = progress, config.warmup
+        if config.warmup_steps:
+            at, warm = position.step, config.warmup_steps
+        if at < warm:
+            return max(at, 1e-3 * warm) / warm
         if config.kind == "trapezoid":
-            left = min(1.0, (1 - progress) / max(config.cooldown, 1e-9))
-            return config.final + (1 - config.final) * left
-        along = min(1.0, (progress - config.warmup) / (1 - config.warmup))
+            left = (1 - progress) / max(config.cooldown, 1e-9)
+            if config.cooldown_steps:
+                left = (self.total - position.step) / config.cooldown_steps
+            return config.final + (1 - config.final) * max(0.0, min(1.0, left))
+        warm = config.warmup_steps / self.total if config.warmup_steps else config.warmup
+        along = min(1.0, (progress - warm) / max(1 - warm, 1e-9))
         return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * along))
 
     def view_height(self, position: Position, full: int) -> int:

@@ -30,18 +30,31 @@ def read_stages(run: Path) -> list[dict[str, Any]]:
 
 
 def stage_table(records: Sequence[dict[str, Any]]) -> str:
-    """One row per stage: samples seen by its end, its best AP and whether that was kept."""
+    """One row per stage: samples seen by its end, its best AP and whether that was kept.
+
+    Beside it the AP on people that the choice did not see, and on some that were trained on.
+    """
     rows = [
         [
             str(record["stage"]),
             f"{record['samples']:,}",
-            "-" if record["ap"] is None else f"{record['ap']:.4f}",
+            _figure(record["ap"]),
             f"{record['best_step']:,}",
             "yes" if record["improved"] else "no, the best before it stays",
         ]
         for record in records
     ]
-    return markdown(("stage", "samples", "best AP", "at step", "improved"), rows)
+    head = ["stage", "samples", "best AP", "at step", "improved"]
+    for key, title in (("reported_ap", "reported AP"), ("trained_ap", "AP on trained people")):
+        if any(key in record for record in records):
+            head.append(title)
+            for row, record in zip(rows, records, strict=True):
+                row.append(_figure(record.get(key)))
+    return markdown(head, rows)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def comparison_table(found: Sequence[Comparison]) -> str:

@@ -38,7 +38,7 @@ from lpn_training.resuming import bring_best, open_run, resumed_position
 from lpn_training.runlog import RunLog
 from lpn_training.schedule import Schedule
 from lpn_training.stopping import StopRequest
-from lpn_training.validation import score_persons, validation_crops
+from lpn_training.validation import beside_ap, score_persons, validation_crops
 
 logger = logging.getLogger(__name__)
 
@@ -168,24 +168,32 @@ class Trainer:
     def validate(self) -> None:
         """Score the averaged model; keep it where it is the best of its stage or of all."""
         score = math.nan
+        values: dict[str, float] = {}
         if self.validation:
             network = self.model if self.average is None else self.average.module
             network.eval()
-            values: dict[str, float] = {}
             for prefix, crops in self.validation.items():
                 found = score_persons(network, crops, self.config.model)
                 values |= {f"{prefix}ap": found.ap, f"{prefix}oks": float(found.oks.mean())}
             self.training_mode()
             score = values["ap"]
             self.log(**values)
-        self.keep(self.processes.agree(-math.inf if math.isnan(score) else score)[0])
+        self.keep(self.processes.agree(-math.inf if math.isnan(score) else score)[0], values)
 
-    def keep(self, score: float, *, validated: bool = True) -> None:
+    def keep(
+        self, score: float, values: dict[str, float] | None = None, *, validated: bool = True
+    ) -> None:
         """Write ``stage-S.pt`` and ``best.pt`` where ``score`` is higher than any before.
 
         Where nothing is validated, the last weights replace those before them, for any AP to beat.
+
+        Args:
+            score: To compare weights by.
+            values: What process 0 noted beside it, by the columns of the log.
+            validated: Whether the score is an AP.
         """
         now = {"score": score, "stage": self.position.stage, "step": self.step}
+        now |= values or {}
         better = not validated or score > self.stage_best["score"]
         best = not validated or score > self.best["score"]
         self.stage_best = now if better else self.stage_best
@@ -213,6 +221,7 @@ class Trainer:
                 "ap": self.stage_best["score"] if self.config.data.validates else None,
                 "best_step": self.stage_best["step"],
                 "improved": self.best["stage"] == stage,
+                **beside_ap(self.stage_best),
             }
         )
         if self.processes.rank == 0:

@@ -8,7 +8,9 @@ needs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,8 @@ from lpn_training.data.shards import find_shards
 from lpn_training.teacher import soft_peaks
 
 BATCH = 64
+# So many people that were trained on are validated, too.
+TRAINED = 256
 # Joint sets without published constants are judged by the one of COCO's shoulders.
 OTHER_SIGMA = 0.079
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -84,7 +88,9 @@ def keypoint_similarity(
     return (similarity * labelled).sum(dim=1) / count.clamp(min=1)
 
 
-def flip_average(network: nn.Module, inputs: Tensor, mirror: tuple[int, ...]) -> Tensor:
+def flip_average(
+    network: Callable[[Tensor], Tensor], inputs: Tensor, mirror: tuple[int, ...]
+) -> Tensor:
     """Heatmaps averaged with those of the mirrored input, shifted by one pixel."""
     back = network(inputs.flip(3))[:, list(mirror)].flip(3)
     shifted = torch.cat((back[..., :1], back[..., :-1]), dim=3)
@@ -111,7 +117,8 @@ def validation_crops(batches: BatchSource) -> dict[str, CropSet]:
     """What a run is validated on, by the prefix of its columns in the log.
 
     Weights are chosen by "": the people that training holds out, or else the validation shards.
-    Where there are both, the shards' numbers are "reported_" beside them.
+    Where there are both, the shards' numbers are "reported_" beside them. "trained_" are as many
+    people that training draws, at most ``TRAINED``: better on these alone is memory.
 
     Raises:
         ValueError: Nobody has a label, or the shards have other joints than the model.
@@ -124,42 +131,75 @@ def validation_crops(batches: BatchSource) -> dict[str, CropSet]:
         crops = load_crops(shards, workers=config.data.workers).to(batches.crops.device)
         check_validation(crops, config.model)
         found.append(crops)
-    return dict(zip(("", "reported_"), found, strict=False))
+    named = dict(zip(("", "reported_"), found, strict=False))
+    trained = batches.trained_crops(min(TRAINED, len(found[0]))) if found else None
+    return named if trained is None else {**named, "trained_": trained}
+
+
+def beside_ap(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The AP on other people than those by whom weights were chosen, of a record or log entry."""
+    return {key: scores[key] for key in ("reported_ap", "trained_ap") if key in scores}
 
 
 @torch.no_grad()
-def score_persons(
-    network: nn.Module, crops: CropSet, model: ModelConfig, *, flip: bool = False
-) -> PersonScores:
-    """Run a network in evaluation mode over crops, beta-Soft-Argmax decode.
+def predict_persons(
+    network: Callable[[Tensor], Tensor],
+    crops: CropSet,
+    size: tuple[int, int],
+    *,
+    flip: bool = False,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> tuple[Tensor, Tensor]:
+    """Joints by the beta-Soft-Argmax decode.
 
-    Raises:
-        ValueError: No crop has a label, or the crops have other joints than the model.
+    Args:
+        network: Normalised views (n, 3, H, W) to heatmaps (n, K, H / 4, W / 4).
+        crops: Of N persons.
+        size: H and W.
+        flip: Average with the mirrored view.
+        progress: Goes over the first person of each batch.
+
+    Returns:
+        (N, K, 2) float32 x, y in crop pixels, and (N, K) the heatmaps' maxima.
     """
-    check_validation(crops, model)
-    has_labels = crops.labelled.any(dim=1)
     places, tops = [], []
-    for start in range(0, len(crops), BATCH):
+    for start in progress(range(0, len(crops), BATCH)):
         part = slice(start, start + BATCH)
-        maps = plain_maps(crops.boxes[part], model.height, model.width)
-        views = sample_views(crops.images[part], maps, model.height, model.width)
+        maps = plain_maps(crops.boxes[part], *size)
+        views = sample_views(crops.images[part], maps, *size)
         inputs = normalise(views).contiguous(memory_format=torch.channels_last)
         heatmaps = flip_average(network, inputs, crops.joints.mirror) if flip else network(inputs)
         place, top = soft_peaks(heatmaps.float())
         places.append(maps.to_crop(place * STRIDE))
         tops.append(top)
+    return torch.cat(places), torch.cat(tops)
+
+
+def person_scores(crops: CropSet, places: Tensor, tops: Tensor) -> PersonScores:
+    """Scores of those persons that have labels, of joints as ``predict_persons`` gives them."""
     count = len(crops.joints.mirror)
     constants = COCO_SIGMAS if crops.joints == COCO17 else (OTHER_SIGMA,) * count
     sigmas = torch.tensor(constants, device=crops.boxes.device)
-    oks = keypoint_similarity(
-        torch.cat(places), crops.keypoints, crops.labelled, crops.areas, sigmas
-    )
-    top = torch.cat(tops)
-    above = top > SCORE_THRESHOLD
-    scores = (top * above).sum(dim=1) / above.sum(dim=1).clamp(min=1)
+    oks = keypoint_similarity(places, crops.keypoints, crops.labelled, crops.areas, sigmas)
+    above = tops > SCORE_THRESHOLD
+    scores = (tops * above).sum(dim=1) / above.sum(dim=1).clamp(min=1)
+    has_labels = crops.labelled.any(dim=1)
 
     def numbers(values: Tensor) -> Array:
         # A network that has diverged finds nobody.
         return values[has_labels].nan_to_num(0.0).double().cpu().numpy()
 
     return PersonScores(numbers(oks), numbers(scores))
+
+
+def score_persons(
+    network: nn.Module, crops: CropSet, model: ModelConfig, *, flip: bool = False
+) -> PersonScores:
+    """Run a network in evaluation mode over crops.
+
+    Raises:
+        ValueError: No crop has a label, or the crops have other joints than the model.
+    """
+    check_validation(crops, model)
+    found = predict_persons(network, crops, (model.height, model.width), flip=flip)
+    return person_scores(crops, *found)

@@ -34,6 +34,7 @@ def fit(
     """
     from lpn_training.config import load_config
     from lpn_training.train import fit as run
+    from lpn_training.validation import beside_ap
 
     with report_errors():
         settings = load_config(config, overrides)
@@ -44,5 +45,8 @@ def fit(
     stage, progress = trainer.position.stage, trainer.schedule.progress(trainer.position)
     if trainer.processes.rank == 0:
         click.echo(f"step {trainer.step}, stage {stage} at {progress:.3f}: {output / 'last.pt'}")
+        if "ap" in trainer.best:
+            figures = {"best AP": trainer.best["ap"], **beside_ap(trainer.best)}
+            click.echo(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     if trainer.stop.received is not None:
         sys.exit(SIGNALLED + trainer.stop.received)
