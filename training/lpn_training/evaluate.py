@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from lpn_core import Model, keypoints, model_file
+from lpn_core import Model, keypoints
+from lpn_core.estimator import read_model
 from lpn_core.evaluation import Network
 from lpn_core.keypoints import COCO17, KeypointSet
 from lpn_core.model.spec import DecodeSpec, InputSpec
@@ -90,17 +91,18 @@ def open_candidate(path: Path, *, engine: str = "torch", device: str = "cpu") ->
             raise ValueError(
                 f"{path} is a model file, whose BatchNorm is folded: --engine core runs it"
             )
-        return _core_candidate(path)
+        return core_candidate(path)
     if engine == "core":
         with tempfile.TemporaryDirectory() as folder:
             exported = Path(folder) / "model.safetensors"
             export_checkpoint(path, exported, name=path.stem)
-            return _core_candidate(exported)
+            return core_candidate(exported)
     return _torch_candidate(path, open_device(device))
 
 
-def _core_candidate(path: Path) -> Candidate:
-    model = Model(model_file.read(path))
+def core_candidate(source: Path | str) -> Candidate:
+    """A model file, or a bundled model by its name, through the engine."""
+    model = Model(read_model(source))
     architecture = model.file.provenance.architecture
     shift = model.decode.flip_shift
     return Candidate(model, model.input, model.keypoints, shift, architecture)

@@ -10,6 +10,7 @@ from lpn_training.cli.compare import compare
 from lpn_training.cli.eval import evaluate
 from lpn_training.cli.export import export
 from lpn_training.cli.fit import fit
+from lpn_training.cli.look import look
 from lpn_training.cli.pack import pack
 from lpn_training.cli.plot import plot
 from lpn_training.cli.stages import stages
@@ -23,5 +24,5 @@ def main(verbose: bool) -> None:
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
 
 
-for _command in (pack, fit, evaluate, export, plot, stages, compare):
+for _command in (pack, look, fit, evaluate, export, plot, stages, compare):
     main.add_command(_command)

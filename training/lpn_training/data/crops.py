@@ -116,6 +116,7 @@ class CropSet:
         lots: (N,) float64 in [0, 1), decided by the name of the picture.
         source_names: Names of the data sources.
         joints: Which K joints.
+        pictures: N names of the pictures that the crops were cut from.
         origin: SHA-256 of the shards' bytes, in hexadecimal.
     """
 
@@ -130,6 +131,7 @@ class CropSet:
     lots: Tensor
     source_names: tuple[str, ...]
     joints: JointSet = COCO17
+    pictures: tuple[str, ...] = ()
     origin: str = ""
 
     def __len__(self) -> int:
@@ -158,6 +160,8 @@ class CropSet:
             value = getattr(self, field.name)
             if isinstance(value, Tensor | StreamedImages):
                 taken[field.name] = value[chosen]
+        if self.pictures:
+            taken["pictures"] = tuple(self.pictures[index] for index in chosen.tolist())
         return replace(self, **taken)
 
     def to(self, device: torch.device) -> CropSet:
@@ -326,7 +330,8 @@ def load_crops(
     teacher_keypoints = [
         parse_teacher_keypoints(s.meta, joints, teacher, f"{s.shard}: {s.member}") for s in samples
     ]
-    lots = [picture_number(str(s.meta.get("image", ""))) / 2.0**64 for s in samples]
+    pictures = tuple(str(sample.meta.get("image", "")) for sample in samples)
+    lots = [picture_number(name) / 2.0**64 for name in pictures]
     logger.info("%s %d crops of %s", storage, len(samples), ", ".join(names))
     return CropSet(
         images=images,
@@ -340,6 +345,7 @@ def load_crops(
         lots=torch.tensor(lots, dtype=torch.float64, device=device),
         source_names=names,
         joints=joints,
+        pictures=pictures,
         origin=hashlib.sha256("".join(map(shard_hash, shards)).encode()).hexdigest(),
     )
 

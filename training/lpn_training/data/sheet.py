@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +35,24 @@ def draw_sheet(shards: Sequence[Path], path: Path, count: int = SAMPLES) -> None
         raise ValueError(f"{', '.join(map(str, shards))} hold no sample to draw")
     count = min(count, len(samples))
     chosen = [samples[index * len(samples) // count] for index in range(count)]
-    columns = min(COLUMNS, count)
-    sheet = Image.new("RGB", (columns * CELL[0], -(-count // columns) * CELL[1]))
-    for index, sample in enumerate(chosen):
+    save_sheet(map(_drawn, chosen), path, COLUMNS)
+
+
+def save_sheet(cells: Iterable[Image.Image], path: Path, columns: int) -> None:
+    """Write pictures as one, row by row, each in a cell as large as the largest of them.
+
+    Args:
+        cells: At least one.
+        path: Of the picture; its ending names the format.
+        columns: How many cells in a row at most.
+    """
+    pictures = list(cells)
+    columns = min(columns, len(pictures))
+    width, height = (max(size) for size in zip(*(cell.size for cell in pictures), strict=True))
+    sheet = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height))
+    for index, cell in enumerate(pictures):
         row, column = divmod(index, columns)
-        sheet.paste(_drawn(sample), (column * CELL[0], row * CELL[1]))
+        sheet.paste(cell, (column * width, row * height))
     sheet.save(path)
 
 
