@@ -18,7 +18,7 @@ from helpers import stopped_at_import  # noqa: E402
 from lpn_training.checkpoint import write_whole  # noqa: E402
 from lpn_training.cli import main  # noqa: E402
 from lpn_training.config import load_config  # noqa: E402
-from lpn_training.train import build_model  # noqa: E402
+from lpn_training.models.build import build_model  # noqa: E402
 from training_data import make_coco  # noqa: E402
 from training_runs import (  # noqa: E402
     CONFIGS,

@@ -25,8 +25,8 @@ from lpn_training.compare import compare  # noqa: E402
 from lpn_training.config import ModelConfig  # noqa: E402
 from lpn_training.data.crops import CropSet, load_crops  # noqa: E402
 from lpn_training.data.keypoints import COCO17  # noqa: E402
+from lpn_training.models.build import build_model  # noqa: E402
 from lpn_training.runlog import RunLog  # noqa: E402
-from lpn_training.train import build_model  # noqa: E402
 from lpn_training.validation import (  # noqa: E402
     PersonScores,
     average_precision,

@@ -17,9 +17,9 @@ from lpn_training.config import (  # noqa: E402
     load_config,
     stored_config,
 )
+from lpn_training.models.build import build_model  # noqa: E402
 from lpn_training.ranges import RANGES  # noqa: E402
 from lpn_training.schedule import Position, Schedule  # noqa: E402
-from lpn_training.train import build_model  # noqa: E402
 from training_runs import CONFIGS  # noqa: E402
 
 # The paper's iterative training strategy, written out: stage, first and last epoch, rate.

@@ -21,7 +21,7 @@ from lpn_training.cli import main  # noqa: E402
 from lpn_training.cli.export import DECODE_KINDS  # noqa: E402
 from lpn_training.config import Config, load_config  # noqa: E402
 from lpn_training.evaluate import open_candidate  # noqa: E402
-from lpn_training.train import build_model  # noqa: E402
+from lpn_training.models.build import build_model  # noqa: E402
 from training_runs import CONFIGS  # noqa: E402
 
 

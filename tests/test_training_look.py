@@ -140,7 +140,7 @@ def test_predictions_are_listed_and_drawn_worst_first(
 
 def scores_of(checkpoint: Path, shard: Path, crops: Any) -> list[float]:
     from lpn_training.checkpoint import averaged_weights, load_checkpoint
-    from lpn_training.train import build_model
+    from lpn_training.models.build import build_model
 
     config = tiny_config(shard, *SIZE, validate=False)
     network = build_model(config)

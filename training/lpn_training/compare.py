@@ -13,7 +13,7 @@ from lpn_training.checkpoint import averaged_weights, load_checkpoint
 from lpn_training.config import stored_config
 from lpn_training.data.crops import load_crops
 from lpn_training.data.shards import find_shards
-from lpn_training.train import build_model
+from lpn_training.models.build import build_model
 from lpn_training.validation import Array, PersonScores, average_precision, score_persons
 
 INTERVAL = (0.025, 0.975)

@@ -24,7 +24,7 @@ from lpn_training.config import stored_config
 from lpn_training.data.finders import TEACHER_SPEC, OnnxTeacher
 from lpn_training.devices import open_device
 from lpn_training.export import export_checkpoint
-from lpn_training.train import build_model
+from lpn_training.models.build import build_model
 
 ENGINES = ("torch", "core")
 

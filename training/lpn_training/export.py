@@ -22,7 +22,7 @@ from lpn_training.card import model_card
 from lpn_training.checkpoint import averaged_weights, failures_name, load_checkpoint, write_text
 from lpn_training.config import stored_config
 from lpn_training.data.augment import normalise
-from lpn_training.train import build_model
+from lpn_training.models.build import build_model
 
 
 def export_checkpoint(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from lpn_training.batches import Batch
 from lpn_training.config import Config
 
 
@@ -42,6 +47,7 @@ class BatchLoss:
 
     def __init__(self, network: nn.Module, config: Config, device: torch.device) -> None:
         self.network, self.options = network, config.loss
+        self.compute = torch.compile(self.of) if config.train.compile else self.of
         self.device, self.bf16 = device.type, config.train.bf16
         self.teacher_joint_mask: Tensor | None = None
         if config.loss.teacher_joints:
@@ -63,6 +69,27 @@ class BatchLoss:
         if self.teacher_joint_mask is not None:
             mask = mask * self.teacher_joint_mask
         return labels, teacher_loss(heatmaps, teacher_heatmaps, mask)
+
+    def backward(self, batches: Iterable[Batch], count: int) -> Tensor:
+        """Add up the gradients of a step's mean loss; processes exchange them in its last batch.
+
+        Args:
+            batches: Of the step, of equal sizes.
+            count: How many.
+
+        Returns:
+            (2,) the mean label and teacher losses.
+        """
+        found = []
+        for number, batch in enumerate(batches, 1):
+            waits = isinstance(self.network, DistributedDataParallel) and number < count
+            with self.network.no_sync() if waits else nullcontext():  # type: ignore[operator]
+                labels, distilled = self.compute(*batch)
+                weighed = self.options.label_weight * labels
+                weighed = weighed + self.options.teacher_weight * distilled
+                (weighed / count).backward()  # type: ignore[no-untyped-call]
+            found.append(torch.stack((labels.detach(), distilled.detach())))
+        return torch.stack(found).mean(dim=0)
 
 
 def check_finite(result: Tensor, step: int) -> None:

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import time
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from lpn_training.devices import training_device
 from lpn_training.distributed import Processes, join_processes, leave_processes
 from lpn_training.initial import load_initial, measure_norms
 from lpn_training.losses import BatchLoss, check_finite
-from lpn_training.models.lpn import LPN
+from lpn_training.models.build import build_model
 from lpn_training.optimisation import make_average, make_optimiser, restore_optimiser
 from lpn_training.rates import freeze, is_frozen, rate_factors
 from lpn_training.resuming import bring_best, open_run, resumed_position
@@ -47,14 +46,6 @@ STAGES = "stages.json"
 WARM_STEPS = 3
 # BatchNorm's statistics of unfolded weights are those of so many views.
 MEASURED_VIEWS = 512
-
-
-def build_model(config: Config) -> LPN:
-    """The network a configuration names, freshly initialised."""
-    model = config.model
-    attention: Any = None if model.attention == "none" else model.attention
-    initialisation: Any = model.initialisation
-    return LPN(model.depth, attention, model.num_joints, initialisation)
 
 
 class Trainer:
@@ -97,7 +88,6 @@ class Trainer:
             devices = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.model, device_ids=devices)
         self.losses = BatchLoss(self.network, config, self.device)
-        self.compute = torch.compile(self.losses.of) if train.compile else self.losses.of
         steps_per_epoch = math.ceil(len(self.batches.sampler) / train.step_size)
         self.schedule = Schedule(config.schedule, steps_per_epoch)
         self.position = self.schedule.begin(0)
@@ -120,8 +110,13 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate * group["rate_factor"]
         self.optimiser.zero_grad(set_to_none=True)
-        turns = self.config.train.accumulate
-        losses = torch.stack([self.accumulate(turn, turns) for turn in range(turns)]).mean(dim=0)
+        rank, count = self.processes.rank, self.processes.count
+        turns = range(self.config.train.accumulate)
+        draws = (
+            self.batches.draw(self.step, rank, count, turn=turn, size=self.view_size)
+            for turn in turns
+        )
+        losses = self.losses.backward(draws, len(turns))
         limit = self.config.train.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.optimiser.step()
@@ -129,20 +124,6 @@ class Trainer:
             self.average.update_parameters(self.model)
         self.step += 1
         return torch.stack((*losses, norm))
-
-    def accumulate(self, turn: int, turns: int) -> Tensor:
-        """Add the gradients of one of the step's batches; returns its two losses as one tensor."""
-        rank, count = self.processes.rank, self.processes.count
-        batch = self.batches.draw(self.step, rank, count, turn=turn, size=self.view_size)
-        network, waits = self.network, turn + 1 < turns
-        # Processes exchange gradients once, in the last backward pass.
-        shared = network if waits and isinstance(network, DistributedDataParallel) else None
-        with nullcontext() if shared is None else shared.no_sync():
-            labels, distilled = self.compute(*batch)
-            options = self.config.loss
-            loss = options.label_weight * labels + options.teacher_weight * distilled
-            (loss / turns).backward()  # type: ignore[no-untyped-call]
-        return torch.stack((labels.detach(), distilled.detach()))
 
     @property
     def learning_rate(self) -> float:
