@@ -26,9 +26,9 @@ inline std::int64_t packed_panels_size(std::int64_t panel, std::int64_t k, std::
   return (n + panel - 1) / panel * panel * k;
 }
 
-// weight(t, o) gives the weight of term t in 0..k-1 for output o in 0..n-1. Terms are taken in blocks
-// that read whole cache lines of weights whose terms lie one after the other, and whose part of the
-// panel stays in the L1 cache while its columns are written one by one.
+// weight(t, o) gives the weight of term t in 0..k-1 for output o in 0..n-1. Terms are taken in
+// blocks that read whole cache lines of weights whose terms lie one after the other, and whose part
+// of the panel stays in the L1 cache while its columns are written one by one.
 template <class Weight>
 void pack_panels(std::int64_t panel, std::int64_t k, std::int64_t n, const Weight& weight,
                  float* packed) {
