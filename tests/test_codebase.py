@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lpn_core._core as _core
+from isa_sets import FEATURES, NAMES, file_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CPP = ROOT / "src" / "cpp"
@@ -28,6 +29,7 @@ ISA_FILES = sorted(
     for pattern in ("scalar.cc", "x86_*.cc", "arm_*.cc")
     for path in (KERNELS / folder).glob(pattern)
 )
+ISA_HEADERS = (("base", "isa.h"), ("base", "isa_sets.inc"))
 GENERATED = {"engine/ops/node_kinds.inc"}  # by CMakeLists.txt
 C_HEADERS = {
     "stdint.h", "stddef.h", "assert.h", "math.h", "string.h", "float.h", "cstdint", "cstddef",
@@ -218,7 +220,7 @@ def _shared_by_the_linker(path: Path) -> Iterator[str]:
         parts = file.relative_to(CPP).parts
         shared = parts[0] == "kernels" and len(parts) == 2
         own = parts[:2] == ("kernels", operator)
-        if not (parts[0] == "simd" or parts == ("base", "isa.h") or shared or own):
+        if not (parts[0] == "simd" or parts in ISA_HEADERS or shared or own):
             yield f"includes {_relative(file)}"
         foreign = sorted(set(_includes(file)[0]) - C_HEADERS)
         text = _without_comments(file.read_text(encoding="utf-8"))
@@ -252,12 +254,13 @@ def test_module_file_is_short() -> None:
 
 
 def _registered(operator: str) -> list[tuple[str, str]]:
-    """(function, tier) of an operator's kernels.inc, in order."""
+    """(function, set of features) of an operator's kernels.inc, in order."""
     text = _without_comments((KERNELS / operator / "kernels.inc").read_text(encoding="utf-8"))
     result = []
     for arguments in re.findall(r"LPN_KERNEL\(([^)]*)\)", text):
-        *functions, tier = [part.strip() for part in arguments.split(",")]
-        result += [(function, tier.removeprefix("k").lower()) for function in functions]
+        parts = [part.strip() for part in arguments.split(",")]
+        at = next(place for place, part in enumerate(parts) if part in NAMES)
+        result += [(function, NAMES[parts[at]]) for function in parts[:at]]
     return result
 
 
@@ -271,25 +274,23 @@ def test_operator_folders_are_complete() -> None:
         offenders += [
             f"{operator} has {name}"
             for name in sorted(present - wanted)
-            if not (name.endswith(".h") or name == "arm_neon.cc")
+            if not (name.endswith(".h") or name in map(file_of, FEATURES))
         ]
     assert not offenders, _listed(offenders)
 
 
 def test_registered_variants_are_defined_in_their_own_file() -> None:
-    files = {"scalar": "scalar.cc", "avx2": "x86_avx2.cc", "avx512": "x86_avx512.cc",
-             "neon": "arm_neon.cc"}  # fmt: skip
     offenders = []
     for operator in OPERATORS:
         variants = _registered(operator)
         if not variants or variants[-1][1] != "scalar":
             offenders.append(f"the table of {operator} does not end with scalar")
         for function, tier in variants:
-            text = (KERNELS / operator / files[tier]).read_text(encoding="utf-8")
+            text = (KERNELS / operator / file_of(tier)).read_text(encoding="utf-8")
             if not function.endswith(f"_{tier}"):
                 offenders.append(f"{function} of {operator} is listed as {tier}")
             if not re.search(rf"\b{function}\s*\(", text):
-                offenders.append(f"{operator}/{files[tier]} does not define {function}")
+                offenders.append(f"{operator}/{file_of(tier)} does not define {function}")
     assert not offenders, _listed(offenders)
 
 

@@ -248,7 +248,7 @@ LPN_TEST(pointwise_result_may_replace_the_residual) {
 LPN_TEST(pointwise_panel_is_the_tile_of_its_tier) {
   for (const Isa isa : supported_isas()) {
     // Column `panel` of the weights must open the second panel, whatever the tier's tile is.
-    const int64_t panel = pointwise_panel(isa);
+    const int64_t panel = select_pointwise(isa).panel;
     const int64_t k = 3;
     const Floats w = random_floats((panel + 2) * k, 6);
     Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, k, panel + 2)));

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/x86_features.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -12,14 +13,19 @@
 namespace lpn {
 namespace {
 
-constexpr Isa kAllIsas[] = {Isa::kScalar, Isa::kNeon, Isa::kAvx2, Isa::kAvx512};
+struct NamedIsa {
+  Isa isa;
+  const char* name;
+  bool built;
+};
+
+constexpr NamedIsa kNamedIsas[] = {
+#define LPN_ISA_SET(constant, name, built, extends, features) {Isa::constant, #name, built != 0},
+#include "base/isa_sets.inc"
+#undef LPN_ISA_SET
+};
 
 #if defined(__x86_64__)
-
-struct X86Features {
-  bool avx2_tier = false;
-  bool avx512_tier = false;
-};
 
 // The CPU may have vectors that the operating system does not save on a context switch: XCR0 tells
 // which it does.
@@ -30,100 +36,81 @@ std::uint64_t read_xcr0() {
   return (static_cast<std::uint64_t>(high) << 32) | low;
 }
 
-X86Features detect() {
-  X86Features features;
+Isa detect() {
+  X86Answers answers;
   unsigned eax = 0;
   unsigned ebx = 0;
   unsigned ecx = 0;
   unsigned edx = 0;
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return features;
-  const bool fma = (ecx >> 12 & 1) != 0;
-  const bool osxsave = (ecx >> 27 & 1) != 0;
-  const bool avx = (ecx >> 28 & 1) != 0;
-  const bool f16c = (ecx >> 29 & 1) != 0;
-  if (!osxsave || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return features;
-  constexpr std::uint64_t kYmmState = 0x06;  // XMM and upper halves of YMM
-  constexpr std::uint64_t kZmmState = 0xe6;  // and opmask, upper halves of ZMM0-15, ZMM16-31
-  constexpr unsigned kAvx512Bits = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
-  const std::uint64_t xcr0 = read_xcr0();
-  const bool avx2 = (ebx >> 5 & 1) != 0;
-  features.avx2_tier = avx && avx2 && fma && f16c && (xcr0 & kYmmState) == kYmmState;
-  features.avx512_tier =
-      features.avx2_tier && (ebx & kAvx512Bits) == kAvx512Bits && (xcr0 & kZmmState) == kZmmState;
-  return features;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0) {
+    answers.leaf1_ecx = ecx;
+    const bool osxsave = (ecx >> 27 & 1) != 0;
+    if (osxsave) answers.xcr0 = read_xcr0();
+  }
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
+    const unsigned last_subleaf = eax;
+    answers.leaf7_ebx = ebx;
+    answers.leaf7_ecx = ecx;
+    if (last_subleaf >= 1) {
+      __cpuid_count(7, 1, eax, ebx, ecx, edx);
+      answers.leaf7_1_eax = eax;
+    }
+  }
+  return x86_features(answers);
 }
 
-[[maybe_unused]] const X86Features& x86_features() {
-  static const X86Features features = detect();
-  return features;
-}
+#elif defined(__aarch64__)
+
+Isa detect() { return Isa::kNeon; }  // part of the architecture
+
+#else
+
+Isa detect() { return Isa::kScalar; }
 
 #endif
 
-std::string join_names(const std::vector<Isa>& isas) {
+bool supported(const NamedIsa& named) { return named.built && contains(cpu_features(), named.isa); }
+
+template <class Wanted>
+std::string join_names(const Wanted& wanted) {
   std::string names;
-  for (const Isa isa : isas) names += std::string(names.empty() ? "" : ", ") + isa_name(isa);
+  for (const NamedIsa& named : kNamedIsas) {
+    if (wanted(named)) names += std::string(names.empty() ? "" : ", ") + named.name;
+  }
   return names;
 }
 
 Isa parse_supported(const std::string& name, const char* source) {
-  for (const Isa isa : kAllIsas) {
-    if (name != isa_name(isa)) continue;
-    LPN_CHECK(isa_supported(isa), source, " \"", name, "\": this build on this CPU supports ",
-              join_names(supported_isas()), "; leave it out to take the best of them");
-    return isa;
+  for (const NamedIsa& named : kNamedIsas) {
+    if (name != named.name) continue;
+    LPN_CHECK(supported(named), source, " \"", name, "\": this build on this CPU supports ",
+              join_names(supported), "; leave it out to take the best of them");
+    return named.isa;
   }
   throw_invalid(source, " \"", name, "\" is not known; give one of auto, ",
-                join_names({std::begin(kAllIsas), std::end(kAllIsas)}),
-                " (supported here: ", join_names(supported_isas()), ")");
+                join_names([](const NamedIsa&) { return true; }),
+                " (supported here: ", join_names(supported), ")");
 }
 
 }  // namespace
 
-const char* isa_name(Isa isa) {
-  switch (isa) {
-    case Isa::kScalar:
-      return "scalar";
-    case Isa::kNeon:
-      return "neon";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
-  }
-  return "scalar";
+Isa cpu_features() {
+  static const Isa features = detect();
+  return features;
 }
 
-bool isa_supported(Isa isa) {
-  switch (isa) {
-    case Isa::kScalar:
-      return true;
-    case Isa::kNeon:
-#if LPN_HAVE_NEON
-      return true;
-#else
-      return false;
-#endif
-    case Isa::kAvx2:
-#if LPN_HAVE_AVX2
-      return x86_features().avx2_tier;
-#else
-      return false;
-#endif
-    case Isa::kAvx512:
-#if LPN_HAVE_AVX512
-      return x86_features().avx512_tier;
-#else
-      return false;
-#endif
+const char* isa_name(Isa isa) {
+  const char* best = kNamedIsas[0].name;
+  for (const NamedIsa& named : kNamedIsas) {
+    if (named.built && contains(isa, named.isa)) best = named.name;
   }
-  return false;
+  return best;
 }
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas;
-  for (const Isa isa : kAllIsas) {
-    if (isa_supported(isa)) isas.push_back(isa);
+  for (const NamedIsa& named : kNamedIsas) {
+    if (supported(named)) isas.push_back(named.isa);
   }
   return isas;
 }
@@ -137,7 +124,7 @@ Isa default_isa() {
   if (name != nullptr && *name != '\0' && std::string(name) != "auto") {
     return parse_supported(name, "environment variable LPN_ISA");
   }
-  return supported_isas().back();
+  return cpu_features();
 }
 
 }  // namespace lpn

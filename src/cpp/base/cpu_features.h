@@ -1,4 +1,4 @@
-// Which instruction sets this process may use, and which one it was told to use.
+// Which CPU features this process may use, and which it was told to use.
 #pragma once
 
 #include <string>
@@ -8,20 +8,22 @@
 
 namespace lpn {
 
-// "scalar", "neon", "avx2", "avx512": the same strings in CMake, file names, Python and LPN_ISA.
+// Every feature this CPU has under this operating system, whether or not a kernel needs it.
+Isa cpu_features();
+
+// The best named set that this build has kernels for and that `isa` contains: of a variant, its
+// own. The same strings in CMake, file names, Python and LPN_ISA.
 const char* isa_name(Isa isa);
 
-// Compiled into this build and usable on this CPU under this operating system (cpuid and XGETBV).
-bool isa_supported(Isa isa);
-
-// Every supported tier, lowest first; always starts with kScalar.
+// The named sets that this build has kernels for and this CPU the features of, best last; always
+// starts with kScalar.
 std::vector<Isa> supported_isas();
 
-// Parses a tier's name; "auto" gives default_isa(). Throws std::invalid_argument for an unknown or
-// unsupported one.
+// The features of a named set; "auto" gives default_isa(). Throws std::invalid_argument for an
+// unknown or unsupported name.
 Isa parse_isa(const std::string& name);
 
-// LPN_ISA when it is set (validated as parse_isa does), else the best supported tier.
+// The set that LPN_ISA names (validated as parse_isa does), else cpu_features().
 Isa default_isa();
 
 }  // namespace lpn

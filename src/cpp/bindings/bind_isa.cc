@@ -24,9 +24,6 @@ py::dict list_kernels() {
   add("argmax", {
 #include "kernels/argmax/kernels.inc"
                 });
-  add("conv", {
-#include "kernels/conv/kernels.inc"
-              });
   add("crop_affine", {
 #include "kernels/crop_affine/kernels.inc"
                      });
@@ -36,18 +33,23 @@ py::dict list_kernels() {
   add("fma_peak", {
 #include "kernels/fma_peak/kernels.inc"
                   });
-  add("group_deconv", {
-#include "kernels/group_deconv/kernels.inc"
-                      });
   add("max_pool", {
 #include "kernels/max_pool/kernels.inc"
                   });
-  add("pointwise", {
-#include "kernels/pointwise/kernels.inc"
-                   });
   add("soft_argmax", {
 #include "kernels/soft_argmax/kernels.inc"
                      });
+#undef LPN_KERNEL
+#define LPN_KERNEL(name, isa, panel) {#name, isa_name(Isa::isa)},
+  add("conv", {
+#include "kernels/conv/kernels.inc"
+              });
+  add("group_deconv", {
+#include "kernels/group_deconv/kernels.inc"
+                      });
+  add("pointwise", {
+#include "kernels/pointwise/kernels.inc"
+                   });
 #undef LPN_KERNEL
 #define LPN_KERNEL(first, second, isa) {#first, isa_name(Isa::isa)},
   add("channel_sum", {

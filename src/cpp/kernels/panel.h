@@ -4,23 +4,7 @@
 
 #include <cstdint>
 
-#include "base/isa.h"
-
 namespace lpn {
-
-// kTileVectors * kLanes of the tier's vec_*.h; tests hold the two together.
-inline std::int64_t gemm_panel(Isa isa) {
-  switch (isa) {
-    case Isa::kAvx512:
-      return 64;
-    case Isa::kAvx2:
-      return 16;
-    case Isa::kNeon:
-    case Isa::kScalar:
-      return 8;
-  }
-  return 8;
-}
 
 inline std::int64_t packed_panels_size(std::int64_t panel, std::int64_t k, std::int64_t n) {
   return (n + panel - 1) / panel * panel * k;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "base/isa.h"
 
@@ -10,17 +11,23 @@ namespace lpn {
 
 template <class Fn>
 struct Variant {
-  Isa isa;
+  Isa isa;  // the features it needs
   const char* name;
   Fn run;
 };
 
-// The best variant that does not need more than `isa`. Tables are ordered best first and end with
+// A variant that reads its weights in panels (kernels/panel.h).
+template <class Fn>
+struct PanelVariant : Variant<Fn> {
+  std::int64_t panel;  // columns of one
+};
+
+// The first variant all of whose features are in `isa`. Tables are ordered best first and end with
 // scalar.
-template <class Fn, std::size_t kCount>
-const Variant<Fn>& select_variant(const Variant<Fn> (&variants)[kCount], Isa isa) {
-  for (const Variant<Fn>& variant : variants) {
-    if (variant.isa <= isa) return variant;
+template <class AnyVariant, std::size_t kCount>
+const AnyVariant& select_variant(const AnyVariant (&variants)[kCount], Isa isa) {
+  for (const AnyVariant& variant : variants) {
+    if (contains(isa, variant.isa)) return variant;
   }
   return variants[kCount - 1];
 }

@@ -7,15 +7,15 @@
 namespace lpn {
 namespace {
 
-const Variant<ConvFn> kVariants[] = {
-#define LPN_KERNEL(name, isa) {Isa::isa, #name, name},
+const PanelVariant<ConvFn> kVariants[] = {
+#define LPN_KERNEL(name, isa, panel) {{Isa::isa, #name, name}, panel},
 #include "kernels/conv/kernels.inc"
 #undef LPN_KERNEL
 };
 
 }  // namespace
 
-const Variant<ConvFn>& select_conv(Isa isa) { return select_variant(kVariants, isa); }
+const PanelVariant<ConvFn>& select_conv(Isa isa) { return select_variant(kVariants, isa); }
 
 std::int64_t conv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,
                                std::int64_t in_c, std::int64_t kh, std::int64_t stride,
@@ -26,7 +26,7 @@ std::int64_t conv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_
 
 std::int64_t conv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
                               std::int64_t out_c) {
-  return packed_panels_size(gemm_panel(select_conv(isa).isa), kh * kw * in_c, out_c);
+  return packed_panels_size(select_conv(isa).panel, kh * kw * in_c, out_c);
 }
 
 void pack_conv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
@@ -36,7 +36,7 @@ void pack_conv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw, std::i
     const std::int64_t c = t % in_c;
     return w[(o * in_c + c) * kh * kw + tap];
   };
-  pack_panels(gemm_panel(select_conv(isa).isa), kh * kw * in_c, out_c, weight, packed);
+  pack_panels(select_conv(isa).panel, kh * kw * in_c, out_c, weight, packed);
 }
 
 }  // namespace lpn

@@ -29,11 +29,13 @@ struct ConvArgs {
 
 using ConvFn = void (*)(const ConvArgs& args);
 
-#define LPN_KERNEL(name, isa) void name(const ConvArgs& args);
+#define LPN_KERNEL(name, isa, panel)           \
+  constexpr std::int64_t name##_panel = panel; \
+  void name(const ConvArgs& args);
 #include "kernels/conv/kernels.inc"
 #undef LPN_KERNEL
 
-const Variant<ConvFn>& select_conv(Isa isa);
+const PanelVariant<ConvFn>& select_conv(Isa isa);
 
 // Floats of scratch for a call over at most `rows` output rows: the rows of the map that they read,
 // with their padding.
@@ -42,7 +44,7 @@ std::int64_t conv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_
                                std::int64_t padding);
 
 // Packs w (out_c, in_c, kh, kw), PyTorch's layout, into [ceil(out_c / panel)][kh][kw * in_c][panel]
-// with pointwise_panel's panel; the last panel is padded with zeros.
+// with the variant's panel; the last panel is padded with zeros.
 std::int64_t conv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
                               std::int64_t out_c);
 void pack_conv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw, std::int64_t in_c,

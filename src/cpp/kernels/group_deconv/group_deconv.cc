@@ -7,15 +7,15 @@
 namespace lpn {
 namespace {
 
-const Variant<GroupDeconvFn> kVariants[] = {
-#define LPN_KERNEL(name, isa) {Isa::isa, #name, name},
+const PanelVariant<GroupDeconvFn> kVariants[] = {
+#define LPN_KERNEL(name, isa, panel) {{Isa::isa, #name, name}, panel},
 #include "kernels/group_deconv/kernels.inc"
 #undef LPN_KERNEL
 };
 
 }  // namespace
 
-const Variant<GroupDeconvFn>& select_group_deconv(Isa isa) {
+const PanelVariant<GroupDeconvFn>& select_group_deconv(Isa isa) {
   return select_variant(kVariants, isa);
 }
 
@@ -31,8 +31,8 @@ std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_h, std
 std::int64_t group_deconv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
                                       std::int64_t out_c, std::int64_t groups) {
   if (out_c == groups) return kh * kw * in_c;
-  return groups * packed_panels_size(gemm_panel(select_group_deconv(isa).isa),
-                                     kh * kw * (in_c / groups), out_c / groups);
+  return groups * packed_panels_size(select_group_deconv(isa).panel, kh * kw * (in_c / groups),
+                                     out_c / groups);
 }
 
 // One output per group: [kh][kw][in_c / groups][groups]. Otherwise each group's panels:
@@ -51,7 +51,7 @@ void pack_group_deconv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw
     }
     return;
   }
-  const std::int64_t panel = gemm_panel(select_group_deconv(isa).isa);
+  const std::int64_t panel = select_group_deconv(isa).panel;
   const std::int64_t group_size = packed_panels_size(panel, taps * group_inputs, group_outputs);
   for (std::int64_t g = 0; g < groups; ++g) {
     const auto weight = [&](std::int64_t t, std::int64_t o) {

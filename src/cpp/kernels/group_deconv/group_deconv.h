@@ -29,11 +29,13 @@ struct GroupDeconvArgs {
 
 using GroupDeconvFn = void (*)(const GroupDeconvArgs& args);
 
-#define LPN_KERNEL(name, isa) void name(const GroupDeconvArgs& args);
+#define LPN_KERNEL(name, isa, panel)           \
+  constexpr std::int64_t name##_panel = panel; \
+  void name(const GroupDeconvArgs& args);
 #include "kernels/group_deconv/kernels.inc"
 #undef LPN_KERNEL
 
-const Variant<GroupDeconvFn>& select_group_deconv(Isa isa);
+const PanelVariant<GroupDeconvFn>& select_group_deconv(Isa isa);
 
 // Floats of scratch for a call over at most `rows` output rows.
 std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,

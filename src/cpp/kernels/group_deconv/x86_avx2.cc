@@ -4,6 +4,8 @@
 
 namespace lpn {
 
+static_assert(group_deconv_f32_avx2_panel == kPanel, "kernels.inc names the panel of the tile");
+
 void group_deconv_f32_avx2(const GroupDeconvArgs& args) { group_deconv(args); }
 
 }  // namespace lpn

@@ -31,11 +31,13 @@ struct PointwiseArgs {
 
 using PointwiseFn = void (*)(const PointwiseArgs& args);
 
-#define LPN_KERNEL(name, isa) void name(const PointwiseArgs& args);
+#define LPN_KERNEL(name, isa, panel)           \
+  constexpr std::int64_t name##_panel = panel; \
+  void name(const PointwiseArgs& args);
 #include "kernels/pointwise/kernels.inc"
 #undef LPN_KERNEL
 
-const Variant<PointwiseFn>& select_pointwise(Isa isa);
+const PanelVariant<PointwiseFn>& select_pointwise(Isa isa);
 
 // Output rows that one register tile covers on every tier: rows in multiples of it leave no ragged
 // tile between chunks.
@@ -43,9 +45,6 @@ constexpr std::int64_t kPointwiseRowTile = 6;
 
 // A multiple of every tier's panel: columns cut at multiples of it start a panel on any tier.
 constexpr std::int64_t kPointwiseWidestPanel = 64;
-
-// Columns of one packed panel: what one register tile covers on this tier.
-std::int64_t pointwise_panel(Isa isa);
 
 // One column more than whole vectors would cost as much as sixteen: seventeen joints are such a
 // case. Its lanes are terms instead of columns. (Static, so that no ISA file exports a copy.)

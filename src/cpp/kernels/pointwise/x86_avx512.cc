@@ -4,6 +4,8 @@
 
 namespace lpn {
 
+static_assert(pointwise_f32_avx512_panel == kPanel, "kernels.inc names the panel of the tile");
+
 void pointwise_f32_avx512(const PointwiseArgs& args) { pointwise(args); }
 
 }  // namespace lpn
