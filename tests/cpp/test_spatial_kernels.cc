@@ -54,7 +54,9 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
       args.packed_w = packed.data();
       args.bias = bias.data();
       args.residual = with_residual ? residual.data() + begin * out.w * out_c : nullptr;
+      args.ld_residual = out_c;
       args.out = y;
+      args.ld_out = out_c;
       args.out_w = out.w;
       args.out_c = out_c;
       args.row_begin = begin;

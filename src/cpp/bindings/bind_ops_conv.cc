@@ -57,7 +57,7 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
   args.in_h = x[1];
   args.in_w = x[2];
   args.in_c = x[3];
-  args.out_c = w[0];
+  args.ld_out = args.ld_residual = args.out_c = w[0];
   args.kh = w[2];
   args.kw = w[3];
   args.stride = stride;

@@ -23,6 +23,7 @@ class Graph {
 
   const std::vector<Node>& nodes() const { return nodes_; }
   std::int64_t input_channels() const { return channels_.at(0); }
+  std::int64_t channels(std::size_t tensor) const { return channels_[tensor]; }
   const std::vector<int>& outputs() const { return outputs_; }
   const std::unordered_map<std::string, int>& tensor_numbers() const { return tensor_numbers_; }
 

@@ -8,6 +8,8 @@ namespace lpn {
 
 OperationGraph::OperationGraph(const Graph& graph)
     : tensors(graph.nodes().size() + 1), outputs(graph.outputs()) {
+  for (std::size_t tensor = 0; tensor < tensors.size(); ++tensor)
+    tensors[tensor].channels = graph.channels(tensor);
   std::vector<bool> needed(tensors.size(), false);
   for (const int output : outputs) needed[static_cast<std::size_t>(output)] = true;
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
@@ -27,6 +29,12 @@ std::vector<int> OperationGraph::count_readers() const {
     for (const int tensor : operation->reads()) ++readers[static_cast<std::size_t>(tensor)];
   }
   return readers;
+}
+
+int OperationGraph::container(int tensor) const {
+  while (tensors[static_cast<std::size_t>(tensor)].inside >= 0)
+    tensor = tensors[static_cast<std::size_t>(tensor)].inside;
+  return tensor;
 }
 
 void OperationGraph::remove_moved() {

@@ -17,6 +17,16 @@ struct StepBuilder;
 
 struct Tensor {
   DType type = DType::kF32;
+  std::int64_t channels = 0;  // of a node's
+  // The tensor among whose channels it lies, from `channel` on; -1 where it has a place of its own.
+  int inside = -1;
+  std::int64_t channel = 0;
+};
+
+// An input that becomes the result's channels from `channel` on.
+struct ChannelCopy {
+  int input;
+  std::int64_t channel;
 };
 
 // Tensors are numbered as the graph's (0 the input, i + 1 node i's output); those between the
@@ -33,6 +43,14 @@ struct Operation {
   // then writes it, and by nothing else.
   virtual std::optional<int> overwritable() const { return std::nullopt; }
 
+  // Whether it reads or writes the tensor at any row stride: StepBuilder::row_stride elements from
+  // one position to the next. Without, positions lie one after the other.
+  virtual bool takes_stride(int /*tensor*/) const { return false; }
+
+  // Its copies, where they are all that it does; null otherwise. Of those, a pass may take away
+  // what is written to its place already.
+  virtual std::vector<ChannelCopy>* copies() { return nullptr; }
+
   // Fills in what the step costs, too, and declares the shapes of tensors that are no node's.
   virtual std::unique_ptr<Step> make_step(StepBuilder& builder) const = 0;
 
@@ -48,12 +66,15 @@ class OperationGraph {
   // Of an operation that runs after all that are there.
   void add(std::unique_ptr<Operation> operation) { operations.push_back(std::move(operation)); }
   int add_tensor(DType type = DType::kF32) {
-    tensors.push_back({type});
+    tensors.emplace_back().type = type;
     return static_cast<int>(tensors.size()) - 1;
   }
 
   // Per tensor how often operations read it; the graph's outputs are read once more.
   std::vector<int> count_readers() const;
+
+  // The tensor whose place this one lies in: itself, or one that it is inside of.
+  int container(int tensor) const;
 
   // Closes the gaps that operations leave which a pass took elsewhere.
   void remove_moved();

@@ -36,29 +36,36 @@ float activate(float value, Activation activation) {
 
 class AddStep final : public Step {
  public:
-  AddStep(Info info, const Add& add, RowChunks rows, std::int64_t row_size)
+  // Floats one after the other: whole rows, or positions where one of the maps has a row stride.
+  struct Runs {
+    std::int64_t per_row, length;
+    std::int64_t a_stride, b_stride, out_stride;
+  };
+
+  AddStep(Info info, const Add& add, RowChunks rows, const Runs& runs)
       : Step(std::move(info)),
         a_(add.a),
         b_(add.b),
         output_(add.output),
         activation_(add.activation),
         rows_(rows),
-        row_size_(row_size) {}
+        runs_(runs) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    const float* a = context.tensor<float>(a_);
-    const float* b = context.tensor<float>(b_);
-    float* out = context.tensor<float>(output_);
-    const std::int64_t end = rows_.end(chunk) * row_size_;
-    for (std::int64_t i = rows_.begin(chunk) * row_size_; i < end; ++i)
-      out[i] = activate(a[i] + b[i], activation_);
+    const std::int64_t end = rows_.end(chunk) * runs_.per_row;
+    for (std::int64_t run = rows_.begin(chunk) * runs_.per_row; run < end; ++run) {
+      const float* a = context.tensor<float>(a_) + run * runs_.a_stride;
+      const float* b = context.tensor<float>(b_) + run * runs_.b_stride;
+      float* out = context.tensor<float>(output_) + run * runs_.out_stride;
+      for (std::int64_t i = 0; i < runs_.length; ++i) out[i] = activate(a[i] + b[i], activation_);
+    }
   }
 
  private:
   const int a_, b_, output_;
   const Activation activation_;
   const RowChunks rows_;
-  const std::int64_t row_size_;
+  const Runs runs_;
 };
 
 }  // namespace
@@ -74,7 +81,11 @@ std::unique_ptr<Step> Add::make_step(StepBuilder& builder) const {
   info.bytes = builder.traffic(*this, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
-  return std::make_unique<AddStep>(std::move(info), *this, rows, out.w * out.c);
+  AddStep::Runs runs{out.w, out.c, builder.row_stride(a), builder.row_stride(b),
+                     builder.row_stride(output)};
+  if (runs.a_stride == out.c && runs.b_stride == out.c && runs.out_stride == out.c)
+    runs = {1, out.w * out.c, out.w * out.c, out.w * out.c, out.w * out.c};
+  return std::make_unique<AddStep>(std::move(info), *this, rows, runs);
 }
 
 NodeKind add_kind() {

@@ -22,6 +22,7 @@ struct Add final : Operation {
   std::optional<int> overwritable() const override {
     return a == b ? std::nullopt : std::optional<int>(b);
   }
+  bool takes_stride(int /*tensor*/) const override { return true; }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int a, b;

@@ -111,6 +111,7 @@ struct Broadcast final : Operation {
 
   std::vector<int> reads() const override { return {input, vector.tensor}; }
   std::vector<int> writes() const override { return {output}; }
+  bool takes_stride(int tensor) const override { return tensor == input || tensor == output; }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;

@@ -63,6 +63,12 @@ std::optional<int> Conv::overwritable() const {
   return is_pointwise() && residual != input ? residual : std::nullopt;
 }
 
+// A window's row of pixels is read as one run of terms.
+bool Conv::takes_stride(int tensor) const {
+  if (tensor == input && !is_pointwise()) return false;
+  return !vector || tensor != vector->tensor;
+}
+
 std::unique_ptr<Step> Conv::make_step(StepBuilder& builder) const {
   return is_pointwise() ? make_pointwise_step(*this, builder) : make_conv_step(*this, builder);
 }

@@ -26,6 +26,7 @@ struct Conv final : Operation {
   std::vector<int> reads() const override;
   std::vector<int> writes() const override { return {output}; }
   std::optional<int> overwritable() const override;
+  bool takes_stride(int tensor) const override;
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;

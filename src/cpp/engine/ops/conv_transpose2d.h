@@ -34,6 +34,7 @@ struct Upsample final : Operation {
 
   std::vector<int> reads() const override { return deconv->reads(); }
   std::vector<int> writes() const override { return {output()}; }
+  bool takes_stride(int tensor) const override { return tensor == output(); }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   std::unique_ptr<const ConvTranspose> deconv;

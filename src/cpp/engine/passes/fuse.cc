@@ -3,7 +3,7 @@
 namespace lpn {
 
 OperationGraph fuse(const Graph& graph) {
-  return join_upsampling(fuse_epilogue(fold_attention(OperationGraph(graph))));
+  return elide_copies(join_upsampling(fuse_epilogue(fold_attention(OperationGraph(graph)))));
 }
 
 }  // namespace lpn

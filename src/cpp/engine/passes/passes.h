@@ -20,6 +20,11 @@ OperationGraph fuse_epilogue(OperationGraph graph);
 // other, become one operation that works row by row.
 OperationGraph join_upsampling(OperationGraph graph);
 
+// What an operation only copies into channels of its result is written there in the first place,
+// where everyone who writes or reads it takes a row stride; an operation with nothing left to copy
+// goes.
+OperationGraph elide_copies(OperationGraph graph);
+
 // A graph's operations after all passes, in this order.
 OperationGraph fuse(const Graph& graph);
 

@@ -12,20 +12,27 @@ namespace {
 
 std::size_t at(int tensor) { return static_cast<std::size_t>(tensor); }
 
-// Types, sizes and lives; the arena for all but the graph's ends.
+// Types, sizes and lives, a container's from the first of what lies in it to the last; the arena
+// for all but the graph's ends.
 std::vector<Place> list_places(const OperationGraph& graph, const std::vector<Shape>& shapes) {
   std::vector<Place> places(graph.tensors.size());
   for (std::size_t tensor = 0; tensor < places.size(); ++tensor) {
-    places[tensor].type = graph.tensors[tensor].type;
-    places[tensor].bytes = shapes[tensor].size() * size_of(places[tensor].type);
+    Place& place = places[tensor];
+    place.type = graph.tensors[tensor].type;
+    place.bytes = shapes[tensor].size() * size_of(place.type);
+    place.container = graph.container(static_cast<int>(tensor));
   }
-  for (std::size_t i = 0; i < graph.operations.size(); ++i) {
-    for (const int tensor : graph.operations[i]->writes()) {
-      places[at(tensor)].kind = Place::Kind::kArena;
-      places[at(tensor)].first = places[at(tensor)].last = static_cast<int>(i);
+  const auto live = [&](int tensor, std::size_t operation) {
+    for (; tensor >= 0; tensor = graph.tensors[at(tensor)].inside) {
+      Place& place = places[at(tensor)];
+      if (place.kind == Place::Kind::kUnused) place.first = static_cast<int>(operation);
+      place.kind = Place::Kind::kArena;
+      place.last = static_cast<int>(operation);
     }
-    for (const int tensor : graph.operations[i]->reads())
-      places[at(tensor)].last = static_cast<int>(i);
+  };
+  for (std::size_t i = 0; i < graph.operations.size(); ++i) {
+    for (const int tensor : graph.operations[i]->writes()) live(tensor, i);
+    for (const int tensor : graph.operations[i]->reads()) live(tensor, i);
   }
   places[0].kind = Place::Kind::kInput;
   for (std::size_t i = 0; i < graph.outputs.size(); ++i) {
@@ -33,6 +40,22 @@ std::vector<Place> list_places(const OperationGraph& graph, const std::vector<Sh
     places[at(graph.outputs[i])].output = i;
   }
   return places;
+}
+
+// Whether the operation's result may take the place of what it overwrites: of a tensor that has a
+// place of its own, and that nothing reads any more, not even as a part of another input.
+bool takes_place(const Operation& operation, int overwritten, int index,
+                 const std::vector<Place>& places) {
+  const int result = operation.writes().front();
+  for (const int tensor : {overwritten, result}) {
+    const Place& place = places[at(tensor)];
+    if (place.kind != Place::Kind::kArena || place.container != tensor) return false;
+  }
+  const std::vector<int> reads = operation.reads();
+  const auto inside = std::count_if(reads.begin(), reads.end(), [&](int tensor) {
+    return places[at(tensor)].container == overwritten;
+  });
+  return inside == 1 && places[at(overwritten)].last == index;
 }
 
 }  // namespace
@@ -46,30 +69,37 @@ Placement place_tensors(const OperationGraph& graph, const std::vector<Shape>& s
   std::vector<ArenaItem> spans;
   for (const Place& place : places) spans.push_back({place.bytes, place.first, place.last});
   for (std::size_t i = 0; i < graph.operations.size(); ++i) {
-    const std::optional<int> overwritable = graph.operations[i]->overwritable();
-    if (!overwritable) continue;
-    const int result = graph.operations[i]->writes().front();
-    const Place& residual = places[at(*overwritable)];
-    const Place& out = places[at(result)];
-    const bool dies = residual.last == static_cast<int>(i);
-    if (!dies || residual.kind != Place::Kind::kArena || out.kind != Place::Kind::kArena) continue;
-    const int shared = root[at(*overwritable)];
+    const Operation& operation = *graph.operations[i];
+    const std::optional<int> overwritten = operation.overwritable();
+    if (!overwritten || !takes_place(operation, *overwritten, static_cast<int>(i), places))
+      continue;
+    const int result = operation.writes().front();
+    const int shared = root[at(*overwritten)];
     root[at(result)] = shared;
-    spans[at(shared)].last = std::max(spans[at(shared)].last, out.last);
+    spans[at(shared)].last = std::max(spans[at(shared)].last, places[at(result)].last);
   }
 
   std::vector<ArenaItem> items;
   std::vector<std::size_t> item_of(places.size(), 0);
   for (std::size_t tensor = 0; tensor < places.size(); ++tensor) {
-    if (places[tensor].kind != Place::Kind::kArena || root[tensor] != static_cast<int>(tensor))
+    const Place& place = places[tensor];
+    if (place.kind != Place::Kind::kArena || place.container != static_cast<int>(tensor) ||
+        root[tensor] != static_cast<int>(tensor))
       continue;
     item_of[tensor] = items.size();
     items.push_back(spans[tensor]);
   }
   const ArenaLayout layout = lay_out(items);
   for (std::size_t tensor = 0; tensor < places.size(); ++tensor) {
-    if (places[tensor].kind == Place::Kind::kArena)
-      places[tensor].offset = layout.offsets[item_of[at(root[tensor])]];
+    Place& place = places[tensor];
+    const Place& container = places[at(place.container)];
+    place.kind = container.kind;
+    place.output = container.output;
+    if (place.kind == Place::Kind::kArena)
+      place.offset = layout.offsets[item_of[at(root[at(place.container)])]];
+    for (int part = static_cast<int>(tensor); part != place.container;
+         part = graph.tensors[at(part)].inside)
+      place.offset += graph.tensors[at(part)].channel * size_of(place.type);
   }
   return {std::move(places), layout.bytes};
 }

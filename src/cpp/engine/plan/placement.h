@@ -16,8 +16,9 @@ struct Place {
 
   Kind kind = Kind::kUnused;
   DType type = DType::kF32;
-  std::size_t output = 0;   // which of the graph's outputs
-  std::int64_t offset = 0;  // bytes into the arena
+  std::size_t output = 0;  // which of the graph's outputs
+  int container = 0;       // the tensor among whose channels it lies; itself for a place of its own
+  std::int64_t offset = 0;  // bytes into the arena or the output
   std::int64_t bytes = 0;
   int first = 0, last = 0;  // operations that write it first and read it last
 };

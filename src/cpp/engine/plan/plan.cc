@@ -31,11 +31,10 @@ Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightSt
   constexpr auto kLine = static_cast<std::int64_t>(kAlignment);
   scratch_bytes_ = (scratch_bytes_ + kLine - 1) / kLine * kLine;
   input_ = builder.shapes.front();
-  for (const int output : graph.outputs()) outputs_.push_back(builder.shape(output));
   placement_ = place_tensors(fused, builder.shapes);
-  output_bytes_.resize(outputs_.size());
-  for (const Place& place : placement_.places) {
-    if (place.kind == Place::Kind::kOutput) output_bytes_[place.output] = place.bytes;
+  for (const int output : graph.outputs()) {
+    outputs_.push_back(builder.shape(output));
+    output_bytes_.push_back(placement_.places[static_cast<std::size_t>(output)].bytes);
   }
 }
 

@@ -30,6 +30,9 @@ struct StepBuilder {
 
   const Shape& shape(int tensor) const { return shapes[static_cast<std::size_t>(tensor)]; }
 
+  // Elements from one position to the next.
+  std::int64_t row_stride(int tensor) const { return shape(graph.container(tensor)).c; }
+
   // Bytes of all that an operation has to move for one image: every tensor it reads or writes,
   // whose shapes must be known by now, and its weights, each once.
   double traffic(const Operation& operation, std::int64_t weight_bytes) const;

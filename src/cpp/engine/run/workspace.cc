@@ -26,9 +26,9 @@ RunContext Workspace::bind(const Plan& plan, const void* input, const std::vecto
     if (place.kind == Place::Kind::kInput)
       tensors_[i] = static_cast<std::byte*>(const_cast<void*>(input));
     if (place.kind == Place::Kind::kOutput) {
-      void* output = outputs[place.output];
-      tensors_[i] =
-          output != nullptr ? static_cast<std::byte*>(output) : unwanted(plan, place.output);
+      auto* output = static_cast<std::byte*>(outputs[place.output]);
+      if (output == nullptr) output = unwanted(plan, place.output);
+      tensors_[i] = output + place.offset;
     }
   }
   return {plan.places().data(), tensors_.data(), scratch_.data(), plan.scratch_bytes()};

@@ -63,9 +63,10 @@ inline void conv_tile(const ConvArgs& args, const PaddedRows& rows, int64_t y, i
     accumulate(acc, a + i * rows.ld, step, b + i * segment * kPanel, segment);
   }
   const int64_t pixel = (y - args.row_begin) * args.out_w + x;
-  const float* residual = args.residual == nullptr ? nullptr : args.residual + pixel * args.out_c;
+  const float* residual =
+      args.residual == nullptr ? nullptr : args.residual + pixel * args.ld_residual;
   store_tile(acc, Epilogue{args.bias, nullptr, args.activation}, column, columns, residual,
-             args.out_c, args.out + pixel * args.out_c, args.out_c);
+             args.ld_residual, args.out + pixel * args.ld_out, args.ld_out);
 }
 
 template <int kVectors>
@@ -91,6 +92,7 @@ inline void conv(const ConvArgs& args) {
   assert(args.in_c >= 1 && args.out_c >= 1 && args.in_row_begin >= 0);
   assert(args.in != nullptr && args.packed_w != nullptr && args.out != nullptr);
   assert(args.padding == 0 || args.scratch != nullptr);
+  assert(args.ld_out >= args.out_c && (args.residual == nullptr || args.ld_residual >= args.out_c));
   if (args.row_begin == args.row_end) return;
   const PaddedRows rows = padded_rows(args);
   const int64_t k = args.kh * args.kw * args.in_c;

@@ -19,7 +19,9 @@ struct ConvArgs {
   const float* packed_w;  // from pack_conv for the same tier
   const float* bias;      // out_c floats, or null
   const float* residual;  // output row `row_begin`, as out, or null
-  float* out;             // output row `row_begin` of an (out_h, out_w, out_c) map
+  std::int64_t ld_residual;
+  float* out;  // output row `row_begin` of an (out_h, out_w, out_c) map, pixels ld_out floats apart
+  std::int64_t ld_out;
   std::int64_t out_w, out_c;
   std::int64_t row_begin, row_end;
   std::int64_t kh, kw, stride, padding;

@@ -8,21 +8,24 @@ namespace {
 
 class BroadcastStep final : public Step {
  public:
-  BroadcastStep(Info info, const Broadcast& operation, RowChunks rows, const Shape& shape)
+  BroadcastStep(Info info, const Broadcast& operation, RowChunks rows, const Shape& shape,
+                std::int64_t input_stride, std::int64_t output_stride)
       : Step(std::move(info)),
         input_(operation.input),
         output_(operation.output),
         vector_(operation.vector),
         rows_(rows),
-        shape_(shape) {}
+        shape_(shape),
+        input_stride_(input_stride),
+        output_stride_(output_stride) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
     const float* vector = context.tensor<float>(vector_.tensor);
     const bool scale = vector_.use == VectorUse::kScale;
     const std::int64_t end = rows_.end(chunk) * shape_.w;
     for (std::int64_t position = rows_.begin(chunk) * shape_.w; position < end; ++position) {
-      const float* x = context.tensor<float>(input_) + position * shape_.c;
-      float* out = context.tensor<float>(output_) + position * shape_.c;
+      const float* x = context.tensor<float>(input_) + position * input_stride_;
+      float* out = context.tensor<float>(output_) + position * output_stride_;
       for (std::int64_t c = 0; c < shape_.c; ++c)
         out[c] = scale ? x[c] * vector[c] : x[c] + vector[c];
     }
@@ -33,6 +36,7 @@ class BroadcastStep final : public Step {
   const ChannelVector vector_;
   const RowChunks rows_;
   const Shape shape_;
+  const std::int64_t input_stride_, output_stride_;
 };
 
 }  // namespace
@@ -48,7 +52,8 @@ std::unique_ptr<Step> Broadcast::make_step(StepBuilder& builder) const {
   info.bytes = builder.traffic(*this, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
-  return std::make_unique<BroadcastStep>(std::move(info), *this, rows, out);
+  return std::make_unique<BroadcastStep>(std::move(info), *this, rows, out,
+                                         builder.row_stride(input), builder.row_stride(output));
 }
 
 }  // namespace lpn

@@ -21,10 +21,10 @@ class ConvStep final : public Step {
     ConvArgs args = args_;
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
-    const std::int64_t offset = args.row_begin * args.out_w * args.out_c;
+    const std::int64_t position = args.row_begin * args.out_w;
     args.in = context.tensor<float>(input_);
-    args.out = context.tensor<float>(output_) + offset;
-    if (residual_) args.residual = context.tensor<float>(*residual_) + offset;
+    args.out = context.tensor<float>(output_) + position * args.ld_out;
+    if (residual_) args.residual = context.tensor<float>(*residual_) + position * args.ld_residual;
     args.scratch = context.scratch_of<float>(worker);
     run_(args);
   }
@@ -52,6 +52,8 @@ std::unique_ptr<Step> make_conv_step(const Conv& conv, StepBuilder& builder) {
   args.in_c = in.c;
   args.out_w = out.w;
   args.out_c = out.c;
+  args.ld_out = builder.row_stride(conv.output);
+  if (conv.residual) args.ld_residual = builder.row_stride(*conv.residual);
   args.kh = w.shape[2];
   args.kw = w.shape[3];
   args.stride = node.attributes.integer("stride");

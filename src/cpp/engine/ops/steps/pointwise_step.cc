@@ -114,8 +114,11 @@ PointwiseArgs pointwise_args(const Conv& conv, StepBuilder& builder) {
   const std::int64_t in_c = builder.shape(conv.input).c;
   const std::int64_t out_c = builder.shape(conv.output).c;
   PointwiseArgs args{};
-  args.lda = args.k = in_c;
-  args.ld_out = args.ld_residual = args.n = out_c;
+  args.k = in_c;
+  args.lda = builder.row_stride(conv.input);
+  args.n = out_c;
+  args.ld_out = builder.row_stride(conv.output);
+  if (conv.residual) args.ld_residual = builder.row_stride(*conv.residual);
   args.bias = node.bias();
   args.activation = conv.activation;
   args.packed_b = builder.weights.get<float>(
@@ -140,11 +143,11 @@ std::unique_ptr<Step> make_pointwise_step(const Conv& conv, StepBuilder& builder
 
   const bool dense = stride == 1;
   const std::int64_t row_length = dense ? 1 : out.w;
-  const std::int64_t in_row_stride = dense ? in.c : stride * in.w * in.c;
 
   PointwiseArgs args = pointwise_args(conv, builder);
+  const std::int64_t in_row_stride = dense ? args.lda : stride * in.w * args.lda;
   // Rows of one position each go to one call, so there the next position is the next row's.
-  args.lda = row_length == 1 ? in_row_stride : stride * in.c;
+  args.lda = row_length == 1 ? in_row_stride : stride * args.lda;
 
   Step::Info info;
   info.name = node.name;

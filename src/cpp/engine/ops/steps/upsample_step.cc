@@ -45,7 +45,7 @@ class UpsampleStep final : public Step {
       PointwiseArgs args = stages_.pointwise_args[i];
       args.m = rows_.end(chunk) * deconv.out_w - first;
       args.a = tile;
-      args.out = last ? context.tensor<float>(output_) + first * args.n : other_tile;
+      args.out = last ? context.tensor<float>(output_) + first * args.ld_out : other_tile;
       stages_.pointwise(args);
       std::swap(tile, other_tile);
     }
