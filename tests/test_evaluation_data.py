@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from coco_files import coco_content, write_dataset, write_json, write_picture
-from lpn_core import evaluation, preprocess
+from lpn_core import COCO17, Poses, evaluation, preprocess
 from lpn_core.evaluation import CocoPeople
+from lpn_core.model.spec import InputSpec
 
 pytest.importorskip("PIL.Image")
 
@@ -90,7 +91,10 @@ def test_images_are_found_through_their_file_name(
 BAD_ANNOTATIONS = [
     ("[", "not a JSON file"),
     ("[]", "wanted COCO annotations"),
-    ({"images": [], "annotations": []}, "with the lists images, annotations, categories"),
+    (
+        {"images": [], "annotations": []},
+        "has no list 'categories'; wanted COCO annotations, an obj",
+    ),
     ({"images": [{}], "annotations": [], "categories": []}, r"images\[0\] has no 'file_name'"),
     (
         {"images": [], "annotations": [{"image_id": 1, "bbox": [], "area": 1}], "categories": []},
@@ -139,7 +143,8 @@ def _refused(folder: Path, content: dict[str, Any], message: str, **options: Any
         ({"keypoints": [1, "2", 2] + [0] * 48}, r"keypoints \[1\] is '2'"),
         ({"keypoints": None}, "keypoints are None"),
         ({"keypoints": [1, 2, 2]}, "keypoints has 3 numbers; wanted x, y and visibility of 17"),
-        ({"num_keypoints": "17"}, "num_keypoints is '17'; wanted an integer"),
+        ({"num_keypoints": "17"}, "num_keypoints is '17'; wanted a whole number"),
+        ({"bbox": [1, 2, 3, 1e99]}, r"bbox is \[1, 2, 3, 1e\+99\]; wanted four numbers"),
         ({"iscrowd": "0"}, "iscrowd is '0'; wanted 0 or 1"),
         ({"image_id": None}, "image_id is None"),
         ({"image_id": [5]}, r"image_id is \[5\]"),
@@ -200,6 +205,27 @@ def test_detections_need_no_truth_but_say_so(
     assert len(CocoPeople(content, tmp_path, detections=file)) == 1
     assert "of 0 annotations" in caplog.text
     assert "AP and AR are -1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iscrowd": "absent", "num_keypoints": "absent", "id": "absent"},
+        {"iscrowd": False, "num_keypoints": 17.0, "id": 0, "attributes": {}, "segmentation": []},
+        {"iscrowd": None, "num_keypoints": None, "image_id": 5.0, "area": 1200},
+    ],
+)
+def test_files_of_annotation_tools(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Tools leave fields out, write integers as floats and number from 0."""
+    pytest.importorskip("pycocotools")
+    write_picture(tmp_path / "5.png")
+    people = CocoPeople(write_json(tmp_path, _one_person(**changes)), tmp_path)
+    joints = np.array(people.content["annotations"][0]["keypoints"], np.float32).reshape(1, 17, 3)
+    (image,) = people.images
+    poses = Poses(
+        joints[..., :2], np.ones((1, 17), np.float32), image.boxes, image.box_scores, COCO17
+    )
+    assert people.metrics([poses], InputSpec(channel_order="rgb"))["AP"] == pytest.approx(1)
 
 
 def test_a_size_that_is_not_known(tmp_path: Path) -> None:

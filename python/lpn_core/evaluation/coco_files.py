@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import reprlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lpn_core._checks import check_id
 from lpn_core.evaluation.images import read_json
@@ -16,45 +15,79 @@ from lpn_core.keypoints import COCO17
 
 logger = logging.getLogger(__name__)
 
+_NUMBERS = {int, float}  # of JSON; a bool is none
+
 Record = dict[str, Any]
 
 _PERSON = 1
-# What every entry has, in the order in which it is missed.
-_KEYS = {
+# What every entry has, in the order in which it is missed; the metric asks for more of them.
+_KEYS = {"images": ("file_name", "id"), "annotations": ("image_id", "bbox")}
+_METRIC_KEYS = {
     "images": ("file_name", "id"),
     "annotations": ("keypoints", "image_id", "category_id", "bbox", "area"),
     "categories": ("id",),
 }
+# Of pixels and areas: beyond, floats are further apart than one.
+_LARGEST = 2.0**53
 
 
-def read_annotations(file: Path) -> Record:
+def read_annotations(file: Path, *, for_metric: bool = True) -> Record:
     """Reads a COCO keypoint annotation file; its content is as the file has it.
 
+    Args:
+        file: of COCO or of a tool: ``iscrowd``, ``num_keypoints`` and ids of annotations may be
+            absent, and whole numbers floats.
+        for_metric: whether all must be there that COCO's metric needs. Otherwise annotations may
+            lack a category, an area (or have None) and keypoints, crowds a box as well, and there
+            need be neither categories nor images.
+
     Raises:
-        ValueError: a file of another form, or one without images or the category of people; the
-            message names the entry.
+        ValueError: a file of another form, or for the metric one without images or the category of
+            people; the message names the entry.
         OSError: it cannot be read.
     """
-    content = read_json(file)
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _KEYS):
+    wanted = _METRIC_KEYS if for_metric else _KEYS
+    read = read_json(file)
+    content: Record = read if isinstance(read, dict) else {}
+    missing = [name for name in wanted if not isinstance(content.get(name), list)]
+    if missing:
         raise ValueError(
-            f"{file}: wanted COCO annotations, an object with the lists {', '.join(_KEYS)}"
+            f"{file} has no list {missing[0]!r}; wanted COCO annotations, an object with the lists "
+            f"{', '.join(wanted)}"
         )
-    for name, keys in _KEYS.items():
+    for name, keys in wanted.items():
         for index, entry in enumerate(content[name]):
-            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-            if missing:
-                raise ValueError(
-                    f"{file}: {name}[{index}] has no {missing[0]!r}; wanted COCO's keypoint "
-                    "annotations, such as person_keypoints_val2017.json"
-                )
+            _check_keys(entry, keys, f"{file}: {name}[{index}]", for_metric=for_metric)
     for name in ("images", "annotations"):
         _check_ids(f"{file}: {name}", content[name])
     for index, entry in enumerate(content["images"]):
         _check_image(entry, f"{file}: images[{index}]")
     for index, entry in enumerate(content["annotations"]):
-        named = "" if entry.get("id") is None else f" (id {entry['id']!r})"
-        _check_annotation(entry, f"{file}: annotations[{index}]{named}")
+        _check_annotation(entry, annotation_name(file, index, entry), for_metric=for_metric)
+    if for_metric:
+        _check_metric(file, content)
+    return content
+
+
+def annotation_name(file: Path, index: int, entry: Record) -> str:
+    """What errors call an annotation."""
+    named = "" if entry.get("id") is None else f" (id {entry['id']!r})"
+    return f"{file}: annotations[{index}]{named}"
+
+
+def _check_keys(entry: object, keys: Sequence[str], where: str, *, for_metric: bool) -> None:
+    is_crowd = isinstance(entry, dict) and bool(entry.get("iscrowd"))
+    for key in keys:
+        if key == "bbox" and is_crowd and not for_metric:
+            continue
+        if not isinstance(entry, dict) or key not in entry:
+            raise ValueError(
+                f"{where} has no {key!r}; wanted COCO's keypoint annotations, such as "
+                "person_keypoints_val2017.json"
+            )
+
+
+def _check_metric(file: Path, content: Record) -> None:
     if not content["images"]:
         raise ValueError(f"{file}: 'images' is empty, so there is nothing to evaluate")
     categories = [category["id"] for category in content["categories"]]
@@ -63,7 +96,6 @@ def read_annotations(file: Path) -> Record:
             f"{file}: 'categories' has the ids {reprlib.repr(categories)}; wanted 1, the person, "
             'as in {"id": 1, "name": "person"}'
         )
-    return content
 
 
 def _check_ids(where: str, entries: Sequence[Record]) -> None:
@@ -92,28 +124,29 @@ def _check_image(entry: Record, where: str) -> None:
             raise ValueError(f"{where}: {side} is {reprlib.repr(entry[side])}; wanted a number")
 
 
-def _check_annotation(entry: Record, where: str) -> None:
-    """Whatever pycocotools computes with, also in entries that do not count as people."""
+def _check_annotation(entry: Record, where: str, *, for_metric: bool) -> None:
+    """Whatever is computed with, also in entries that do not count as people."""
     for key in ("image_id", "category_id"):
-        if not _is_id(entry[key]):
+        if key in entry and not _is_id(entry[key]):
             raise ValueError(
                 f"{where}: {key} is {reprlib.repr(entry[key])}; wanted the number of an entry"
             )
-    if not _are_numbers(entry["bbox"], 4):
+    if "bbox" in entry and not _are_numbers(entry["bbox"], 4, _LARGEST):
         raise ValueError(
             f"{where}: bbox is {reprlib.repr(entry['bbox'])}; wanted four numbers: x, y, width and "
             "height"
         )
-    if not _are_numbers([entry["area"]], 1):
-        raise ValueError(f"{where}: area is {reprlib.repr(entry['area'])}; wanted a number")
+    area = entry.get("area")
+    if (for_metric or area is not None) and not _are_numbers([area], 1, _LARGEST):
+        raise ValueError(f"{where}: area is {reprlib.repr(area)}; wanted a number")
     count = entry.get("num_keypoints")
-    if count is not None and not isinstance(count, int):
-        raise ValueError(f"{where}: num_keypoints is {reprlib.repr(count)}; wanted an integer")
+    if count is not None and not (_are_numbers([count], 1) and count == int(count)):
+        raise ValueError(f"{where}: num_keypoints is {reprlib.repr(count)}; wanted a whole number")
     crowd = entry.get("iscrowd")
     if crowd is not None and crowd not in (0, 1):
         raise ValueError(f"{where}: iscrowd is {reprlib.repr(crowd)}; wanted 0 or 1")
-    joints = entry["keypoints"]
-    if not _are_numbers(joints, 3 * len(COCO17)):
+    joints = entry.get("keypoints", ())
+    if "keypoints" in entry and not _are_numbers(joints, 3 * len(COCO17), _LARGEST):
         raise ValueError(
             f"{where}: keypoints {_joints_fault(joints)}; wanted x, y and visibility of "
             f"{len(COCO17)} joints"
@@ -124,7 +157,7 @@ def _joints_fault(joints: object) -> str:
     if not isinstance(joints, list):
         return f"are {reprlib.repr(joints)}"
     for index, value in enumerate(joints):
-        if not _are_numbers([value], 1):
+        if not _are_numbers([value], 1, _LARGEST):
             return f"[{index}] is {reprlib.repr(value)}"
     return f"has {len(joints)} numbers"
 
@@ -137,17 +170,13 @@ def _is_id(value: object) -> bool:
     return True
 
 
-def _are_numbers(values: object, count: int) -> bool:
-    """Whether it is a list of ``count`` finite numbers."""
-    if not isinstance(values, list) or len(values) != count:
-        return False
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        return False
-    # An integer beyond 64 bits makes an array of objects.
-    plain = array.shape == (count,) and array.dtype.kind in "iuf"
-    return plain and bool(np.isfinite(array).all())
+def _are_numbers(values: object, count: int, largest: float = sys.float_info.max) -> bool:
+    """Whether it is a list of ``count`` numbers, none beyond ``largest`` and none NaN."""
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(type(value) in _NUMBERS and -largest <= value <= largest for value in values)
+    )
 
 
 def true_boxes(file: Path, content: Record) -> dict[Any, list[list[float]]]:
@@ -259,5 +288,5 @@ def completed(annotations: Sequence[Record]) -> list[Record]:
 
 
 def _labelled(entry: Record) -> int:
-    count: int | None = entry.get("num_keypoints")
-    return sum(v > 0 for v in entry["keypoints"][2::3]) if count is None else count
+    count = entry.get("num_keypoints")
+    return sum(v > 0 for v in entry["keypoints"][2::3]) if count is None else int(count)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from lpn_core._checks import check_id
+from lpn_core.evaluation.coco_files import annotation_name, read_annotations
 from lpn_core.evaluation.images import read_json
 from lpn_core.evaluation.mpii import person_box
 from lpn_core.image.regions import clip_box
@@ -47,93 +49,35 @@ def coco_persons(annotations: Path, source: str) -> list[Person]:
         ValueError: Not a COCO file, an entry that lacks a field or has another form than COCO's,
             or keypoints of another number of joints; the message names file and entry.
     """
-    content = read_json(annotations)
-    wanted = ("images", "annotations")
-    missing = [k for k in wanted if not isinstance(content, dict) or k not in content]
-    if missing:
-        raise ValueError(
-            f"{annotations} lacks {' and '.join(missing)}; a COCO person_keypoints_*.json is wanted"
-        )
-    _check_entries(annotations, content)
-    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        if not annotation.get("iscrowd", 0):
-            by_image[annotation["image_id"]].append(annotation)
+    content = read_annotations(annotations, for_metric=False)
+    by_image: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+    for index, annotation in enumerate(content["annotations"]):
+        if not annotation.get("iscrowd"):
+            number = _number(annotation, annotation_name(annotations, index, annotation))
+            by_image[annotation["image_id"]].append((number, annotation))
     blank = [0.0] * (3 * COCO17.size)
     persons = []
     for record in content["images"]:
-        for annotation in by_image[record["id"]]:
+        for number, annotation in by_image[record["id"]]:
             x, y, w, h = map(float, annotation["bbox"])
             if record.get("width") is not None and record.get("height") is not None:
                 boxes = np.array([annotation["bbox"]], np.float64)
                 x, y, w, h = clip_box(boxes, record["width"], record["height"])[0].tolist()
             area = annotation.get("area")
             if w > 0 and h > 0 and (area is None or area > 0):
-                key = f"{source}_{annotation['id']:012d}"
+                key = f"{source}_{number:012d}"
                 points = np.array(annotation.get("keypoints", blank), np.float64).reshape(-1, 3)
                 persons.append(Person(key, record["file_name"], (x, y, w, h), points, area))
     return persons
 
 
-def _check_entries(annotations: Path, content: dict[str, Any]) -> None:
-    for name, fault_of in (("images", _image_fault), ("annotations", _person_fault)):
-        if not isinstance(content[name], list):
-            raise ValueError(f"{annotations}: {name} is no list, as COCO's is")
-        for index, entry in enumerate(content[name]):
-            known = isinstance(entry, dict)
-            fault = fault_of(entry) if known else f"is {reprlib.repr(entry)}"
-            if fault:
-                number = f" (id {entry['id']!r})" if known and "id" in entry else ""
-                raise ValueError(f"{annotations}: {name}[{index}]{number} {fault}")
-
-
-def _image_fault(record: dict[str, Any]) -> str:
-    """What is wrong with an entry of "images", or nothing."""
-    for key in ("id", "file_name"):
-        if key not in record:
-            return f"lacks {key}"
-    if not isinstance(record["id"], int | float | str):
-        return f"has the id {reprlib.repr(record['id'])}; a number or text is wanted"
-    if not (isinstance(record["file_name"], str) and record["file_name"]):
-        return f"has the file_name {reprlib.repr(record['file_name'])}; the image's name is wanted"
-    for key in ("width", "height"):
-        if record.get(key) is not None and not _are_numbers([record[key]], 1):
-            return f"has the {key} {reprlib.repr(record[key])}; a number of pixels is wanted"
-    return ""
-
-
-def _person_fault(annotation: dict[str, Any]) -> str:
-    """The same of an entry of "annotations". Of crowds only the image counts."""
-    if "image_id" not in annotation:
-        return "lacks image_id"
-    if not isinstance(annotation["image_id"], int | float | str):
-        return f"has the image_id {reprlib.repr(annotation['image_id'])}; an image's id is wanted"
-    if annotation.get("iscrowd", 0):
-        return ""
-    for key in ("id", "bbox"):
-        if key not in annotation:
-            return f"lacks {key}"
-    if not isinstance(annotation["id"], int) or annotation["id"] < 0:
-        return "has another id than the whole number, at least 0, that is wanted"
-    if not _are_numbers(annotation["bbox"], 4):
-        return f"has the bbox {reprlib.repr(annotation['bbox'])}; [x, y, width, height] is wanted"
-    if annotation.get("area") is not None and not _are_numbers([annotation["area"]], 1):
-        return f"has the area {reprlib.repr(annotation['area'])}; a number of pixels is wanted"
-    count = 3 * COCO17.size
-    joints = annotation.get("keypoints", [0] * count)
-    if not isinstance(joints, list) or len(joints) != count:
-        size = len(joints) if isinstance(joints, list) else "no list of"
-        return f"has {size} keypoint values; {count} are wanted, x, y, v of each joint"
-    return "" if _are_numbers(joints, count) else "has keypoints that are no numbers"
-
-
-def _are_numbers(values: object, count: int) -> bool:
-    """Whether it is a list of ``count`` numbers that float64 holds."""
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(isinstance(value, int | float) and abs(value) < 2**53 for value in values)
-    )
+def _number(annotation: dict[str, Any], where: str) -> int:
+    """The id, of which the sample's name is made."""
+    given = annotation.get("id")
+    number = None if given is None else check_id(given, "id")
+    if not isinstance(number, int) or number < 0:
+        raise ValueError(f"{where}: id is {given!r}; wanted a whole number of 0 or more")
+    return number
 
 
 def mpii_persons(annotations: Path, source: str) -> list[Person]:
