@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 
 __version__: str
 
-def supported_isas() -> list[str]: ...
-def default_isa() -> str: ...
+def supported_isas() -> list[str]:
+    """The sets of CPU features that this build has kernels for and this CPU has, best last."""
+
+def default_isa() -> str:
+    """The set that LPN_ISA names, else the best one; without a name a plan may use all features."""
+
 def default_threads() -> int: ...
 def kernels() -> dict[str, list[tuple[str, str]]]:
     """Every operator's registered variants as (function name, isa), best first."""
