@@ -13,7 +13,8 @@ PACKAGES = (ROOT / "python" / "lpn_core", ROOT / "training" / "lpn_training")
 # Folders and files of lpn_core, floor by floor; those of one floor do not know each other. The
 # upper two are the names that users import, which nothing inside does.
 FLOORS = (
-    ("_core", "_command", "_files", "_json", "_records", "_text", "_types"),
+    ("_types",),
+    ("_core", "_command", "_files", "_json", "_records", "_text"),
     ("_checks",),
     ("keypoints",),
     ("model",),

@@ -1,4 +1,4 @@
-"""The stub of the compiled module names what the module offers, with the same arguments."""
+"""The stub of the compiled module offers what the module does: names, arguments and types."""
 
 from __future__ import annotations
 
@@ -28,33 +28,95 @@ def _is_offered(name: str) -> bool:
     return not name.startswith("_") or name in ("__init__", "__version__")
 
 
-def _arguments(function: object) -> list[str] | None:
-    """Parameter names from the signature line that pybind11 writes into the docstring."""
-    line = (inspect.getdoc(function) or "").split("\n")[0]
-    match = re.match(r"\w+\((.*)\)(?: -> .*)?$", line)
-    if match is None:
-        return None
-    depth, names, current = 0, [], ""
-    for letter in match[1] + ",":
+def _split(text: str) -> list[str]:
+    """At its commas outside of brackets."""
+    depth, parts, current = 0, [], ""
+    for letter in text:
         depth += (letter in "([{") - (letter in ")]}")
         if letter == "," and depth == 0:
-            names.append(current.split(":")[0].split("=")[0].strip())
+            parts.append(current.strip())
             current = ""
         else:
             current += letter
-    return [name for name in names if name and name not in ("*", "/")]
+    return [part for part in (*parts, current.strip()) if part]
 
 
-def _stub_arguments(node: ast.FunctionDef) -> list[str]:
-    return [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+# What pybind11 writes of a type, in the words of the stub; the stub says more of arrays and words,
+# which are checked inside the functions.
+_PLAIN = (
+    (r"typing\.SupportsInt( \| typing\.SupportsIndex)?", "int"),
+    (r"typing\.SupportsFloat( \| typing\.SupportsIndex)?", "float"),
+    (r"numpy\.typing\.NDArray", "NDArray"),
+    (r"numpy\.ndarray", "NDArray[...]"),
+    (r"(numpy\.)(?=float|uint)", "np."),
+    (r"collections\.abc\.", ""),
+    (r"lpn_core\._core\.", ""),
+)
+# Words, and Python's own containers, of which the extension knows no parts.
+_WORDS = ("Activation", "BoxFormat", "Layout")
+_OPEN = {"tuple", "list", "dict", "object"}
+
+
+def _agrees(actual: str, stub: str) -> bool:
+    """Whether a type as pybind11 writes it is the stub's."""
+    for pattern, word in _PLAIN:
+        actual = re.sub(pattern, word, actual)
+    if actual in _OPEN:
+        return actual == "object" or stub.startswith(f"{actual}[")
+    stub = re.sub("|".join(_WORDS), "str", stub)
+    if "NDArray[...]" in actual:
+        stub = re.sub(r"NDArray\[[\w.]+\]", "NDArray[...]", stub)
+    return actual == stub
+
+
+def _signature(function: object) -> tuple[list[tuple[str, str, str]], str] | None:
+    """(name, type, default) of the parameters, and what comes back.
+
+    From the line that pybind11 writes into the docstring.
+    """
+    line = (inspect.getdoc(function) or "").split("\n")[0]
+    match = re.match(r"\w+\((.*)\) -> (.*)$", line)
+    if match is None:
+        return None
+    parameters = []
+    for part in _split(match[1]):
+        name, _, rest = part.partition(":")
+        kind, _, default = rest.partition(" = ")
+        parameters.append((name, kind.strip(), default))
+    return parameters, match[2]
+
+
+def _stub_signature(node: ast.FunctionDef) -> tuple[list[tuple[str, str, str]], str]:
+    assert not node.args.kwonlyargs
+    assert not node.args.posonlyargs
+    given = node.args.args
+    defaults = [""] * (len(given) - len(node.args.defaults))
+    defaults += [ast.unparse(value) for value in node.args.defaults]
+    parameters = [
+        (argument.arg, ast.unparse(argument.annotation) if argument.annotation else "", default)
+        for argument, default in zip(given, defaults, strict=True)
+    ]
+    assert node.returns is not None
+    return parameters, ast.unparse(node.returns)
 
 
 def _differences(where: str, node: ast.FunctionDef, function: object) -> Iterator[str]:
-    actual = _arguments(function)
+    actual, stub = _signature(function), _stub_signature(node)
     if actual is None:
         yield f"{where} has no signature in its docstring"
-    elif actual != _stub_arguments(node):
-        yield f"{where} takes {actual}, the stub says {_stub_arguments(node)}"
+        return
+    names = [[(name, default) for name, _, default in part[0]] for part in (actual, stub)]
+    if names[0] != names[1]:
+        yield f"{where} takes {names[0]}, the stub says {names[1]}"
+        return
+    kinds = [
+        (name, kind, said)
+        for (name, kind, _), (_, said, _) in zip(actual[0], stub[0], strict=True)
+        if name != "self"
+    ]
+    for name, kind, said in [*kinds, ("the result", actual[1], stub[1])]:
+        if not _agrees(kind, said):
+            yield f"{where}: {name} is {kind}, the stub says {said}"
 
 
 def test_stub_names_what_the_module_offers() -> None:
@@ -91,4 +153,9 @@ def test_stub_classes_have_the_members_of_the_module() -> None:
                 offenders.append(f"{where} is a property in one of stub and module")
             elif not is_property:
                 offenders += _differences(where, member, actual)
+            else:
+                kind = (inspect.getdoc(actual.fget) or "").rpartition("-> ")[2].strip()
+                said = _stub_signature(member)[1]
+                if not _agrees(kind, said):
+                    offenders.append(f"{where} is {kind}, the stub says {said}")
     assert not offenders, "\n".join(offenders)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Number = TypeVar("Number", int, float)
+Text = TypeVar("Text", bound=str)
 
 # The extension's float32 numbers, but for subnormal ones.
 _LARGEST, _TINIEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
@@ -84,7 +85,7 @@ def check_flag(value: object, name: str) -> bool:
     return bool(value)
 
 
-def check_text(value: object, name: str) -> str:
+def check_text(value: Text, name: str) -> Text:
     """A string.
 
     Raises:

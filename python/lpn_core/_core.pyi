@@ -7,10 +7,11 @@ dtype is a TypeError. ``isa`` is "auto" or one of :func:`supported_isas`; ``acti
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lpn_core._types import Activation, BoxFormat, Layout, NodeKind, PlanStep
 
 __version__: str
 
@@ -24,12 +25,8 @@ def default_threads() -> int: ...
 def kernels() -> dict[str, list[tuple[str, str]]]:
     """Every operator's registered variants as (function name, isa), best first."""
 
-def node_kinds() -> dict[str, dict[str, Any]]:
-    """The kinds of nodes a graph may have, by name: what docs/model-file.md says in prose.
-
-    Of each: ``inputs``, the least and the most of them (None: any number); ``attributes``, name to
-    "int", "float" or "activation"; ``weights``, name to (axes, whether it may be left out).
-    """
+def node_kinds() -> dict[str, NodeKind]:
+    """The kinds of nodes a graph may have, by name: what docs/model-file.md says in prose."""
 
 class Graph:
     """A network as data: nodes over named NHWC tensors, each named after the node that makes it."""
@@ -99,12 +96,8 @@ class CompiledModel:
         The moments, in seconds of the steady clock (time.perf_counter's on Linux), at which each
         step began and the last one ended.
         """
-    def steps(self, height: int, width: int) -> list[dict[str, object]]:
-        """The plan: one dict per step.
-
-        "name", "kernel", "isa", "chunks", and of one image "flops" and "bytes": operations, and the
-        least memory traffic.
-        """
+    def steps(self, height: int, width: int) -> list[PlanStep]:
+        """The plan."""
     def arena_bytes(self, height: int, width: int) -> int: ...
     def release_workspaces(self) -> None: ...
 
@@ -126,7 +119,7 @@ def conv2d(
     residual: NDArray[np.float32] | None,
     stride: int,
     padding: int,
-    activation: str,
+    activation: Activation,
     isa: str,
 ) -> NDArray[np.float32]:
     """Dense convolution: x (N, H, W, C), w (O, C, kh, kw), b (O,), residual (N, h, w, O)."""
@@ -137,7 +130,7 @@ def pointwise_conv2d(
     b: NDArray[np.float32] | None,
     scale: NDArray[np.float32] | None,
     residual: NDArray[np.float32] | None,
-    activation: str,
+    activation: Activation,
     isa: str,
 ) -> NDArray[np.float32]:
     """act((x w^T + b) * scale + residual): x (N, H, W, C), w (O, C), b and scale (O,)."""
@@ -148,7 +141,7 @@ def depthwise_conv2d(
     b: NDArray[np.float32] | None,
     stride: int,
     padding: int,
-    activation: str,
+    activation: Activation,
     isa: str,
 ) -> NDArray[np.float32]:
     """Depthwise convolution: x (N, H, W, C), w (C, 1, kh, kw), b (C,)."""
@@ -160,7 +153,7 @@ def group_deconv2d(
     stride: int,
     padding: int,
     groups: int,
-    activation: str,
+    activation: Activation,
     isa: str,
 ) -> NDArray[np.float32]:
     """Grouped transposed convolution: x (N, H, W, C), w (C, O / groups, kh, kw), b (O,)."""
@@ -193,12 +186,12 @@ def se_gate(
     """sigmoid(w2 relu(w1 mean)): mean (N, C), w1 (h, C), w2 (C, h) -> (N, C)."""
 
 def soft_argmax(
-    heatmaps: NDArray[np.float32], layout: str, beta: float, quarter_step: bool, isa: str
+    heatmaps: NDArray[np.float32], layout: Layout, beta: float, quarter_step: bool, isa: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """layout "nchw" (N, K, H, W) or "nhwc" (N, H, W, K) -> x, y (N, K, 2) and scores (N, K)."""
 
 def argmax(
-    heatmaps: NDArray[np.float32], layout: str, quarter_step: bool, isa: str
+    heatmaps: NDArray[np.float32], layout: Layout, quarter_step: bool, isa: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 def crop_affine(
     image: NDArray[np.uint8],
@@ -218,7 +211,7 @@ def crop_affine(
     """
 
 def check_boxes(
-    boxes: NDArray[np.float64], box_format: str
+    boxes: NDArray[np.float64], box_format: BoxFormat
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """boxes (N, 4 or 5), "xywh" or "xyxy" -> x, y, width, height (N, 4) and scores (N,)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 import numpy.typing as npt
 
@@ -34,3 +34,23 @@ BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 Activation: TypeAlias = Literal["none", "relu", "relu6"]
 DecodeKind: TypeAlias = Literal["soft_argmax", "argmax"]
+AttributeType: TypeAlias = Literal["int", "float", "activation"]
+
+
+class NodeKind(TypedDict):
+    """What a node of a kind has: docs/model-file.md."""
+
+    inputs: tuple[int, int | None]  # the least and the most; None for any number
+    attributes: dict[str, AttributeType]
+    weights: dict[str, tuple[int, bool]]  # number of axes, and whether it may be left out
+
+
+class PlanStep(TypedDict):
+    """A step of a plan; operations and the least memory traffic are those of one image."""
+
+    name: str
+    kernel: str
+    isa: str
+    chunks: int
+    flops: float
+    bytes: float

@@ -79,7 +79,7 @@ def decode(heatmaps: Array, spec: DecodeSpec, *, layout: Layout, isa: str | None
     )
 
 
-def _check_heatmaps(heatmaps: Array, layout: Layout) -> tuple[NDArray[np.float32], str]:
+def _check_heatmaps(heatmaps: Array, layout: Layout) -> tuple[NDArray[np.float32], Layout]:
     """The heatmaps and the layout that they have in memory."""
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ValueError(
@@ -87,8 +87,8 @@ def _check_heatmaps(heatmaps: Array, layout: Layout) -> tuple[NDArray[np.float32
         )
     array = as_array(heatmaps, "heatmaps")
     if array.ndim == 4 and not array.flags.c_contiguous:
-        other, axes = ("nhwc", (0, 2, 3, 1)) if layout == "nchw" else ("nchw", (0, 3, 1, 2))
-        turned = array.transpose(axes)
+        other: Layout = "nhwc" if layout == "nchw" else "nchw"
+        turned = array.transpose((0, 2, 3, 1) if layout == "nchw" else (0, 3, 1, 2))
         if turned.flags.c_contiguous and array.dtype == np.float32:
             return turned, other
     return check_array(heatmaps, "heatmaps", np.float32, LAYOUTS[layout]), layout

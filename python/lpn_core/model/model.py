@@ -31,7 +31,7 @@ from lpn_core.model.spec import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lpn_core._types import Array
+    from lpn_core._types import Array, PlanStep
     from lpn_core.model.profile import Profile
 
 PRECISIONS = ("fp32",)
@@ -236,7 +236,7 @@ class Model:
         self.heatmap_shape(array.shape[1], array.shape[2])
         return array
 
-    def steps(self) -> Sequence[dict[str, object]]:
+    def steps(self) -> Sequence[PlanStep]:
         """What the engine does for one crop of the model's own size, step by step."""
         return self.compiled.steps(self.input.height, self.input.width)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from lpn_core import _core
 from lpn_core._text import align
 from lpn_core.model import timing
+
+if TYPE_CHECKING:
+    from lpn_core._types import PlanStep
 
 SORTS = ("order", "time")
 GROUPS = ("step", "kernel")
@@ -274,15 +277,10 @@ def profile_network(
     seconds = np.diff(all_marks)
     steps = tuple(
         StepProfile(
-            name=str(step["name"]),
-            kernel=str(step["kernel"]),
-            isa=str(step["isa"]),
-            chunks=int(str(step["chunks"])),
-            flops=float(str(step["flops"])),
-            bytes=float(str(step["bytes"])),
+            **step,
             median_s=float(np.median(seconds[:, i])),
             minimum_s=float(seconds[:, i].min()),
-            peak_gflops=peaks[str(step["isa"])],
+            peak_gflops=peaks[step["isa"]],
         )
         for i, step in enumerate(plan)
     )
@@ -299,8 +297,8 @@ def profile_network(
     )
 
 
-def _peaks(plan: Iterable[Mapping[str, object]], compiled: _core.CompiledModel) -> dict[str, float]:
-    tiers = dict.fromkeys([compiled.isa, *(str(step["isa"]) for step in plan)])
+def _peaks(plan: Iterable[PlanStep], compiled: _core.CompiledModel) -> dict[str, float]:
+    tiers = dict.fromkeys([compiled.isa, *(step["isa"] for step in plan)])
     return {isa: timing.peak_gflops(isa, compiled.threads) for isa in tiers}
 
 
