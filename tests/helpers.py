@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from lpn_core import keypoints
 from lpn_core.convert import self_test_keypoints, synthetic_crops
+from lpn_core.keypoints import KeypointSet
 from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model.model import Model
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
@@ -24,10 +25,14 @@ HEIGHT, WIDTH = 64, 48
 CONV: dict[str, int | float | str] = {"stride": 4, "padding": 0, "groups": 1, "activation": "none"}
 
 
-def tiny_model_file(keypoint_set: str = "coco17", seed: int = 0, **changes: Any) -> ModelFile:
+def tiny_model_file(
+    keypoint_set: str | KeypointSet = "coco17", seed: int = 0, **changes: Any
+) -> ModelFile:
     """A model of one 4x4 convolution with stride 4: :func:`tiny_heatmaps` is its reference."""
     generator = np.random.default_rng(seed)
-    joints = len(keypoints.get(keypoint_set))
+    own = keypoint_set if isinstance(keypoint_set, KeypointSet) else None
+    known = keypoints.get(keypoint_set) if isinstance(keypoint_set, str) else keypoint_set
+    joints = len(known)
     weights = {
         "head.weight": generator.normal(0, 0.05, (joints, 3, 4, 4)).astype(np.float32),
         "head.bias": generator.normal(0, 0.05, joints).astype(np.float32),
@@ -42,7 +47,8 @@ def tiny_model_file(keypoint_set: str = "coco17", seed: int = 0, **changes: Any)
         ),
         "input": InputSpec(channel_order="rgb", height=HEIGHT, width=WIDTH),
         "decode": DecodeSpec(),
-        "keypoints": keypoint_set,
+        "keypoints": known.name,
+        "own_keypoints": own,
         "provenance": Provenance(notes="for tests"),
         "weights": weights,
     }

@@ -171,9 +171,17 @@ def test_commands_take_the_options_that_documents_show(path: Path) -> None:
     assert not offenders
 
 
-def test_configurations_take_the_keys_that_documents_set() -> None:
+def test_configurations_take_the_keys_that_documents_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch")
     from lpn_training.config import load_config
+
+    monkeypatch.chdir(tmp_path)
+    # Of `model.keypoints`, which `lpn-train pack` writes.
+    (tmp_path / "shards" / "dogs").mkdir(parents=True)
+    joints = {"name": "dog1", "names": ["nose"], "skeleton": [], "mirror_pairs": [], "sigmas": None}
+    (tmp_path / "shards" / "dogs" / "dogs.keypoints.json").write_text(json.dumps(joints))
 
     seen = 0
     for path in DOCUMENTS:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_files import write_json, write_picture
+from coco_files import coco_content, write_json, write_picture
 from lpn_core import evaluation
 from lpn_core.evaluation import MpiiPeople
 from lpn_core.keypoints import COCO17, CROWDPOSE14, MPII16
@@ -272,6 +272,7 @@ def test_bad_annotations_are_refused(
 
 def test_a_models_joints_choose_the_metric(tmp_path: Path, entries: list[dict[str, Any]]) -> None:
     file = write_json(tmp_path, entries)
+    coco = coco_content([(5, [10.0, 10.0, 30.0, 40.0])])
     assert isinstance(evaluation.open_people(MPII16, file, tmp_path), MpiiPeople)
     with pytest.raises(ValueError, match="detections are for COCO's joints"):
         evaluation.open_people(MPII16, file, tmp_path, detections=file)
@@ -279,7 +280,7 @@ def test_a_models_joints_choose_the_metric(tmp_path: Path, entries: list[dict[st
         evaluation.open_people(COCO17, file, tmp_path, head_boxes=file)
     with pytest.raises(ValueError, match="bias is 1: it is for MPII's joints"):
         evaluation.open_people(COCO17, file, tmp_path, bias=1.0)
-    with pytest.raises(ValueError, match="joints are 'crowdpose14'"):
-        evaluation.open_people(CROWDPOSE14, file, tmp_path)
+    with pytest.raises(ValueError, match=r"labels the 17 joints .*; the model's are 'crowdpose14'"):
+        evaluation.open_people(CROWDPOSE14, write_json(tmp_path, coco, "coco.json"), tmp_path)
     with pytest.raises(ValueError, match="wanted MPII annotations"):
         MpiiPeople(write_json(tmp_path, json.loads("{}")), tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import entry, file_of, tiny_model_file
-from lpn_core import model_file
+from lpn_core import COCO17, KeypointSet, load, model_file
 from lpn_core.model import safetensors as safetensors_file
 from lpn_core.model.file import _digest as digest_of
+from lpn_core.model.keypoint_sets import dump_keypoints, load_keypoints
 from lpn_core.model.safetensors import StoredTensor
 from lpn_core.model_file import ModelFileError
 
@@ -195,6 +197,71 @@ def test_self_test_has_as_many_points_in_each_crop(tiny_path: Path, tmp_path: Pa
     path = tmp_path / "wrong.safetensors"
     _rewrite(path, document, tensors)
     with pytest.raises(ModelFileError, match=r"lists of \[17, 16\] points; wanted \[17, 17\]"):
+        model_file.read(path)
+
+
+OWN = {
+    "name": "dog4",
+    "names": ["nose", "left ear", "right ear", "tail"],
+    "skeleton": [[0, 1], [0, 2]],
+    "mirror_pairs": [[1, 2]],
+    "sigmas": [0.025, 0.05, 0.05, 1],
+}
+
+
+def _own_file(path: Path) -> model_file.ModelFile:
+    joints = load_keypoints(OWN)
+    tiny = tiny_model_file(joints)
+    model_file.write(path, tiny)
+    return tiny
+
+
+def test_keypoints_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    tiny = _own_file(path)
+    found = model_file.read(path)
+    assert found.keypoints == "dog4"
+    assert found.keypoint_set == tiny.own_keypoints == KeypointSet(
+        name="dog4", names=("nose", "left ear", "right ear", "tail"), skeleton=((0, 1), (0, 2)),
+        mirror_pairs=((1, 2),), sigmas=(0.025, 0.05, 0.05, 1.0),
+    )  # fmt: skip
+    assert _document(path)[0]["keypoints"] == {**OWN, "sigmas": [0.025, 0.05, 0.05, 1.0]}
+    poses = load(path)(np.zeros((64, 48, 3), np.uint8), whole_image=True, order="rgb")
+    assert poses.keypoint_set == found.keypoint_set
+    assert copy.deepcopy(found).keypoint_set == found.keypoint_set
+    # Those that every reader knows go by name, as ever.
+    assert dump_keypoints(COCO17) == "coco17"
+    with pytest.raises(ValueError, match=r"keypoints is 'coco17'; own_keypoints are 'dog4'"):
+        replace(tiny, keypoints="coco17")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("name", "coco17", "keypoints.name: wanted a name of its own; 'coco17' is another set"),
+        ("name", "", "keypoints.name: wanted a name of its own"),
+        ("names", [], "keypoints.names: wanted a list of the joints' names"),
+        ("names", ["a", "b", "c", 4], "keypoints.names: wanted a list"),
+        ("names", ["a", "b", "c", "a"], "keypoints.names: wanted each name once"),
+        ("names", ["a", "b", "c"], "keypoints.sigmas: wanted null, or 3 numbers from 1e-3 to 10"),
+        ("skeleton", [[0, 4]], "keypoints.skeleton: wanted pairs of different joints from 0 to 3"),
+        ("skeleton", [[0, 1, 2]], "keypoints.skeleton: wanted pairs"),
+        ("skeleton", [[True, 2]], "keypoints.skeleton: wanted pairs"),
+        ("skeleton", None, "keypoints.skeleton: wanted pairs"),
+        ("mirror_pairs", [[1, 1]], "keypoints.mirror_pairs: wanted pairs of different joints"),
+        ("mirror_pairs", [[1, 2], [2, 3]], "wanted each joint in one pair at most"),
+        ("sigmas", [0.1] * 3, "keypoints.sigmas: wanted null, or 4 numbers from 1e-3 to 10"),
+        ("sigmas", [0.1, 0.1, 0.1, 0], "keypoints.sigmas: wanted null"),
+        ("more", 1, "wanted the name of a keypoint set, or an object of name, names, skeleton"),
+    ],
+)
+def test_wrong_keypoints_of_ones_own(tmp_path: Path, field: str, value: Any, words: str) -> None:
+    path = tmp_path / "own.safetensors"
+    _own_file(path)
+    document, tensors = _document(path)
+    document["keypoints"][field] = value
+    _rewrite(path, document, tensors)
+    with pytest.raises(ModelFileError, match=re.escape(words)):
         model_file.read(path)
 
 

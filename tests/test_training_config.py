@@ -349,3 +349,22 @@ def test_phases_that_do_not_follow_each_other_are_refused(
     overrides = (f"schedule.phase_ends={ends}", f"schedule.phase_heights={heights}")
     with pytest.raises(ValueError, match=words):
         load_config(CONFIGS / "recipe-coco.toml", overrides)
+
+
+OWN = {"name": "dog2", "names": ["nose", "tail"], "skeleton": [[0, 1]], "mirror_pairs": [],
+       "sigmas": None}  # fmt: skip
+
+
+def test_keypoints_of_ones_own_come_with_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "dogs.keypoints.json"
+    path.write_text(json.dumps(OWN))
+    config = load_config(CONFIGS / "tiny.toml", (f"model.keypoints={path}",))
+    path.unlink()
+    assert (config.model.keypoints, config.model.num_joints) == ("dog2", 2)
+    assert config.model.keypoint_set.names == ("nose", "tail")
+    assert stored_config({"config": json.loads(json.dumps(config.to_dict()))}) == config
+    with pytest.raises(ValueError, match=r"dogs\.keypoints\.json', but there is no such file"):
+        load_config(CONFIGS / "tiny.toml", (f"model.keypoints={path}",))
+    path.write_text(json.dumps({**OWN, "names": []}))
+    with pytest.raises(ValueError, match=r"dogs\.keypoints\.json: keypoints\.names: wanted a list"):
+        load_config(CONFIGS / "tiny.toml", (f"model.keypoints={path}",))

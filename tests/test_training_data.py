@@ -30,9 +30,9 @@ from lpn_training.data.shards import Encoded, write_shard
 from training_data import make_coco, make_mpii
 
 
-@pytest.mark.parametrize("name", sorted(keypoints.JOINT_SETS))
+@pytest.mark.parametrize("name", sorted(keypoint_sets.KEYPOINT_SETS))
 def test_a_mirror_exchanges_left_and_right(name: str) -> None:
-    names, joints = keypoint_sets.get(name).names, keypoints.JOINT_SETS[name]
+    names, joints = keypoint_sets.get(name).names, keypoints.joint_set_of(keypoint_sets.get(name))
     swap = {"left": "right", "right": "left"}
     sides = [entry.split("_") for entry in names]
     mirrored = ["_".join((swap.get(side, side), *rest)) for side, *rest in sides]
@@ -47,7 +47,7 @@ def test_coco_persons(tmp_path: Path) -> None:
     content["annotations"][4]["bbox"] = [395, 10, 80, 400]
     content["annotations"][5]["bbox"] = [400, 10, 80, 40]
     path.write_text(json.dumps(content))
-    persons = coco_persons(path, "some")
+    persons, _ = coco_persons(path, "some")
     # Neither the crowd nor the one whose box lies outside.
     assert [person.key for person in persons] == [f"some_{index:012d}" for index in range(1, 6)]
     assert persons[2].image == "0002.png"
@@ -82,9 +82,9 @@ def test_coco_files_of_annotation_tools(tmp_path: Path, changes: dict[str, objec
     content = json.loads(path.read_text())
     del content["categories"]
     path.write_text(json.dumps(content))
-    (expected,) = coco_persons(path, "some")
+    (expected,), _ = coco_persons(path, "some")
     _changed(path, "annotations", 0, changes)
-    (person,) = coco_persons(path, "some")
+    (person,), _ = coco_persons(path, "some")
     assert (
         (person.key, person.image)
         == (expected.key, expected.image)
@@ -171,7 +171,7 @@ def test_boxes_are_not_clipped_to_an_unknown_size(tmp_path: Path) -> None:
     content["annotations"][0]["bbox"] = [-5, 10, 500, 400]
     content["annotations"][2] = {"image_id": 0, "iscrowd": 1}
     path.write_text(json.dumps(content))
-    boxes = [person.box for person in coco_persons(path, "coco")]
+    boxes = [person.box for person in coco_persons(path, "coco")[0]]
     assert boxes == [(-5.0, 10.0, 500.0, 400.0), tuple(content["annotations"][1]["bbox"])]
     assert len(pack(path, images, tmp_path / "out", PackOptions("coco"), workers=0)) == 1
 
@@ -204,7 +204,7 @@ def test_any_encoding_is_packed(tmp_path: Path, suffix: str, mode: str) -> None:
     exif[0x0112] = 6
     picture.save(images / f"0000{suffix}", exif=exif, quality=95)
     cutter = Cutter(images, "", "coco17", PackOptions("coco"))
-    encoded = list(cutter.encode(coco_persons(annotations, "coco")))
+    encoded = list(cutter.encode(coco_persons(annotations, "coco")[0]))
     assert len(encoded) == 1
     shards.write_shard(tmp_path / "found.tar", encoded)
     # Not by its path: where Pillow 13 maps a TIFF file into memory, it garbles one that is turned.
@@ -213,7 +213,7 @@ def test_any_encoding_is_packed(tmp_path: Path, suffix: str, mode: str) -> None:
     Image.fromarray(np.asarray(colour)).save(images / "plain.png")
     (images / f"0000{suffix}").unlink()
     (images / "plain.png").rename(images / "0000.png")
-    assert list(cutter.encode(coco_persons(annotations, "coco"))) == encoded
+    assert list(cutter.encode(coco_persons(annotations, "coco")[0])) == encoded
 
 
 def test_missing_image_names_the_places(tmp_path: Path) -> None:
@@ -243,7 +243,9 @@ def official_mpii_region(entry: dict[str, object]) -> tuple[np.ndarray, float]:
 def test_mpii_persons(tmp_path: Path) -> None:
     path, entries = make_mpii(tmp_path)
     spec = InputSpec(channel_order="rgb", height=256, width=256)
-    for index, (entry, person) in enumerate(zip(entries, mpii_persons(path, "mpii"), strict=True)):
+    for index, (entry, person) in enumerate(
+        zip(entries, mpii_persons(path, "mpii")[0], strict=True)
+    ):
         assert (person.key, person.image) == (f"mpii_{index:06d}", f"{index}.jpg")
         where = preprocess.regions(np.array([person.box]), spec)
         centre, side = official_mpii_region(entry)

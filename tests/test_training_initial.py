@@ -17,7 +17,7 @@ pytest.importorskip("PIL")
 from lpn_core import Model, ModelFileError, model_file  # noqa: E402
 from lpn_core.convert import make_model_file  # noqa: E402
 from lpn_core.estimator import read_model  # noqa: E402
-from lpn_core.keypoints import MPII16  # noqa: E402
+from lpn_core.keypoints import COCO17, MPII16, KeypointSet  # noqa: E402
 from lpn_core.model.spec import InputSpec  # noqa: E402
 from lpn_training.data.augment import normalise  # noqa: E402
 from lpn_training.export import export_checkpoint  # noqa: E402
@@ -147,6 +147,32 @@ def test_a_file_of_other_joints_gives_all_but_the_last_layer(
         with torch.no_grad():
             net(torch.ones(1, 3, 64, 48))
     assert relative(seen[1].numpy(), seen[0].numpy()) <= SAME
+
+
+def test_joints_of_the_same_name_keep_their_filters(
+    shard: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From a model file and from a checkpoint, whose configuration knows its joints."""
+    own = KeypointSet(
+        name="own", names=("tail", "right_hip", "nose"), skeleton=(), mirror_pairs=(), sigmas=None
+    )
+    source = random_network(50, "gc", joints=16)
+    file = write_model_file(source, tmp_path / "m.safetensors", keypoints=MPII16.name)
+    trainer = Trainer(tiny_config(shard, validate=False), tmp_path)
+    trainer.save("last.pt")
+    for path, theirs, layer in (
+        (file, MPII16, source.final_layer),
+        (tmp_path / "last.pt", COCO17, trainer.model.final_layer),
+    ):
+        network = LPN(50, "gc", 3)
+        fresh = network.final_layer.weight.clone()
+        load_initial(network, str(path), own)
+        known = [joint for joint in own.names if joint in theirs.names]
+        assert f"has {len(known)} of the model's 3 joints" in caplog.text
+        for index, name in enumerate(own.names):
+            wanted = layer.weight[theirs.names.index(name)] if name in known else fresh[index]
+            assert torch.equal(network.final_layer.weight[index], wanted)
+        caplog.clear()
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from lpn_core._checks import check_text
 from lpn_core._records import dataclass
 
+# Joints without constants of their own are judged by the one of COCO's shoulders.
+OTHER_SIGMA = 0.079
+
 
 @dataclass(frozen=True)
 class KeypointSet:
@@ -31,6 +34,11 @@ class KeypointSet:
         for left, right in self.mirror_pairs:
             index[left], index[right] = right, left
         return index
+
+    @property
+    def oks_sigmas(self) -> tuple[float, ...]:
+        """``sigmas``, or that of COCO's shoulders for every joint."""
+        return self.sigmas or (OTHER_SIGMA,) * len(self.names)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lpn_training.config import Config
+from lpn_training.config import Config, ModelConfig
 from lpn_training.data.augment import (
     ViewMaps,
     disturb,
@@ -22,7 +22,7 @@ from lpn_training.data.augment import (
     swap_sides,
 )
 from lpn_training.data.crops import CropSet, load_crops, to_device
-from lpn_training.data.keypoints import COCO17
+from lpn_training.data.keypoints import COCO17, JointSet, joint_set_of
 from lpn_training.data.shards import file_hash, find_shards
 from lpn_training.data.targets import confident_targets, gaussian_targets
 from lpn_training.sampling import Sampler, Stream, seed_of
@@ -55,6 +55,20 @@ class Batch(NamedTuple):
     targets: Tensor
     weights: Tensor
     teacher_heatmaps: Tensor | None
+
+
+def check_joints(what: str, joints: JointSet, model: ModelConfig) -> None:
+    """Hold crops to the joints of a model.
+
+    Raises:
+        ValueError: They have others.
+    """
+    wanted = joint_set_of(model.keypoint_set)
+    if joints != wanted:
+        differ = "" if joints.name != wanted.name else ", of other joints than the configuration's"
+        raise ValueError(
+            f"model.keypoints is {model.keypoints!r}; {what} hold {joints.name!r}{differ}"
+        )
 
 
 class BatchSource:
@@ -100,10 +114,7 @@ class BatchSource:
             storage=data.storage,
             teacher=self.teacher_hash,
         )
-        if crops.joints.name != model.keypoints:
-            raise ValueError(
-                f"model.keypoints is {model.keypoints!r}; the shards hold {crops.joints.name!r}"
-            )
+        check_joints("the shards", crops.joints, model)
         for key, table in (("source_weights", data.source_weights), ("held_out", data.held_out)):
             unknown = sorted(set(table) - set(crops.source_names))
             if unknown:

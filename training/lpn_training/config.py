@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from lpn_core import keypoints
+from lpn_core.keypoints import KeypointSet
+from lpn_core.model.keypoint_sets import load_keypoints
 
 from lpn_training.data.augment import Augmentation
 from lpn_training.ranges import check_ranges
@@ -25,15 +27,22 @@ class ModelConfig:
 
     depth: int = 50
     attention: str = "gc"  # "gc", "se" or "none"
-    keypoints: str = "coco17"  # a set of lpn_core.keypoints
+    # A set of lpn_core.keypoints, or the .json file that `lpn-train pack` wrote of others.
+    keypoints: str = "coco17"
+    own_keypoints: str = ""  # the content of that file, read with the configuration
     initialisation: str = "he"  # "he", "paper" or "pytorch"
     height: int = 256
     width: int = 192
 
     @property
+    def keypoint_set(self) -> KeypointSet:
+        """The joints."""
+        return load_keypoints(json.loads(self.own_keypoints or json.dumps(self.keypoints)))
+
+    @property
     def num_joints(self) -> int:
         """Joints of the keypoint set, which are the network's heatmaps."""
-        return len(keypoints.get(self.keypoints))
+        return len(self.keypoint_set)
 
 
 @dataclass(frozen=True)
@@ -271,11 +280,25 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     """
     config = _fill(Config(), values, "")
     check_ranges(config)
+    if config.model.keypoints.endswith(".json"):
+        config = replace(config, model=_read_keypoints(config.model))
     try:
-        keypoints.get(config.model.keypoints)
+        config.model.keypoint_set  # noqa: B018
     except ValueError as error:
         raise ValueError(f"model.keypoints: {error}") from None
     return config
+
+
+def _read_keypoints(model: ModelConfig) -> ModelConfig:
+    path = Path(model.keypoints)
+    if not path.is_file():
+        raise ValueError(f"model.keypoints is {model.keypoints!r}, but there is no such file")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        name = load_keypoints(document).name
+    except ValueError as error:
+        raise ValueError(f"model.keypoints: {path}: {error}") from None
+    return replace(model, keypoints=name, own_keypoints=json.dumps(document))
 
 
 def stored_config(content: dict[str, Any]) -> Config:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from lpn_core import Model, keypoints
+from lpn_core import Model
 from lpn_core.estimator import read_model
 from lpn_core.evaluation import Network
 from lpn_core.keypoints import COCO17, KeypointSet
@@ -114,6 +114,6 @@ def _torch_candidate(path: Path, device: torch.device) -> Candidate:
     model = build_model(config)
     model.load_state_dict(averaged_weights(content))
     spec = InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width)
-    joints = keypoints.get(config.model.keypoints)
+    joints = config.model.keypoint_set
     architecture = f"lpn{config.model.depth}"
     return Candidate(torch_network(model, device), spec, joints, architecture=architecture)

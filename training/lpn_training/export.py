@@ -85,7 +85,7 @@ def export_checkpoint(
         channel_order="rgb",
         decode=decode,
         input=InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width),
-        keypoints=keypoints,
+        keypoints=config.model.keypoint_set,
         provenance=Provenance(
             architecture=architecture,
             training_data=training_data,

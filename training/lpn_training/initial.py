@@ -18,10 +18,12 @@ import torch
 from lpn_core import ModelFileError
 from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.estimator import bundled_models, read_model
+from lpn_core.keypoints import KeypointSet
 from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec, ModelFile
 from torch import Tensor, nn
 
 from lpn_training.checkpoint import averaged_weights, load_checkpoint
+from lpn_training.config import stored_config
 from lpn_training.models.lpn import LPN
 
 logger = logging.getLogger(__name__)
@@ -44,13 +46,16 @@ ATTENTION_WEIGHTS = {
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
-def load_initial(model: LPN, source: str) -> bool:
-    """Put the weights of ``source`` into a model; its last layer stays new where joints differ.
+def load_initial(model: LPN, source: str, joints: KeypointSet | None = None) -> bool:
+    """Put the weights of ``source`` into a model.
+
+    Where its joints are others, the last layer has those of the same name, and the rest stay new.
 
     Args:
         model: Of the same depth and attention.
         source: A bundled model's name, or the path of a model file, of a checkpoint of this
             package, or of a state dict with the official keys.
+        joints: Of the model; None where nothing but their number is known.
 
     Returns:
         Whether the weights were unfolded, so that ``measure_norms`` is due.
@@ -76,13 +81,15 @@ def load_initial(model: LPN, source: str) -> bool:
                 "%s normalises pixels by another mean than training: its heatmaps change where "
                 "the first layer reaches beyond the view's edge", source,
             )  # fmt: skip
-        _load_state(model, state, source)
+        _load_state(model, state, source, joints, file.keypoint_set)
         return True
     try:
-        state = averaged_weights(load_checkpoint(Path(source), _device(model)))
+        content = load_checkpoint(Path(source), _device(model))
     except ValueError:
-        state = _official_state(source)
-    _load_state(model, state, source)
+        _load_state(model, _official_state(source), source)
+        return False
+    theirs = stored_config(content).model.keypoint_set
+    _load_state(model, averaged_weights(content), source, joints, theirs)
     return False
 
 
@@ -99,14 +106,22 @@ def _official_state(source: str) -> dict[str, Tensor]:
     }
 
 
-def _load_state(model: LPN, state: dict[str, Tensor], source: str) -> None:
-    """Load strictly, but for a last layer of another number of joints."""
+def _load_state(
+    model: LPN,
+    state: dict[str, Tensor],
+    source: str,
+    joints: KeypointSet | None = None,
+    theirs: KeypointSet | None = None,
+) -> None:
+    """Load strictly, but for a last layer of other joints."""
     own = model.state_dict()
-    joints = state.get(f"{LAST_LAYER}.bias", torch.zeros(0)).numel()
-    if joints and joints != model.final_layer.out_channels:
+    count = state.get(f"{LAST_LAYER}.bias", torch.zeros(0)).numel()
+    if joints is not None and theirs is not None and joints.names != theirs.names:
+        state = {**state, **_last_layer(own, state, joints.names, theirs.names, source)}
+    elif count and count != model.final_layer.out_channels:
         logger.warning(
             "%s has %d joints, the model %d: its last layer starts anew",
-            source, joints, model.final_layer.out_channels,
+            source, count, model.final_layer.out_channels,
         )  # fmt: skip
         state = {**state, **{key: own[key] for key in own if key.startswith(f"{LAST_LAYER}.")}}
     counters = {key: own[key] for key in own if key.endswith("num_batches_tracked")}
@@ -126,6 +141,28 @@ def _load_state(model: LPN, state: dict[str, Tensor], source: str) -> None:
     if problems:
         raise ValueError(f"{source} is another network than the model; {'; '.join(problems)}")
     model.load_state_dict(state)
+
+
+def _last_layer(
+    own: dict[str, Tensor],
+    state: dict[str, Tensor],
+    names: tuple[str, ...],
+    theirs: tuple[str, ...],
+    source: str,
+) -> dict[str, Tensor]:
+    """The last layer with the filters of joints that both have, and new ones for the others."""
+    pairs = [(index, theirs.index(name)) for index, name in enumerate(names) if name in theirs]
+    logger.warning(
+        "%s has %d of the model's %d joints: the filters of the others start anew",
+        source, len(pairs), len(names),
+    )  # fmt: skip
+    layer = {}
+    for part in ("weight", "bias"):
+        key = f"{LAST_LAYER}.{part}"
+        layer[key] = own[key].clone()
+        for index, other in pairs:
+            layer[key][index] = state[key][other]
+    return layer
 
 
 # --- unfolding -----------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from lpn_core import keypoints as keypoint_sets
 from lpn_core.estimator import bundled_models
 from lpn_core.image.draw import draw_skeletons
 from lpn_core.keypoints import KeypointSet
@@ -23,6 +22,7 @@ from lpn_training.batches import STRIDE, Batch, BatchSource
 from lpn_training.config import Config
 from lpn_training.data.augment import map_keypoints, plain_maps, sample_views
 from lpn_training.data.crops import CropSet
+from lpn_training.data.keypoints import joint_set_of
 from lpn_training.data.sheet import save_sheet
 from lpn_training.evaluate import Candidate, core_candidate, open_candidate
 from lpn_training.validation import (
@@ -86,7 +86,7 @@ def draw_views(batches: BatchSource, path: Path, count: int) -> list[SeenView]:
         count: How many views.
     """
     train = batches.config.train
-    joints = keypoint_sets.get(batches.config.model.keypoints)
+    joints = batches.config.model.keypoint_set
     cells: list[Image.Image] = []
     found = []
     with tqdm(total=count, desc="views", unit="crop", disable=None) as bar:
@@ -222,7 +222,7 @@ def check_joints(candidate: Candidate, crops: CropSet) -> None:
     Raises:
         ValueError: It has others.
     """
-    if crops.joints.name != candidate.keypoints.name:
+    if crops.joints != joint_set_of(candidate.keypoints):
         raise ValueError(
             f"the network predicts {candidate.keypoints.name!r}; the crops hold "
             f"{crops.joints.name!r}"

@@ -74,7 +74,8 @@ class Trainer:
         self.model = build_model(config).to(self.device)
         if train.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        unfolded = bool(train.initial) and load_initial(self.model, train.initial)
+        joints = config.model.keypoint_set
+        unfolded = bool(train.initial) and load_initial(self.model, train.initial, joints)
         self.batches = BatchSource(config, self.device)
         self.crops_digest = self.batches.crops.digest
         if unfolded:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from lpn_core.keypoints import OTHER_SIGMA
 from lpn_core.model.spec import SCORE_THRESHOLD
 from torch import Tensor, nn
 
-from lpn_training.batches import STRIDE, BatchSource
+from lpn_training.batches import STRIDE, BatchSource, check_joints
 from lpn_training.config import ModelConfig
 from lpn_training.data.augment import normalise, plain_maps, sample_views
 from lpn_training.data.crops import CropSet, load_crops
@@ -29,8 +30,6 @@ from lpn_training.teacher import soft_peaks
 BATCH = 64
 # So many people that were trained on are validated, too.
 TRAINED = 256
-# Joint sets without published constants are judged by the one of COCO's shoulders.
-OTHER_SIGMA = 0.079
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 
@@ -104,11 +103,7 @@ def check_validation(crops: CropSet, model: ModelConfig) -> None:
     Raises:
         ValueError: No crop has a label, or the crops have other joints than the model.
     """
-    if crops.joints.name != model.keypoints:
-        raise ValueError(
-            f"the validation shards hold {crops.joints.name!r}; model.keypoints is "
-            f"{model.keypoints!r}"
-        )
+    check_joints("the validation shards", crops.joints, model)
     if not bool(crops.labelled.any()):
         raise ValueError(f"none of {len(crops)} validation crops has a labelled joint")
 

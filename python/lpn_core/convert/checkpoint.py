@@ -14,7 +14,9 @@ from lpn_core import keypoints as keypoint_sets
 from lpn_core.convert import architectures
 from lpn_core.convert.architectures.lpn import BLOCKS
 from lpn_core.convert.self_test import self_test_keypoints, synthetic_crops
+from lpn_core.keypoints import KeypointSet
 from lpn_core.model.file import DTYPES, round_weights
+from lpn_core.model.keypoint_sets import dump_keypoints
 from lpn_core.model.model import Model
 from lpn_core.model.spec import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
 
@@ -30,7 +32,7 @@ def make_model_file(
     channel_order: ChannelOrder,
     decode: DecodeSpec | None = None,
     input: InputSpec | None = None,  # noqa: A002
-    keypoints: str = "coco17",
+    keypoints: str | KeypointSet = "coco17",
     provenance: Provenance | None = None,
     dtype: str = "float32",
 ) -> ModelFile:
@@ -45,7 +47,7 @@ def make_model_file(
             several AP and nothing fails.
         decode: None for the published one (beta 160, quarter step, flip shift 1).
         input: None for 256 x 192 with ImageNet's mean and std; its channel order must agree.
-        keypoints: the keypoint set of the output channels.
+        keypoints: the keypoint set of the output channels, by its name or as it is.
         provenance: None where nothing is known.
         dtype: "float32", or "bfloat16" to round the weights as ``model_file.write`` would.
 
@@ -61,7 +63,8 @@ def make_model_file(
         raise ValueError(
             f"channel_order is {channel_order!r}, but input says {spec.channel_order!r}"
         )
-    joints = len(keypoint_sets.get(keypoints))
+    joints = keypoint_sets.get(keypoints) if isinstance(keypoints, str) else keypoints
+    is_known = isinstance(dump_keypoints(joints), str)
     try:
         graph, weights = architectures.build(architecture, state_dict)
     except ValueError as error:
@@ -75,10 +78,11 @@ def make_model_file(
         graph=graph,
         input=spec,
         decode=decode or DecodeSpec(),
-        keypoints=keypoints,
+        keypoints=joints.name,
         provenance=provenance or Provenance(architecture=architecture),
-        self_test=SelfTest(crops, np.zeros((2, joints, 2))),
+        self_test=SelfTest(crops, np.zeros((2, len(joints), 2))),
         weights=round_weights(weights, dtype),
+        own_keypoints=None if is_known else joints,
     )
     with Model(untested) as model:
         found = self_test_keypoints(model)

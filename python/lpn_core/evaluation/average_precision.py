@@ -20,7 +20,11 @@ Array = NDArray[np.float64]
 
 
 def average_precision(
-    content: Record, results: Sequence[Record], image_ids: Sequence[int] | None = None
+    content: Record,
+    results: Sequence[Record],
+    image_ids: Sequence[int] | None = None,
+    *,
+    sigmas: Sequence[float] | None = None,
 ) -> dict[str, float]:
     """COCO keypoint AP and AR: what pycocotools' ``COCOeval`` says of the results.
 
@@ -29,6 +33,7 @@ def average_precision(
             and ``num_keypoints`` (then the joints with v > 0).
         results: records as :func:`coco_results` makes them, of any number of images; not changed.
         image_ids: images that count; None for all.
+        sigmas: of the joints; None for COCO's.
 
     Returns:
         The ten numbers by name (``METRICS``), -1 for a size of which the file has no person.
@@ -37,7 +42,7 @@ def average_precision(
         ImportError: pycocotools is not installed.
         ValueError: a result's image is not in the annotations.
     """
-    evaluation = _matched(content, results, image_ids)
+    evaluation = _matched(content, results, image_ids, sigmas)
     with _silence():
         evaluation.accumulate()
         evaluation.summarize()
@@ -50,6 +55,7 @@ def resampled_precision(
     image_ids: Sequence[int],
     *,
     counts: NDArray[np.int64],
+    sigmas: Sequence[float] | None = None,
 ) -> dict[str, Array]:
     """The ten numbers of data sets in which images occur more than once, or not at all.
 
@@ -60,11 +66,12 @@ def resampled_precision(
         content: and results: see :func:`average_precision`.
         image_ids: images that count, each once.
         counts: (B, images) how often each occurs in each of B data sets.
+        sigmas: see :func:`average_precision`.
 
     Returns:
         Each number (B,) by name, -1 as there.
     """
-    evaluation = _matched(content, results, image_ids)
+    evaluation = _matched(content, results, image_ids, sigmas)
     place = {image: index for index, image in enumerate(image_ids)}
     images = len(evaluation.params.imgIds)
     recalls = np.asarray(evaluation.params.recThrs)
@@ -122,7 +129,12 @@ def _resampled_curves(
     return precision, recall
 
 
-def _matched(content: Record, results: Sequence[Record], image_ids: Sequence[int] | None) -> Any:
+def _matched(
+    content: Record,
+    results: Sequence[Record],
+    image_ids: Sequence[int] | None,
+    sigmas: Sequence[float] | None,
+) -> Any:
     """A COCOeval whose people are matched; for errors see :func:`average_precision`."""
     coco, cocoeval = load_pycocotools()
     known = {record["id"] for record in content["images"]}
@@ -141,6 +153,8 @@ def _matched(content: Record, results: Sequence[Record], image_ids: Sequence[int
             found.dataset = {**truth.dataset, "annotations": []}
             found.createIndex()
         evaluation = cocoeval.COCOeval(truth, found, "keypoints")
+        if sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = np.array(sigmas)
         if image_ids is not None:
             evaluation.params.imgIds = list(image_ids)
         evaluation.evaluate()

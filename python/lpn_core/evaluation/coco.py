@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from lpn_core.evaluation.coco_files import (
 from lpn_core.evaluation.images import ImagePeople, check_limit, check_path, find_image
 from lpn_core.evaluation.suppression import oks_nms
 from lpn_core.image.regions import check_boxes, clip_box, regions
-from lpn_core.keypoints import COCO17
+from lpn_core.keypoints import COCO17, KeypointSet
 from lpn_core.model.spec import InputSpec
 from lpn_core.poses import Poses
 
@@ -34,14 +35,12 @@ class CocoPeople:
     """The people of a COCO keypoint file: those it labels, or those that a detector found.
 
     Attributes:
-        keypoints: COCO's 17 joints.
-        content: the annotation file's.
+        keypoints: the joints.
+        content: the annotation file's, in COCO's form.
         images: those that count, each with its boxes: with ground-truth boxes the images that show
             a person with a labelled joint, with detections all.
         nms: whether OKS-NMS is the custom: with detections.
     """
-
-    keypoints = COCO17
 
     def __init__(
         self,
@@ -51,6 +50,7 @@ class CocoPeople:
         detections: str | os.PathLike[str] | None = None,
         limit: int = 0,
         clip: bool = False,
+        keypoints: KeypointSet = COCO17,
     ) -> None:
         """Reads the annotations and finds the images.
 
@@ -62,17 +62,27 @@ class CocoPeople:
             clip: clips true boxes to the image as SimpleBaseline and LPN do, which also makes each
                 a pixel shorter: small people notice (0.01 AP on a few hundred). Those of a detector
                 stay as they are, there as here.
+            keypoints: the joints of the file; where they have no sigmas of their own, all have
+                that of COCO's shoulders.
 
         Raises:
-            ValueError: a file of another form (the message names it and the entry), or nobody to
-                find in these images.
+            ValueError: a file of another form (the message names it and the entry), or of other
+                joints, or nobody to find in these images.
             FileNotFoundError: an image is missing.
         """
         annotations, images = check_path(annotations, "annotations"), check_path(images, "images")
         if detections is not None:
             detections = check_path(detections, "detections")
         limit, clip = check_limit(limit), check_flag(clip, "clip")
-        self.content: Record = read_annotations(annotations)
+        self.content: Record
+        self.content, labelled = read_annotations(annotations)
+        self.keypoints = keypoints
+        if labelled.names != keypoints.names:
+            raise ValueError(
+                f"{annotations} labels the {len(labelled)} joints "
+                f"{reprlib.repr(labelled.names)}; the model's are {keypoints.name!r}, "
+                f"{reprlib.repr(keypoints.names)}"
+            )
         self.nms = detections is not None
         clip = clip and detections is None
         records: list[Record] = self.content["images"]
@@ -122,7 +132,8 @@ class CocoPeople:
     ) -> dict[str, float]:
         """The ten numbers of the poses; the arguments are those of :meth:`results`."""
         ids = [image.image_id for image in self.images]
-        return average_precision(self.content, self.results(poses, spec, nms=nms), ids)
+        results = self.results(poses, spec, nms=nms)
+        return average_precision(self.content, results, ids, sigmas=self.keypoints.oks_sigmas)
 
     def resampled(
         self,
@@ -134,8 +145,9 @@ class CocoPeople:
     ) -> dict[str, NDArray[np.float64]]:
         """The ten numbers (B,) of the poses with each image taken ``counts`` (B, images) times."""
         ids = [image.image_id for image in self.images]
+        results = self.results(poses, spec, nms=nms)
         return resampled_precision(
-            self.content, self.results(poses, spec, nms=nms), ids, counts=counts
+            self.content, results, ids, counts=counts, sigmas=self.keypoints.oks_sigmas
         )
 
 
@@ -172,7 +184,7 @@ def coco_results(
     if areas is None:
         return records
     scores = np.array([record["score"] for record in records])
-    kept = oks_nms(poses.keypoints, scores, areas, sigmas=poses.keypoint_set.sigmas)
+    kept = oks_nms(poses.keypoints, scores, areas, sigmas=poses.keypoint_set.oks_sigmas)
     return [records[index] for index in kept]
 
 

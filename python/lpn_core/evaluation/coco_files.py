@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lpn_core._checks import check_id
+from lpn_core.evaluation.categories import person_category
 from lpn_core.evaluation.images import read_json
-from lpn_core.keypoints import COCO17
+from lpn_core.keypoints import KeypointSet
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ _METRIC_KEYS = {
 _LARGEST = 2.0**53
 
 
-def read_annotations(file: Path, *, for_metric: bool = True) -> Record:
-    """Reads a COCO keypoint annotation file; its content is as the file has it.
+def read_annotations(file: Path, *, for_metric: bool = True) -> tuple[Record, KeypointSet]:
+    """Reads a COCO keypoint annotation file.
 
     Args:
         file: of COCO or of a tool: ``iscrowd``, ``num_keypoints`` and ids of annotations may be
@@ -40,6 +41,10 @@ def read_annotations(file: Path, *, for_metric: bool = True) -> Record:
         for_metric: whether all must be there that COCO's metric needs. Otherwise annotations may
             lack a category, an area (or have None) and keypoints, crowds a box as well, and there
             need be neither categories nor images.
+
+    Returns:
+        The content, as the file has it where that is in COCO's form, else as
+        :meth:`~lpn_core.evaluation.categories.PersonCategory.people_of` puts it; and the joints.
 
     Raises:
         ValueError: a file of another form, or for the metric one without images or the category of
@@ -55,18 +60,29 @@ def read_annotations(file: Path, *, for_metric: bool = True) -> Record:
             f"{file} has no list {missing[0]!r}; wanted COCO annotations, an object with the lists "
             f"{', '.join(wanted)}"
         )
+    category = person_category(file, content)
+
+    def counts(name: str, entry: object) -> bool:
+        return name != "annotations" or not isinstance(entry, dict) or category.holds(entry)
+
     for name, keys in wanted.items():
+        needed = [key for key in keys if category.is_coco or key not in ("area", "category_id")]
         for index, entry in enumerate(content[name]):
-            _check_keys(entry, keys, f"{file}: {name}[{index}]", for_metric=for_metric)
+            if counts(name, entry):
+                _check_keys(entry, needed, f"{file}: {name}[{index}]", for_metric=for_metric)
     for name in ("images", "annotations"):
         _check_ids(f"{file}: {name}", content[name])
     for index, entry in enumerate(content["images"]):
         _check_image(entry, f"{file}: images[{index}]")
     for index, entry in enumerate(content["annotations"]):
-        _check_annotation(entry, annotation_name(file, index, entry), for_metric=for_metric)
+        if category.holds(entry):
+            where = annotation_name(file, index, entry)
+            has_area = for_metric and category.is_coco
+            _check_annotation(entry, where, category.keypoint_set, has_area=has_area)
+    content = category.people_of(content)
     if for_metric:
         _check_metric(file, content)
-    return content
+    return content, category.keypoint_set
 
 
 def annotation_name(file: Path, index: int, entry: Record) -> str:
@@ -124,7 +140,9 @@ def _check_image(entry: Record, where: str) -> None:
             raise ValueError(f"{where}: {side} is {reprlib.repr(entry[side])}; wanted a number")
 
 
-def _check_annotation(entry: Record, where: str, *, for_metric: bool) -> None:
+def _check_annotation(
+    entry: Record, where: str, keypoint_set: KeypointSet, *, has_area: bool
+) -> None:
     """Whatever is computed with, also in entries that do not count as people."""
     for key in ("image_id", "category_id"):
         if key in entry and not _is_id(entry[key]):
@@ -137,7 +155,7 @@ def _check_annotation(entry: Record, where: str, *, for_metric: bool) -> None:
             "height"
         )
     area = entry.get("area")
-    if (for_metric or area is not None) and not _are_numbers([area], 1, _LARGEST):
+    if (has_area or area is not None) and not _are_numbers([area], 1, _LARGEST):
         raise ValueError(f"{where}: area is {reprlib.repr(area)}; wanted a number")
     count = entry.get("num_keypoints")
     if count is not None and not (_are_numbers([count], 1) and count == int(count)):
@@ -146,10 +164,10 @@ def _check_annotation(entry: Record, where: str, *, for_metric: bool) -> None:
     if crowd is not None and crowd not in (0, 1):
         raise ValueError(f"{where}: iscrowd is {reprlib.repr(crowd)}; wanted 0 or 1")
     joints = entry.get("keypoints", ())
-    if "keypoints" in entry and not _are_numbers(joints, 3 * len(COCO17), _LARGEST):
+    if "keypoints" in entry and not _are_numbers(joints, 3 * len(keypoint_set), _LARGEST):
         raise ValueError(
             f"{where}: keypoints {_joints_fault(joints)}; wanted x, y and visibility of "
-            f"{len(COCO17)} joints"
+            f"{len(keypoint_set)} joints"
         )
 
 

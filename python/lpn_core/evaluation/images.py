@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,14 +69,14 @@ def find_image(folder: str | os.PathLike[str], file_name: str, *, split: str = "
 
     Args:
         folder: of the images, or of the data set.
-        file_name: as in the annotations.
+        file_name: as in the annotations; a name, a path of any system or a URL.
         split: such as "val2017".
 
     Raises:
         FileNotFoundError: it is in none of these places; the message lists them.
     """
     folder = check_path(folder, "folder")
-    names = dict.fromkeys((file_name, PurePosixPath(file_name).name))
+    names = _possible_names(file_name)
     folders = dict.fromkeys((folder, folder / "images", folder / split, folder / "images" / split))
     places = [base / name for base in folders for name in names]
     for place in places:
@@ -89,6 +90,16 @@ def find_image(folder: str | os.PathLike[str], file_name: str, *, split: str = "
         f"no image {file_name!r}, with this ending or another, in {', '.join(map(str, folders))}; "
         "wanted the folder that holds the images"
     )
+
+
+def _possible_names(file_name: str) -> list[str]:
+    """The name as it is, its path on this system, and the last parts of both and of an address."""
+    path = file_name.replace("\\", "/")
+    # s3://bucket/a.jpg?signature, /data/local-files/?d=folder/a%20b.jpg
+    forms = (path, path.partition("?")[0], path.rpartition("?d=")[2])
+    last = [PurePosixPath(form).name for form in forms]
+    names = dict.fromkeys((file_name, path, *last, *map(unquote, last)))
+    return [name for name in names if name]
 
 
 def read_json(file: Path) -> Any:

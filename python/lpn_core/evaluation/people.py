@@ -27,14 +27,13 @@ def open_people(
         keypoints: of the model.
         annotations: and all else: see :class:`~lpn_core.evaluation.CocoPeople` and
             :class:`~lpn_core.evaluation.MpiiPeople`.
-        detections: only with COCO's joints.
+        detections: not with MPII's joints.
         head_boxes: only with MPII's joints.
         clip: has no effect on MPII's people, who have no boxes.
         bias: only with MPII's joints; None for 0.
 
     Raises:
-        ValueError: a file of another form, an option of the other data set, or joints that have
-            no metric here.
+        ValueError: a file of another form or of other joints, or an option of the other data set.
         FileNotFoundError: an image is missing.
         ImportError: what their metric needs is not installed.
     """
@@ -45,15 +44,13 @@ def open_people(
                 "are where the annotations say"
             )
         return MpiiPeople(annotations, images, head_boxes=head_boxes, limit=limit, bias=bias or 0.0)
-    if keypoints.name != COCO17.name:
-        raise ValueError(
-            f"the model's joints are {keypoints.name!r}; there is COCO's metric for "
-            f"{COCO17.name!r} and MPII's for {MPII16.name!r}"
-        )
+    whose = "COCO's" if keypoints.name == COCO17.name else repr(keypoints.name)
     if head_boxes is not None:
-        raise ValueError(f"{head_boxes}: head boxes are for MPII's joints, the model has COCO's")
+        raise ValueError(f"{head_boxes}: head boxes are for MPII's joints, the model has {whose}")
     if bias is not None:
-        raise ValueError(f"bias is {bias:g}: it is for MPII's joints, the model has COCO's")
+        raise ValueError(f"bias is {bias:g}: it is for MPII's joints, the model has {whose}")
     # Before the long run, not after it.
     load_pycocotools()
-    return CocoPeople(annotations, images, detections=detections, limit=limit, clip=clip)
+    return CocoPeople(
+        annotations, images, detections=detections, limit=limit, clip=clip, keypoints=keypoints
+    )

@@ -23,6 +23,8 @@ from lpn_core.model.spec import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lpn_core.keypoints import KeypointSet
+
 # Files of one output are written as version 1, so that older versions of lpn_core read them.
 _ONE_OUTPUT, _SEVERAL_OUTPUTS = FORMAT_VERSIONS = (1, 2)
 
@@ -35,6 +37,7 @@ class Document(NamedTuple):
     input: InputSpec
     decode: DecodeSpec
     keypoints: str
+    own_keypoints: KeypointSet | None
     provenance: Provenance
     self_test_keypoints: NDArray[np.float64]
 
@@ -101,6 +104,10 @@ _ATTRIBUTES = _Leaf(
 )
 _POINTS = _Leaf("numbers [[[x, y] * K] * 2] in pixels", _are_crops_of_points)
 
+_KEYPOINTS = _Leaf(
+    "a string of valid Unicode or an object", lambda v: is_text(v) or isinstance(v, dict)
+)
+
 _NODE = {
     "kind": _STRING,
     "name": _STRING,
@@ -130,7 +137,7 @@ _DOCUMENT: dict[str, Any] = {
         "quarter_step": _BOOL,
         "flip_shift": _INT,
     },
-    "keypoints": _STRING,
+    "keypoints": _KEYPOINTS,
     "provenance": {
         "architecture": _STRING_OR_NULL,
         "training_data": _STRING_OR_NULL,
@@ -177,7 +184,7 @@ def dump_document(model_file: ModelFile) -> dict[str, Any]:
         },
         "input": asdict(model_file.input),
         "decode": asdict(model_file.decode),
-        "keypoints": model_file.keypoints,
+        "keypoints": _dump_keypoints(model_file),
         "provenance": asdict(model_file.provenance),
         "self_test": {"keypoints": np.asarray(model_file.self_test.keypoints).tolist()},
     }
@@ -217,17 +224,36 @@ def load_document(text: str) -> Document:
     source = document["input"]
     source.update(mean=tuple(source["mean"]), std=tuple(source["std"]))
     try:
+        joints = _load_keypoints(document["keypoints"])
         return Document(
             name=document["name"],
             graph=GraphSpec(graph["input"]["name"], graph["input"]["channels"], nodes, outputs),
             input=InputSpec(**source),
             decode=DecodeSpec(**document["decode"]),
-            keypoints=keypoints.get(document["keypoints"]).name,
+            keypoints=joints.name,
+            own_keypoints=joints if isinstance(document["keypoints"], dict) else None,
             provenance=Provenance(**document["provenance"]),
-            self_test_keypoints=_self_test_keypoints(document),
+            self_test_keypoints=_self_test_keypoints(document, joints),
         )
     except ValueError as error:
         raise ModelFileError(str(error)) from None
+
+
+def _dump_keypoints(model_file: ModelFile) -> object:
+    if model_file.own_keypoints is None:
+        return model_file.keypoints
+    from lpn_core.model.keypoint_sets import dump_keypoints
+
+    return dump_keypoints(model_file.own_keypoints)
+
+
+def _load_keypoints(value: object) -> KeypointSet:
+    if isinstance(value, str):
+        return keypoints.get(value)
+    # Most files name theirs: programs that read those do without.
+    from lpn_core.model.keypoint_sets import load_keypoints
+
+    return load_keypoints(value)
 
 
 def _check(document: dict[str, Any], version: int) -> None:
@@ -262,13 +288,13 @@ def _walk(schema: object, value: object, path: str, problems: dict[str, list[str
     problems["unknown"].extend(prefix + printable(key) for key in value if key not in schema)
 
 
-def _self_test_keypoints(document: dict[str, Any]) -> NDArray[np.float64]:
-    crops, keypoint_set = document["self_test"]["keypoints"], document["keypoints"]
+def _self_test_keypoints(document: dict[str, Any], joints: KeypointSet) -> NDArray[np.float64]:
+    crops = document["self_test"]["keypoints"]
     counts = [len(points) for points in crops]
-    wanted = [len(keypoints.get(keypoint_set))] * 2
+    wanted = [len(joints)] * 2
     if counts != wanted:
         raise ModelFileError(
             f"self_test.keypoints has lists of {reprlib.repr(counts)} points; "
-            f"wanted {wanted} for {keypoint_set!r}"
+            f"wanted {wanted} for {joints.name!r}"
         )
     return np.array(crops, np.float64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lpn_core import _core, keypoints
+from lpn_core import _core
 from lpn_core._checks import (
     as_array,
     check_array,
@@ -99,7 +99,7 @@ class Model:
             "precision": precision,
             "memory_limit": memory_limit,
         }
-        self._keypoints = keypoints.get(model_file.keypoints)
+        self._keypoints = model_file.keypoint_set
         with _naming(model_file):
             graph = model_file.graph.build(model_file.weights)
         self._compiled: _core.CompiledModel | None = _core.CompiledModel(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lpn_core import keypoints
 from lpn_core._checks import check_choice
 from lpn_core._records import dataclass
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lpn_core._types import ChannelOrder, DecodeKind
+    from lpn_core.keypoints import KeypointSet
 
     # The training package reads specs without the compiled module.
     from lpn_core.model.graph import GraphSpec
@@ -207,6 +209,7 @@ class ModelFile:
         self_test: what ``lpn verify`` runs.
         weights: float32 arrays called ``<node>.<weight>``; those of a file that was read are made
             of its content on each access.
+        own_keypoints: the keypoint set itself, where it is none of ``lpn_core.keypoints``.
     """
 
     name: str
@@ -217,6 +220,12 @@ class ModelFile:
     provenance: Provenance
     self_test: SelfTest
     weights: Mapping[str, NDArray[np.float32]]
+    own_keypoints: KeypointSet | None = None
+
+    @property
+    def keypoint_set(self) -> KeypointSet:
+        """The joints of the output channels."""
+        return self.own_keypoints or keypoints.get(self.keypoints)
 
     def __repr__(self) -> str:
         size = f"{self.input.height} x {self.input.width}"
@@ -228,4 +237,8 @@ class ModelFile:
             raise ValueError(
                 f"decode flip_shift is {self.decode.flip_shift}; wanted less than the heatmaps' "
                 f"width, {width} for an input {self.input.width} wide"
+            )
+        if self.own_keypoints is not None and self.own_keypoints.name != self.keypoints:
+            raise ValueError(
+                f"keypoints is {self.keypoints!r}; own_keypoints are {self.own_keypoints.name!r}"
             )

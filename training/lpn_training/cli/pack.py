@@ -71,7 +71,7 @@ def pack(
 
     A call that was interrupted goes on where it ended when it is given again.
     """
-    from lpn_training.data.pack import PackOptions
+    from lpn_training.data.pack import PackOptions, keypoints_place
     from lpn_training.data.pack import pack as run
     from lpn_training.data.sheet import draw_sheet
 
@@ -110,6 +110,9 @@ def pack(
         except ValueError as error:
             raise click.ClickException(str(error)) from error
     click.echo(f"{len(shards)} shards in {output}")
+    own = keypoints_place(output, options.source)
+    if own.is_file():
+        click.echo(f"joints of its own; in the configuration: model.keypoints = {str(own)!r}")
 
 
 def _check_inputs(*ways: dict[str, Path | None]) -> None:

@@ -7,17 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from lpn_core import keypoints
 from lpn_core._checks import check_id
 from lpn_core.evaluation.coco_files import annotation_name, read_annotations
 from lpn_core.evaluation.images import read_json
 from lpn_core.evaluation.mpii import person_box
 from lpn_core.image.regions import clip_box
+from lpn_core.keypoints import KeypointSet
 
-from lpn_training.data.keypoints import COCO17, MPII16, JointSet
+from lpn_training.data.keypoints import MPII16
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Person:
     area: float | None = None
 
 
-def coco_persons(annotations: Path, source: str) -> list[Person]:
-    """All persons of a COCO keypoint file but crowds, labelled or not, image by image.
+def coco_persons(annotations: Path, source: str) -> tuple[list[Person], KeypointSet]:
+    """All persons of a COCO keypoint file but crowds, labelled or not, and their joints.
 
     As the official code does, boxes are clipped to the image, where the file gives its size, and
     persons whose area is 0 are left out.
@@ -49,13 +51,13 @@ def coco_persons(annotations: Path, source: str) -> list[Person]:
         ValueError: Not a COCO file, an entry that lacks a field or has another form than COCO's,
             or keypoints of another number of joints; the message names file and entry.
     """
-    content = read_annotations(annotations, for_metric=False)
+    content, joints = read_annotations(annotations, for_metric=False)
     by_image: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     for index, annotation in enumerate(content["annotations"]):
         if not annotation.get("iscrowd"):
             number = _number(annotation, annotation_name(annotations, index, annotation))
             by_image[annotation["image_id"]].append((number, annotation))
-    blank = [0.0] * (3 * COCO17.size)
+    blank = [0.0] * (3 * len(joints))
     persons = []
     for record in content["images"]:
         for number, annotation in by_image[record["id"]]:
@@ -68,7 +70,7 @@ def coco_persons(annotations: Path, source: str) -> list[Person]:
                 key = f"{source}_{number:012d}"
                 points = np.array(annotation.get("keypoints", blank), np.float64).reshape(-1, 3)
                 persons.append(Person(key, record["file_name"], (x, y, w, h), points, area))
-    return persons
+    return persons, joints
 
 
 def _number(annotation: dict[str, Any], where: str) -> int:
@@ -80,7 +82,7 @@ def _number(annotation: dict[str, Any], where: str) -> int:
     return number
 
 
-def mpii_persons(annotations: Path, source: str) -> list[Person]:
+def mpii_persons(annotations: Path, source: str) -> tuple[list[Person], KeypointSet]:
     """All persons of an MPII ``annot/*.json`` in the form of SimpleBaseline and HRNet.
 
     A list of ``{"image", "joints", "joints_vis", "center", "scale"}``, 1-based. A person's box is
@@ -119,17 +121,14 @@ def mpii_persons(annotations: Path, source: str) -> list[Person]:
         joints[labelled, :2] = points[labelled] - 1
         joints[labelled, 2] = 1
         persons.append(Person(f"{source}_{index:06d}", entry["image"], (x, y, w, h), joints))
-    return persons
+    return persons, keypoints.MPII16
 
 
-class Form(NamedTuple):
-    """A form of annotations: its reader, and its joints."""
-
-    read: Callable[[Path, str], list[Person]]
-    joints: JointSet
-
-
-FORMS = {"coco": Form(coco_persons, COCO17), "mpii": Form(mpii_persons, MPII16)}
+# The readers of the forms of annotations: their persons, and the joints of these.
+FORMS: dict[str, Callable[[Path, str], tuple[list[Person], KeypointSet]]] = {
+    "coco": coco_persons,
+    "mpii": mpii_persons,
+}
 
 
 def split_of(annotations: Path) -> str:

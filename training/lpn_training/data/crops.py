@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import logging
 import os
 from collections import deque
@@ -17,11 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from lpn_core.evaluation.categories import FILLED
 from lpn_core.image.file import open_image
+from lpn_core.model.keypoint_sets import load_keypoints
 from PIL.Image import Image
 from torch import Tensor
 
-from lpn_training.data.keypoints import COCO17, JOINT_SETS, JointSet
+from lpn_training.data.keypoints import COCO17, JointSet, joint_set_of
 from lpn_training.data.shards import REPAIR, Sample, open_shard, picture_number, shard_hash
 from lpn_training.data.workers import make_pool, processes_here, worker_count
 
@@ -33,8 +36,6 @@ CHUNK = 64
 HELD_PART = 0.5
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 STORAGES = ("auto", "held", "streamed")
-# COCO's ratio of a person's area to its box's, for persons without an annotated area.
-AREA = 0.53
 
 
 class StreamedImages:
@@ -202,7 +203,7 @@ def parse_keypoints(
 def person_area(meta: dict[str, Any]) -> float:
     """The annotated area, or that of its box as COCO's persons fill theirs."""
     _, _, width, height = meta["box"]
-    return float(meta.get("area", AREA * width * height))
+    return float(meta.get("area", FILLED * width * height))
 
 
 def parse_teacher_keypoints(
@@ -226,18 +227,23 @@ def joint_set(samples: Sequence[Sample]) -> JointSet:
     Raises:
         ValueError: An unknown set, or several.
     """
-    names = {sample.meta.get("keypoint_set", COCO17.name): sample for sample in samples}
-    for name, sample in names.items():
-        if name not in JOINT_SETS:
-            raise ValueError(
-                f"{sample.shard}: {sample.member} has keypoints of {name!r}; known are "
-                f"{', '.join(JOINT_SETS)}"
-            )
-    if len(names) > 1:
+    found: dict[JointSet, Sample] = {}
+    known: dict[str, JointSet] = {}
+    for sample in samples:
+        value = sample.meta.get("keypoint_set", COCO17.name)
+        text = json.dumps(value)
+        if text not in known:
+            try:
+                known[text] = joint_set_of(load_keypoints(value))
+            except ValueError as error:
+                raise ValueError(f"{sample.shard}: {sample.member}: {error}; {REPAIR}") from None
+        found.setdefault(known[text], sample)
+    if len(found) > 1:
+        names = " and ".join(sorted({joints.name for joints in found}))
         raise ValueError(
-            f"the shards hold keypoints of {' and '.join(sorted(names))}; train on one set"
+            f"the shards hold keypoints of {names}, {len(found)} sets; train on one set"
         )
-    return JOINT_SETS[next(iter(names))]
+    return next(iter(found))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The joints of ``lpn_core.keypoints`` as tensors are indexed by them."""
+"""The joints of ``lpn_core.keypoints``, and a user's own, as tensors are indexed by them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ class JointSet(NamedTuple):
     """The joints of a data set.
 
     Attributes:
-        name: As in ``lpn_core.keypoints``.
+        name: Of the keypoint set.
         mirror: For each joint, the one that a left-right mirror turns it into.
+        names: Of the joints.
     """
 
     name: str
     mirror: tuple[int, ...]
+    names: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -25,12 +27,12 @@ class JointSet(NamedTuple):
         return len(self.mirror)
 
 
-def _joints_of(entry: KeypointSet) -> JointSet:
-    return JointSet(entry.name, tuple(entry.mirror_index))
+def joint_set_of(entry: KeypointSet) -> JointSet:
+    """The joints of a keypoint set."""
+    return JointSet(entry.name, tuple(entry.mirror_index), entry.names)
 
 
-COCO17, MPII16 = _joints_of(keypoints.COCO17), _joints_of(keypoints.MPII16)
-JOINT_SETS = {entry.name: entry for entry in (COCO17, MPII16)}
+COCO17, MPII16 = joint_set_of(keypoints.COCO17), joint_set_of(keypoints.MPII16)
 
 # COCO's object keypoint similarity constants.
 assert keypoints.COCO17.sigmas is not None

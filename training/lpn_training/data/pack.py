@@ -19,8 +19,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from lpn_core._files import write_atomically
 from lpn_core.evaluation.images import find_image
 from lpn_core.image.load import load_image
+from lpn_core.model.keypoint_sets import dump_keypoints
 from lpn_core.model.spec import PADDING
 from PIL import Image
 from tqdm import tqdm
@@ -140,13 +142,13 @@ class Cutter:
     Attributes:
         images: Folder of the images, in any layout that ``find_image`` knows.
         split: Its subfolder, such as "val2017".
-        keypoint_set: Name of the joints.
+        keypoint_set: The joints, as ``dump_keypoints`` gives them.
         options: How crops are cut.
     """
 
     images: Path
     split: str
-    keypoint_set: str
+    keypoint_set: str | dict[str, Any]
     options: PackOptions
 
     def make_shard(self, path: Path, persons: list[Person]) -> Made:
@@ -191,7 +193,8 @@ def pack(
     Args:
         annotations: ``person_keypoints_*.json``, or MPII's ``annot/*.json``.
         images: Folder of the images, in any layout that ``find_image`` knows.
-        output: Folder for ``SOURCE-000.tar``, ... and ``SOURCE.manifest.json``.
+        output: Folder for ``SOURCE-000.tar``, ... and ``SOURCE.manifest.json``, and for
+            ``SOURCE.keypoints.json`` where the file names joints of its own.
         options: How crops are cut.
         form: "coco" or "mpii".
         workers: Processes; -1 means one per available core, 0 works in this process.
@@ -206,7 +209,7 @@ def pack(
     """
     if form not in FORMS:
         raise ValueError(f"form is {form!r}; wanted one of {', '.join(FORMS)}")
-    persons = FORMS[form].read(annotations, options.source)
+    persons, joints = FORMS[form](annotations, options.source)
     if not persons:
         raise ValueError(f"{annotations} holds no person")
     output.mkdir(parents=True, exist_ok=True)
@@ -217,11 +220,21 @@ def pack(
         for index, begin in enumerate(range(0, len(persons), step))
     }
     split = split_of(annotations) if form == "coco" else ""
-    cutter = Cutter(images, split, FORMS[form].joints.name, options)
+    keypoint_set = dump_keypoints(joints)
+    cutter = Cutter(images, split, keypoint_set, options)
     with only_writer(output, options.source):
         manifest = resume(output, settings)
+        if isinstance(keypoint_set, dict):
+            place = keypoints_place(output, options.source)
+            text = json.dumps(keypoint_set, indent=1, ensure_ascii=False) + "\n"
+            write_atomically(place, [text.encode()], durable=True)
         make_shards(manifest, output, parts, cutter.make_shard, unit="person", workers=workers)
     return [output / name for name in parts]
+
+
+def keypoints_place(output: Path, source: str) -> Path:
+    """The file of a source's own keypoint set, for ``model.keypoints``."""
+    return output / f"{source}.keypoints.json"
 
 
 def make_shards(
@@ -291,7 +304,7 @@ def resume(output: Path, settings: dict[str, Any]) -> Manifest:
     place = manifest_place(output, settings)
     # Digits only: another source, whose name begins as this one's, may be packed right now.
     source = re.escape(settings["source"])
-    stray = re.compile(rf"\.{source}(-\d+\.tar|\.(manifest|pictures)\.json)\.(\w+\.)?tmp")
+    stray = re.compile(rf"\.{source}(-\d+\.tar|\.(manifest|pictures|keypoints)\.json)\.(\w+\.)?tmp")
     for path in place.parent.iterdir():
         if stray.fullmatch(path.name):
             path.unlink(missing_ok=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from lpn_core import keypoints
+from lpn_core.keypoints import COCO17
+from lpn_core.model.keypoint_sets import load_keypoints
 from lpn_core.poses import Poses
 from PIL import Image
 
@@ -62,7 +63,7 @@ def _drawn(sample: Sample) -> Image.Image:
     points = joints_of(sample)
     if points is not None:
         box = np.array([sample.meta["box"]], np.float64)
-        joints = keypoints.get(sample.meta.get("keypoint_set", keypoints.COCO17.name))
+        joints = load_keypoints(sample.meta.get("keypoint_set", COCO17.name))
         places, scores = points[None, :, :2].copy(), points[None, :, 2].copy()
         canvas = Poses(places, scores, box, np.ones(1), joints).draw(canvas)
     canvas.thumbnail(CELL, Image.Resampling.BICUBIC)
