@@ -14,7 +14,7 @@ PACKAGES = (ROOT / "python" / "lpn_core", ROOT / "training" / "lpn_training")
 # upper two are the names that users import, which nothing inside does.
 FLOORS = (
     ("_types",),
-    ("_core", "_command", "_files", "_json", "_records", "_text"),
+    ("_core", "_command", "_files", "_json", "_records", "_signals", "_text"),
     ("_checks",),
     ("keypoints",),
     ("model",),
