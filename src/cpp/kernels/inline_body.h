@@ -1,4 +1,4 @@
-// Marks a lambda that an inner loop consists of.
+// Marks a lambda or a function that an inner loop consists of.
 #pragma once
 
 // Its address arithmetic does not depend on the loop's variable and must leave the loop, since at a

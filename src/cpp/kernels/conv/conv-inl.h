@@ -60,7 +60,7 @@ inline void conv_tile(const ConvArgs& args, const PaddedRows& rows, int64_t y, i
   F32 acc[kRows][kVectors];
   clear(acc);
   for (int64_t i = 0; i < taps.count; ++i) {
-    accumulate(acc, a + i * rows.ld, step, b + i * segment * kPanel, segment);
+    accumulate(acc, a + i * rows.ld, step, b + i * segment * kPanel, segment, NothingAhead{});
   }
   const int64_t pixel = (y - args.row_begin) * args.out_w + x;
   const float* residual =

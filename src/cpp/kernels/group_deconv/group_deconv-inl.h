@@ -166,7 +166,7 @@ struct PanelTile {
         const int64_t pixel = in_row + tap_columns.input - j;
         const int64_t tap = w_row + tap_columns.weight + j * args.stride;
         accumulate(acc, in + pixel * args.in_c, args.in_c, panel + tap * group_inputs * kPanel,
-                   group_inputs);
+                   group_inputs, NothingAhead{});
       }
     }
     store_tile(acc, Epilogue{args.bias, nullptr, args.activation}, column, columns, nullptr, 0, out,

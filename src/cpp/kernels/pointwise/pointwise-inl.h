@@ -9,35 +9,39 @@
 namespace lpn {
 namespace {
 
-// The lines of the weights that follow a panel, shared out evenly over the panel's row tiles.
+// The weights that follow a panel, shared out evenly over the panel's row tiles.
 struct PanelAhead {
-  CacheLines all;
-  int64_t lines_per_tile;
+  const char* begin;
+  int64_t size, per_tile, step;  // bytes
 
-  CacheLines of_tile(int64_t tile) const {
-    const int64_t wanted = tile * lines_per_tile;
-    const int64_t begin = wanted < all.count ? wanted : all.count;
-    const int64_t left = all.count - begin;
-    return {all.first + begin * kCacheLine, left < lines_per_tile ? left : lines_per_tile};
+  // `panel` is what the tile has at hand.
+  Ahead of_tile(int64_t tile, const float* panel) const {
+    const int64_t offset = tile * per_tile;
+    return offset < size ? Ahead{begin + offset, step} : Ahead{panel, 0};
   }
 };
 
 // After a panel comes the next one of this product or its lone column, after the last one what the
-// caller names. There must be rows.
+// caller names. There must be rows. Fewer than eight tiles do not get round to all of it.
 inline PanelAhead panel_ahead(const PointwiseArgs& args, int64_t column, int64_t tile_rows) {
   const int64_t left = args.n - column - kPanel;
   const bool last = left <= 0;
   const float* next = last ? args.next_packed_b : args.packed_b + (column + kPanel) * args.k;
   const int64_t next_columns = left == 1 && has_lone_column(args.n) ? 1 : kPanel;
   const int64_t floats = last ? args.next_size : next_columns * args.k;
-  const int64_t lines = floats * static_cast<int64_t>(sizeof(float)) / kCacheLine;
+  const int64_t size = floats * static_cast<int64_t>(sizeof(float));
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows;
-  return {{reinterpret_cast<const char*>(next), lines}, (lines + tiles - 1) / tiles};
+  const int64_t lines_per_tile = (size + tiles * kCacheLine - 1) / (tiles * kCacheLine);
+  const int64_t turns = (args.k + 1) / 2;
+  const int64_t step = (lines_per_tile * kCacheLine + turns - 1) / turns;
+  return {reinterpret_cast<const char*>(next), size, lines_per_tile * kCacheLine,
+          step < kCacheLine ? step : kCacheLine};
 }
 
-template <int kRows, int kVectors>
-inline void pointwise_tile(const PointwiseArgs& args, int64_t row, int64_t column, int64_t columns,
-                           const float* panel, CacheLines ahead = {}) {
+// In line: between two tiles every instruction counts that is not theirs.
+template <int kRows, int kVectors, class Fetch>
+LPN_INLINE_BODY inline void pointwise_tile(const PointwiseArgs& args, int64_t row, int64_t column,
+                                           int64_t columns, const float* panel, Fetch ahead) {
   F32 acc[kRows][kVectors];
   clear(acc);
   accumulate(acc, args.a + row * args.lda, args.lda, panel, args.k, ahead);
@@ -56,11 +60,12 @@ inline void pointwise_panel_rows(const PointwiseArgs& args, int64_t column, int6
   const PanelAhead ahead = panel_ahead(args, column, kRows);
   int64_t row = 0;
   for (; row + kRows <= args.m; row += kRows) {
-    pointwise_tile<kRows, kVectors>(args, row, column, columns, panel, ahead.of_tile(row / kRows));
+    pointwise_tile<kRows, kVectors>(args, row, column, columns, panel,
+                                    ahead.of_tile(row / kRows, panel));
   }
   for (; row + 2 <= args.m; row += 2)
-    pointwise_tile<2, kVectors>(args, row, column, columns, panel);
-  if (row < args.m) pointwise_tile<1, kVectors>(args, row, column, columns, panel);
+    pointwise_tile<2, kVectors>(args, row, column, columns, panel, NothingAhead{});
+  if (row < args.m) pointwise_tile<1, kVectors>(args, row, column, columns, panel, NothingAhead{});
 }
 
 // Rows [row, row + kRows) of the lone last column: kLoneChains chains a row, t modulo kLoneChains,
