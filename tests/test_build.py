@@ -1,4 +1,4 @@
-"""What may be in an object file compiled for one instruction set: its kernels and nothing else.
+"""What an object file of one instruction set may hold: its kernels; and what their bodies may name.
 
 A weak symbol there (an instantiated template, an inline function) could be the copy that the linker
 keeps for the whole library, and the library would then need that instruction set everywhere.
@@ -52,3 +52,12 @@ def test_isa_objects_define_their_kernels_only(name: str, tmp_path: Path) -> Non
             symbol.split("(")[0].removeprefix("lpn::") for kind, symbol in symbols if kind in "TDBR"
         }
         assert defined == {kernel for kernel in kernels if kernel.endswith(f"_{name}")}
+
+
+def test_bodies_name_no_instruction_set() -> None:
+    """What a vec_*.h does not offer, that of the next instruction set would have to offer, too."""
+    native = re.compile(r"\b(_mm\d*_\w+|__m\d+\w*|v\w+q_[fsu]\d+|\w+intrin|arm_neon|LPN_HAVE\w*)\b")
+    bodies = {path: path.read_text(encoding="utf-8") for path in SOURCES.rglob("*-inl.h")}
+    assert bodies
+    found = {path.name: native.findall(text) for path, text in bodies.items()}
+    assert {name: names for name, names in found.items() if names} == {}
