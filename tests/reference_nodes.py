@@ -35,6 +35,10 @@ def add(inputs: Sequence[Array], a: Attributes, _weights: Weights) -> Array:
     return _activate(inputs[0] + inputs[1], a["activation"])
 
 
+def concat(inputs: Sequence[Array], _attributes: Attributes, _weights: Weights) -> Array:
+    return np.concatenate(inputs, axis=2)
+
+
 def conv2d(inputs: Sequence[Array], a: Attributes, weights: Weights) -> Array:
     w = weights["weight"]
     seen = _windows(inputs[0], w.shape[2], w.shape[3], a, 0.0)
@@ -79,6 +83,7 @@ def se_block(inputs: Sequence[Array], _attributes: Attributes, weights: Weights)
 
 REFERENCES: dict[str, Reference] = {
     "add": add,
+    "concat": concat,
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "gc_block": gc_block,

@@ -84,6 +84,9 @@ class _Writer:
     def _add(self, node: NodeSpec, _attributes: dict[str, object], out: str) -> None:
         self.op("Add", list(node.inputs), out)
 
+    def _concat(self, node: NodeSpec, _attributes: dict[str, object], out: str) -> None:
+        self.op("Concat", list(node.inputs), out, axis=1)
+
     def _gc_block(self, node: NodeSpec, attributes: dict[str, object], out: str) -> None:
         x, name = node.inputs[0], node.name
         mask = self._weight(node, "mask_weight")

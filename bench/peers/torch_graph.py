@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,11 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from lpn_core.model.graph import GraphSpec
 
+# What takes several maps.
+JOINS: Mapping[str, Callable[[Sequence[Tensor]], Tensor]] = {
+    "add": lambda maps: maps[0] + maps[1],
+    "concat": lambda maps: torch.cat(tuple(maps), dim=1),
+}
 ACTIVATIONS = {"relu": functional.relu, "relu6": functional.relu6}
 
 
@@ -87,7 +92,7 @@ class GraphModule(nn.Module):
         for node in graph.nodes:
             activation = str(node.attributes.get("activation", "none"))
             self.steps.append((node.kind, node.name, tuple(node.inputs), activation))
-            if node.kind != "add":
+            if node.kind not in JOINS:
                 own = {w: torch.from_numpy(weights[f"{node.name}.{w}"]) for w in node.weights}
                 layer = _make_layer(node.kind, node.attributes, own)
                 self.layers[node.name.replace(".", "_")] = layer
@@ -95,8 +100,8 @@ class GraphModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         values = {self.source: x}
         for kind, name, inputs, activation in self.steps:
-            if kind == "add":
-                y = values[inputs[0]] + values[inputs[1]]
+            if kind in JOINS:
+                y = JOINS[kind]([values[name] for name in inputs])
             else:
                 y = self.layers[name.replace(".", "_")](values[inputs[0]])
             values[name] = ACTIVATIONS[activation](y) if activation != "none" else y

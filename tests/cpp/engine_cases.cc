@@ -138,6 +138,50 @@ Graph bottlenecks(const std::string& attention) {
   return b.finish(b.bottleneck(x, 8, 24, 2, attention));
 }
 
+// Every map is written among the concatenation's channels, though two of them are read elsewhere.
+Graph concat_of_convolutions() {
+  GraphBuilder b(8);
+  const std::string x = b.conv("image", 8, 5, activated("relu"));
+  const std::string y = b.conv("image", 8, 7, spatial(3, 1, 1));
+  const std::string z = b.add(b.conv(x, 5, 5, {}), x, "relu");
+  return b.finish(b.conv(b.node("concat", {x, y, z}), 17, 6, spatial(3, 1, 1)));
+}
+
+// One concatenation lies in another, which is the output.
+Graph concat_of_concat() {
+  GraphBuilder b(8);
+  const std::string x = b.conv("image", 8, 3, {});
+  const std::string inner = b.node("concat", {b.add(x, x, "none"), x});
+  const std::string scaled = b.se_block(b.max_pool("image", 3, 1, 1), 8, 4);
+  return b.finish(b.node("concat", {inner, scaled}));
+}
+
+// Copied are the input, what the pooling can only write whole, and a map that is there twice.
+Graph concat_with_copies() {
+  GraphBuilder b(8);
+  const std::string x = b.conv("image", 8, 6, {});
+  const std::string joined = b.node("concat", {x, "image", b.max_pool("image", 3, 1, 1), x});
+  return b.finish(b.conv(joined, 28, 5, {}));
+}
+
+// In place, the sum would overwrite what its convolution still reads.
+Graph sum_over_a_concat_of_its_input() {
+  GraphBuilder b(8);
+  const std::string x = b.conv("image", 8, 6, activated("relu"));
+  const std::string joined = b.node("concat", {x, b.conv("image", 8, 64, {})});
+  return b.finish(b.conv(b.add(b.conv(x, 6, 70, {}), joined, "none"), 70, 4, {}));
+}
+
+Graph concat_of_upsamplings() {
+  GraphBuilder b(8);
+  const ConvOptions twice = grouped(spatial(4, 2, 1), 4, true);
+  const std::string x = b.conv(b.conv_transpose("image", 8, 8, twice), 8, 12, {});
+  const std::string y = b.conv(b.conv_transpose("image", 8, 12, twice), 12, 5, {});
+  ConvOptions strided;
+  strided.stride = 2;
+  return b.finish(b.conv(b.node("concat", {x, y}), 17, 4, strided));
+}
+
 // One is read on, one is a residual that must not be overwritten, one is nobody's input.
 Graph several_outputs() {
   GraphBuilder b(8);
@@ -172,6 +216,11 @@ std::vector<EngineCase> engine_cases() {
   all.push_back({"plain_additions", 5, plain_additions()});
   all.push_back({"branches", 3, branches()});
   all.push_back({"residual_is_the_input", 3, residual_is_the_input()});
+  all.push_back({"concat_of_convolutions", 4, concat_of_convolutions()});
+  all.push_back({"concat_of_concat", 6, concat_of_concat()});
+  all.push_back({"concat_with_copies", 4, concat_with_copies()});
+  all.push_back({"sum_over_a_concat_of_its_input", 4, sum_over_a_concat_of_its_input()});
+  all.push_back({"concat_of_upsamplings", 3, concat_of_upsamplings()});
   all.push_back({"several_outputs", 6, several_outputs()});
   all.push_back({"upsampled_map_is_shared", 3, upsampled_map_is_shared()});
   all.push_back({"upsampled_chain_is_shared", 3, upsampled_chain_is_shared()});

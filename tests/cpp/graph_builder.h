@@ -34,6 +34,11 @@ class GraphBuilder {
                              const ConvOptions& options);
   std::string max_pool(const std::string& input, std::int64_t kernel, std::int64_t stride,
                        std::int64_t padding);
+  // Of a kind without weights.
+  std::string node(const std::string& kind, const std::vector<std::string>& inputs,
+                   const std::map<std::string, AttributeValue>& attributes = {}) {
+    return add_node(kind, inputs, attributes, {});
+  }
   std::string add(const std::string& a, const std::string& b, const std::string& activation);
   std::string gc_block(const std::string& input, std::int64_t c, std::int64_t hidden);
   std::string se_block(const std::string& input, std::int64_t c, std::int64_t hidden);

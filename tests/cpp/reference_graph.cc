@@ -180,12 +180,27 @@ ReferenceMap sum(const Node& node, const Inputs& inputs, Shape) {
   return out;
 }
 
+ReferenceMap concat(const Node&, const Inputs& inputs, Shape out_shape) {
+  ReferenceMap out(out_shape);
+  std::int64_t channel = 0;
+  for (const ReferenceMap* input : inputs) {
+    for (std::int64_t i = 0; i < input->shape.size(); ++i) {
+      const std::int64_t position = i / input->shape.c;
+      out.values[at(position * out_shape.c + channel + i % input->shape.c)] = input->values[at(i)];
+    }
+    channel += input->shape.c;
+  }
+  return out;
+}
+
 using Reference = ReferenceMap (*)(const Node& node, const Inputs& inputs, Shape out_shape);
 
 const std::map<std::string, Reference>& references() {
   static const std::map<std::string, Reference> table{
-      {"add", sum},           {"conv2d", conv},         {"conv_transpose2d", conv_transpose},
-      {"gc_block", gc_block}, {"max_pool2d", max_pool}, {"se_block", se_block},
+      {"add", sum},           {"concat", concat},
+      {"conv2d", conv},       {"conv_transpose2d", conv_transpose},
+      {"gc_block", gc_block}, {"max_pool2d", max_pool},
+      {"se_block", se_block},
   };
   return table;
 }
