@@ -71,6 +71,10 @@ def gc_block(inputs: Sequence[Array], a: Attributes, weights: Weights) -> Array:
     return x + weights["w2"] @ hidden + weights["b2"]
 
 
+def global_avg_pool(inputs: Sequence[Array], _attributes: Attributes, _weights: Weights) -> Array:
+    return np.asarray(inputs[0].mean(axis=(0, 1), keepdims=True))
+
+
 def max_pool2d(inputs: Sequence[Array], a: Attributes, _weights: Weights) -> Array:
     seen = _windows(inputs[0], a["kernel"], a["kernel"], a, -np.inf)
     return np.asarray(seen.max(axis=(3, 4)))
@@ -81,12 +85,18 @@ def se_block(inputs: Sequence[Array], _attributes: Attributes, weights: Weights)
     return inputs[0] / (1 + np.exp(-(weights["w2"] @ hidden)))
 
 
+def upsample_nearest(inputs: Sequence[Array], a: Attributes, _weights: Weights) -> Array:
+    return inputs[0].repeat(a["factor"], axis=0).repeat(a["factor"], axis=1)
+
+
 REFERENCES: dict[str, Reference] = {
     "add": add,
     "concat": concat,
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "gc_block": gc_block,
+    "global_avg_pool": global_avg_pool,
     "max_pool2d": max_pool2d,
     "se_block": se_block,
+    "upsample_nearest": upsample_nearest,
 }

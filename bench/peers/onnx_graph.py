@@ -87,6 +87,16 @@ class _Writer:
     def _concat(self, node: NodeSpec, _attributes: dict[str, object], out: str) -> None:
         self.op("Concat", list(node.inputs), out, axis=1)
 
+    def _global_avg_pool(self, node: NodeSpec, _attributes: dict[str, object], out: str) -> None:
+        self.op("GlobalAveragePool", list(node.inputs), out)
+
+    def _upsample_nearest(self, node: NodeSpec, attributes: dict[str, Any], out: str) -> None:
+        factor = float(attributes["factor"])
+        scales = self.constant(f"{out}.scales", np.array([1, 1, factor, factor], np.float32))
+        how = {"mode": "nearest", "nearest_mode": "floor"}
+        how["coordinate_transformation_mode"] = "asymmetric"
+        self.op("Resize", [node.inputs[0], "", scales], out, **how)
+
     def _gc_block(self, node: NodeSpec, attributes: dict[str, object], out: str) -> None:
         x, name = node.inputs[0], node.name
         mask = self._weight(node, "mask_weight")

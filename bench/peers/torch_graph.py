@@ -61,6 +61,10 @@ def _make_layer(
 ) -> nn.Module:
     if kind == "max_pool2d":
         return nn.MaxPool2d(attributes["kernel"], attributes["stride"], attributes["padding"])
+    if kind == "global_avg_pool":
+        return nn.AdaptiveAvgPool2d(1)
+    if kind == "upsample_nearest":
+        return nn.Upsample(scale_factor=attributes["factor"], mode="nearest")
     if kind == "gc_block":
         return _GlobalContext(attributes["epsilon"], weights)
     if kind == "se_block":

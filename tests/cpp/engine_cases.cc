@@ -182,6 +182,23 @@ Graph concat_of_upsamplings() {
   return b.finish(b.conv(b.node("concat", {x, y}), 17, 4, strided));
 }
 
+// What is upsampled is written in place, the shortcut is copied: a 3x3 convolution reads it whole.
+Graph upsampling_beside_a_shortcut() {
+  GraphBuilder b(8);
+  const std::string x = b.conv("image", 8, 12, spatial(3, 1, 1));
+  const std::string y = b.conv(x, 12, 16, spatial(3, 2, 1));
+  const std::string up = b.node("upsample_nearest", {y}, {{"factor", std::int64_t{2}}});
+  return b.finish(b.conv(b.node("concat", {up, x}), 28, 5, {}));
+}
+
+// One mean is of partial sums that a depthwise convolution takes while it writes.
+Graph concat_of_means() {
+  GraphBuilder b(8);
+  const std::string first = b.node("global_avg_pool", {"image"});
+  const std::string second = b.node("global_avg_pool", {b.depthwise("image", 8, spatial(3, 1, 1))});
+  return b.finish(b.conv(b.node("concat", {first, second}), 16, 5, {}));
+}
+
 // One is read on, one is a residual that must not be overwritten, one is nobody's input.
 Graph several_outputs() {
   GraphBuilder b(8);
@@ -221,6 +238,8 @@ std::vector<EngineCase> engine_cases() {
   all.push_back({"concat_with_copies", 4, concat_with_copies()});
   all.push_back({"sum_over_a_concat_of_its_input", 4, sum_over_a_concat_of_its_input()});
   all.push_back({"concat_of_upsamplings", 3, concat_of_upsamplings()});
+  all.push_back({"upsampling_beside_a_shortcut", 5, upsampling_beside_a_shortcut()});
+  all.push_back({"concat_of_means", 5, concat_of_means()});
   all.push_back({"several_outputs", 6, several_outputs()});
   all.push_back({"upsampled_map_is_shared", 3, upsampled_map_is_shared()});
   all.push_back({"upsampled_chain_is_shared", 3, upsampled_chain_is_shared()});

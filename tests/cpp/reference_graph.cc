@@ -193,14 +193,39 @@ ReferenceMap concat(const Node&, const Inputs& inputs, Shape out_shape) {
   return out;
 }
 
+ReferenceMap global_avg_pool(const Node&, const Inputs& inputs, Shape out_shape) {
+  const ReferenceMap& x = *inputs[0];
+  ReferenceMap out(out_shape);
+  for (std::size_t i = 0; i < x.values.size(); ++i)
+    out.values[i % out.values.size()] += x.values[i] / static_cast<double>(x.shape.positions());
+  return out;
+}
+
+ReferenceMap upsample_nearest(const Node& node, const Inputs& inputs, Shape out_shape) {
+  const std::int64_t factor = node.attributes.integer("factor");
+  ReferenceMap out(out_shape);
+  for (std::int64_t y = 0; y < out_shape.h; ++y) {
+    for (std::int64_t x = 0; x < out_shape.w; ++x) {
+      for (std::int64_t c = 0; c < out_shape.c; ++c)
+        out.at(y, x, c) = inputs[0]->at(y / factor, x / factor, c);
+    }
+  }
+  return out;
+}
+
 using Reference = ReferenceMap (*)(const Node& node, const Inputs& inputs, Shape out_shape);
 
 const std::map<std::string, Reference>& references() {
   static const std::map<std::string, Reference> table{
-      {"add", sum},           {"concat", concat},
-      {"conv2d", conv},       {"conv_transpose2d", conv_transpose},
-      {"gc_block", gc_block}, {"max_pool2d", max_pool},
+      {"add", sum},
+      {"concat", concat},
+      {"conv2d", conv},
+      {"conv_transpose2d", conv_transpose},
+      {"gc_block", gc_block},
+      {"global_avg_pool", global_avg_pool},
+      {"max_pool2d", max_pool},
       {"se_block", se_block},
+      {"upsample_nearest", upsample_nearest},
   };
   return table;
 }

@@ -64,7 +64,7 @@ class Builder {
     const std::int64_t c = input.channels;
     std::int64_t out = c;
     std::string kind;
-    switch (source_.byte() % 8) {
+    switch (source_.byte() % 11) {
       case 0:
         kind = "conv2d";
         out = source_.channels();
@@ -120,6 +120,21 @@ class Builder {
                             {"b2", {c}}});
         break;
       }
+      case 7:
+        kind = "concat";
+        for (int more = source_.byte() % 4; more > 0; --more) {
+          const Tensor& other = choose_tensor();
+          draft.inputs.push_back(other.name);
+          out += other.channels;
+        }
+        break;
+      case 8:
+        kind = "upsample_nearest";
+        draft.attributes["factor"] = source_.integer({2, 1, 3});
+        break;
+      case 9:
+        kind = "global_avg_pool";
+        break;
       default: {
         kind = "se_block";
         const std::int64_t h = source_.channels();
