@@ -154,7 +154,7 @@ def test_joints_of_the_same_name_keep_their_filters(
 ) -> None:
     """From a model file and from a checkpoint, whose configuration knows its joints."""
     own = KeypointSet(
-        name="own", names=("tail", "right_hip", "nose"), skeleton=(), mirror_pairs=(), sigmas=None
+        name="own", names=("tail", "Right Hip", "nose"), skeleton=(), mirror_pairs=(), sigmas=None
     )
     source = random_network(50, "gc", joints=16)
     file = write_model_file(source, tmp_path / "m.safetensors", keypoints=MPII16.name)
@@ -167,9 +167,10 @@ def test_joints_of_the_same_name_keep_their_filters(
         network = LPN(50, "gc", 3)
         fresh = network.final_layer.weight.clone()
         load_initial(network, str(path), own)
-        known = [joint for joint in own.names if joint in theirs.names]
+        plain = ("tail", "right_hip", "nose")
+        known = [joint for joint in plain if joint in theirs.names]
         assert f"has {len(known)} of the model's 3 joints" in caplog.text
-        for index, name in enumerate(own.names):
+        for index, name in enumerate(plain):
             wanted = layer.weight[theirs.names.index(name)] if name in known else fresh[index]
             assert torch.equal(network.final_layer.weight[index], wanted)
         caplog.clear()

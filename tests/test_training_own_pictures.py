@@ -167,8 +167,9 @@ def test_label_studios_export_of_joints_of_ones_own(place: Path) -> None:
     assert list(file.keypoint_set.names) == DOG
     document = json.loads((place / "out" / "predictions.json").read_text())
     assert all(name in json.dumps(document) for name in DOG)
-    # The filter of the joint that lpn50 knows is its own, but for two small steps.
+    # Filters of joints that lpn50 knows are its own, but for two small steps; others began anew.
     bundled = model_file.read(ROOT / "python" / "lpn_core" / "weights" / "lpn50.safetensors")
-    rows = [f.weights["final_layer.weight"].reshape(-1, 256) for f in (bundled, file)]
-    assert np.abs(rows[0][0] - rows[1][0]).max() < 0.05 * np.abs(rows[0][0]).max()
-    assert np.abs(rows[1][1:]).max() < 0.1 * np.abs(rows[0][0]).max()
+    theirs, ours = (f.weights["final_layer.weight"].reshape(-1, 256) for f in (bundled, file))
+    known = [COCO17.names.index(name) for name in ("nose", "left_ear", "right_ear")]
+    assert np.abs(theirs[known] - ours[:3]).max() < 0.05 * np.abs(theirs[known]).max()
+    assert np.abs(ours[3:]).max() < 0.1 * np.abs(theirs[known]).max()

@@ -55,7 +55,7 @@ def test_annotated_areas_are_kept(coco: tuple[Path, Path], tmp_path: Path) -> No
     assert found[4:] == pytest.approx([0.53])
     entries[0]["area"] = "big"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"annotations\[0\] \(id 1\) has the area 'big'"):
+    with pytest.raises(ValueError, match=r"annotations\[0\] \(id 1\): area is 'big'"):
         pack(path, images, tmp_path / "more", OPTIONS, workers=0)
 
 

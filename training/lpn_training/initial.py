@@ -18,6 +18,7 @@ import torch
 from lpn_core import ModelFileError
 from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.estimator import bundled_models, read_model
+from lpn_core.evaluation.categories import plain_name
 from lpn_core.keypoints import KeypointSet
 from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec, ModelFile
 from torch import Tensor, nn
@@ -151,7 +152,9 @@ def _last_layer(
     source: str,
 ) -> dict[str, Tensor]:
     """The last layer with the filters of joints that both have, and new ones for the others."""
-    pairs = [(index, theirs.index(name)) for index, name in enumerate(names) if name in theirs]
+    known = {plain_name(name): index for index, name in enumerate(theirs)}
+    found = ((index, known.get(plain_name(name))) for index, name in enumerate(names))
+    pairs = [(index, other) for index, other in found if other is not None]
     logger.warning(
         "%s has %d of the model's %d joints: the filters of the others start anew",
         source, len(pairs), len(names),

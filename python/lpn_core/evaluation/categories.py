@@ -98,7 +98,7 @@ def person_category(file: Path, content: Mapping[str, Any]) -> PersonCategory:
         raise ValueError(f"{file}: a category's keypoints are {reprlib.repr(joints)}; one is twice")
     alone = len(entries) == 1
     number = None if alone else entry.get("id")
-    plain = [_plain(name) for name in joints]
+    plain = [plain_name(name) for name in joints]
     for known in KEYPOINT_SETS.values():
         if sorted(plain) == sorted(known.names):
             order = tuple(plain.index(name) for name in known.names)
@@ -109,8 +109,8 @@ def person_category(file: Path, content: Mapping[str, Any]) -> PersonCategory:
     return PersonCategory(number, own, tuple(range(len(joints))), is_coco=False)
 
 
-def _plain(name: str) -> str:
-    """A joint's name as the known sets spell theirs: the side first, words between underscores."""
+def plain_name(name: str) -> str:
+    """A name as the known sets spell theirs: the side first, words between underscores."""
     words = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name))
     lower = [word.lower() for word in words]
     sides = [_SIDES[word] for word in lower if word in _SIDES]
@@ -133,7 +133,7 @@ def _own_set(
             "leaves each where it is", file, reprlib.repr(joints),
         )  # fmt: skip
     category = entry.get("name")
-    name = f"{_plain(category) if isinstance(category, str) else ''}{len(joints)}"
+    name = f"{plain_name(category) if isinstance(category, str) else ''}{len(joints)}"
     return KeypointSet(
         name=f"own_{name}" if name in KEYPOINT_SETS or name == str(len(joints)) else name,
         names=tuple(joints),
