@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +82,7 @@ def test_arrays_pickle_and_outlive_their_file(network: GraphSpec, tmp_path: Path
         np.testing.assert_array_equal(copy[name], stored[name], strict=True)
 
 
-def _convolution(weight: NDArray[Any], bias: NDArray[Any]) -> _core.CompiledModel:
+def _convolution(weight: Any, bias: NDArray[Any]) -> _core.CompiledModel:
     graph = _core.Graph()
     graph.add_input("image", 3)
     graph.add_node("conv2d", "conv", ("image",), CONV, {"weight": weight, "bias": bias})
@@ -134,16 +136,107 @@ def test_a_memory_map_is_copied(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.run(np.ones((1, 4, 4, 3), np.float32)), 3)
 
 
-def test_what_a_file_held_is_not_copied(tmp_path: Path) -> None:
+def test_what_a_bytes_object_holds_is_not_copied() -> None:
     values = StoredTensor.from_array(np.ones((2, 3, 1, 1), np.float32))
-    path = tmp_path / "weights.safetensors"
-    safetensors_file.write(path, {"conv.weight": values}, {})
-    weight = StoredArrays(safetensors_file.read(path)[0]).for_engine("conv.weight")
+    weight = StoredArrays({"conv.weight": values}).for_engine("conv.weight")
     references = sys.getrefcount(weight)
     model = _convolution(weight, np.zeros(2, np.float32))
     assert sys.getrefcount(weight) == references + 1, "the model holds the array itself"
     del model
     assert sys.getrefcount(weight) == references
+
+
+def _file(path: Path, value: float, *, bfloat16: bool) -> Path:
+    values = np.full((2, 3, 1, 1), value, np.float32)
+    tensor = StoredTensor.from_array(values, bfloat16=bfloat16)
+    safetensors_file.write(path, {"conv.weight": tensor}, {})
+    return path
+
+
+def _ones(model: _core.CompiledModel) -> NDArray[np.float32]:
+    return model.run(np.ones((1, 1, 1, 3), np.float32))
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+@pytest.mark.parametrize("fate", ["kept", "deleted", "replaced"])
+def test_weights_are_read_of_the_file_that_was_loaded(
+    bfloat16: bool, fate: str, tmp_path: Path
+) -> None:
+    path = _file(tmp_path / "weights.safetensors", 2.0, bfloat16=bfloat16)
+    weight = StoredArrays(safetensors_file.read(path)[0]).for_engine("conv.weight")
+    assert isinstance(weight, _core.StoredWeight)
+    if fate == "deleted":
+        path.unlink()
+    elif fate == "replaced":
+        _file(path, 5.0, bfloat16=bfloat16)
+    model = _convolution(weight, np.zeros(2, np.float32))
+    del weight
+    np.testing.assert_array_equal(_ones(model).ravel(), [6, 6])
+
+
+@pytest.mark.parametrize("how", ["a byte", "the length"])
+def test_a_file_that_was_written_to_is_not_read_again(how: str, tmp_path: Path) -> None:
+    path = _file(tmp_path / "weights.safetensors", 2.0, bfloat16=True)
+    arrays = StoredArrays(safetensors_file.read(path)[0])
+    assert arrays["conv.weight"].max() == 2  # as the checksum of a model file reads all of it
+    model = _convolution(arrays.for_engine("conv.weight"), np.zeros(2, np.float32))
+    with path.open("r+b") as file:
+        if how == "a byte":
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\x7f")
+        else:
+            file.truncate(path.stat().st_size - 1)
+    message = r"weights\.safetensors was written to after it was loaded; load it again"
+    for call in (lambda: _ones(model), lambda: arrays["conv.weight"], lambda: pickle.dumps(arrays)):
+        with pytest.raises(OSError, match=message) as caught:
+            call()
+        assert caught.value.errno == errno.ESTALE
+
+
+def test_a_packed_model_needs_its_file_no_more(tmp_path: Path) -> None:
+    path = _file(tmp_path / "weights.safetensors", 2.0, bfloat16=True)
+    weight = StoredArrays(safetensors_file.read(path)[0]).for_engine("conv.weight")
+    model = _convolution(weight, np.zeros(2, np.float32))
+    wanted = _ones(model)
+    path.write_bytes(b"")
+    np.testing.assert_array_equal(_ones(model), wanted)
+    assert model.run(np.ones((1, 2, 2, 3), np.float32)).shape == (1, 2, 2, 2)
+
+
+def test_a_pipe_is_read_into_memory(tmp_path: Path) -> None:
+    content = _file(tmp_path / "weights.safetensors", 2.0, bfloat16=True).read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_bytes, content)
+        tensors, _ = safetensors_file.read(pipe)
+        assert written.result() == len(content)
+    np.testing.assert_array_equal(tensors["conv.weight"].to_array(), np.full((2, 3, 1, 1), 2.0))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "message"),
+    [
+        ("F16", (2, 3), 'dtype is "F16"; it must be F32 or BF16'),
+        ("BF16", (6,), r"shape \(6,?\) must have at least two axes"),
+        ("BF16", (2, 2), r"part has 12 bytes; BF16 \(2, 2\) takes 8"),
+        ("F32", (2, 1 << 62), "2\\^40|too large|exceed"),
+    ],
+)
+def test_stored_weights_are_checked(
+    dtype: str, shape: tuple[int, ...], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "twelve"
+    path.write_bytes(bytes(12))
+    with path.open("rb") as file:
+        stored = _core.StoredFile(file.fileno(), "twelve")
+    with pytest.raises(ValueError, match=message):
+        _core.StoredWeight(_core.StoredPart(stored, 0, 12), dtype, shape)
+    for begin, end in ((-1, 3), (4, 3), (0, 13)):
+        with pytest.raises(ValueError, match=f"begin is {begin} and end {end}"):
+            _core.StoredPart(stored, begin, end)
+    with pytest.raises(OSError, match="nobody's"):
+        _core.StoredFile(-1, "nobody's")
 
 
 def test_bfloat16_that_a_caller_can_write_is_copied() -> None:

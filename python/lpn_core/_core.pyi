@@ -28,6 +28,28 @@ def kernels() -> dict[str, list[tuple[str, str]]]:
 def node_kinds() -> dict[str, NodeKind]:
     """The kinds of nodes a graph may have, by name: what docs/model-file.md says in prose."""
 
+class StoredPart:
+    """Bytes of a file that are to stay what they were when they were first read."""
+
+    def __init__(self, file: StoredFile, begin: int, end: int) -> None: ...
+    @property
+    def size(self) -> int: ...
+    def read(self) -> bytes:
+        """OSError when they are others by now, or cannot be read."""
+
+class StoredFile:
+    """A file that stays open: also one that is deleted or replaced meanwhile."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        """The descriptor stays the caller's; the name is for the errors."""
+    @property
+    def size(self) -> int: ...
+
+class StoredWeight:
+    """A weight of two or more axes, "F32" or "BF16", that the engine reads from its file."""
+
+    def __init__(self, part: StoredPart, dtype: str, shape: Sequence[int]) -> None: ...
+
 class Graph:
     """A network as data: nodes over named NHWC tensors, each named after the node that makes it."""
 
@@ -39,7 +61,7 @@ class Graph:
         name: str,
         inputs: Sequence[str],
         attributes: Mapping[str, int | float | str],
-        weights: Mapping[str, NDArray[np.float32] | NDArray[np.uint16]],
+        weights: Mapping[str, NDArray[np.float32] | NDArray[np.uint16] | StoredWeight],
     ) -> None:
         """Adds a node; kinds, attributes and weights are those of docs/model-file.md.
 

@@ -2,20 +2,26 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__unix__)
+#include <unistd.h>
+#endif
 
 #include <cerrno>
 #include <cfenv>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/buffer.h"
 #include "base/cpu_features.h"
+#include "base/stored_file.h"
 #include "engine/graph/weight.h"
 #include "engine/plan/weight_store.h"
 #include "engine/run/compiled_model.h"
@@ -119,6 +125,46 @@ LPN_TEST(bfloat16_weights_are_widened_within_a_scope) {
   }
   EXPECT(throws_logic_error([&] { values->data(); }), "after the scope");
 }
+
+#if defined(__unix__)
+LPN_TEST(stored_weights_are_read_within_a_scope) {
+  // 1 as float32, in little-endian bytes; its upper half is 1 as bfloat16, the lower one 0.
+  const unsigned char bytes[] = {0, 0, 0x80, 0x3f, 0, 0, 0x80, 0x3f, 0x40};
+  std::FILE* const file = std::tmpfile();
+  EXPECT(file != nullptr && std::fwrite(bytes, 1, sizeof(bytes), file) == sizeof(bytes) &&
+         std::fflush(file) == 0);
+  const auto stored = std::make_shared<const StoredFile>(fileno(file), "nine bytes");
+  EXPECT(stored->size() == 9);
+  const auto part = std::make_shared<const StoredPart>(stored, 0, 8);
+  const WeightValues floats(DType::kF32, part);
+  const WeightValues halves(DType::kBf16, part);
+  EXPECT(floats.size() == 2 && halves.size() == 4);
+  EXPECT(throws_logic_error([&] { floats.data(); }), "without a scope");
+  const auto refusal = [](const WeightValues& values) {
+    try {
+      const WideningScope scope;
+      values.data();
+    } catch (const std::system_error& error) {
+      return error.code().value();
+    }
+    return 0;
+  };
+  {
+    const WideningScope scope;
+    EXPECT(floats.data()[0] == 1.0f && floats.data()[1] == 1.0f);
+    EXPECT(halves.data()[0] == 0.0f && halves.data()[1] == 1.0f && halves.data()[3] == 1.0f);
+    EXPECT(floats.data() == floats.data(), "read twice");
+  }
+  // A byte beyond the part, then one within it, then the end.
+  EXPECT(std::fseek(file, 8, SEEK_SET) == 0 && std::fputc(0, file) == 0 && std::fflush(file) == 0);
+  EXPECT(refusal(floats) == 0 && refusal(halves) == 0);
+  EXPECT(std::fseek(file, 7, SEEK_SET) == 0 && std::fputc(0, file) == 0 && std::fflush(file) == 0);
+  EXPECT(refusal(floats) == ESTALE && refusal(halves) == ESTALE);
+  EXPECT(ftruncate(fileno(file), 3) == 0);
+  EXPECT(refusal(floats) == ESTALE && refusal(halves) == ESTALE);
+  std::fclose(file);
+}
+#endif
 
 LPN_TEST(weight_store_keeps_arrays_apart) {
   WeightStore store(kNoLimit);

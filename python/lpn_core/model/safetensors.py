@@ -9,11 +9,14 @@ import json
 import math
 import os
 import reprlib
+import stat
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lpn_core import _core
 from lpn_core._json import is_text, load_unique
 
 if TYPE_CHECKING:
@@ -54,12 +57,21 @@ class StoredTensor(NamedTuple):
     Attributes:
         dtype: the name that safetensors gives its type, such as "F32".
         shape: of the tensor.
-        data: its little-endian bytes in C order.
+        content: its little-endian bytes in C order, in memory or still in the file.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    data: memoryview
+    content: memoryview | _core.StoredPart
+
+    @property
+    def data(self) -> memoryview:
+        """The bytes, read where they are not in memory.
+
+        Raises:
+            OSError: the file cannot be read, or was written to since it was loaded.
+        """
+        return _data(self.content)
 
     @classmethod
     def from_array(cls, array: NDArray[Any], *, bfloat16: bool = False) -> StoredTensor:
@@ -77,7 +89,7 @@ class StoredTensor(NamedTuple):
         return cls(name, shape, memoryview(array.tobytes()))
 
     def view(self) -> NDArray[Any]:
-        """The tensor's own memory as a read-only array; BF16 as the bits of its numbers."""
+        """The tensor's bytes as a read-only array; BF16 as the bits of its numbers."""
         array: NDArray[Any] = np.frombuffer(self.data, _DTYPES[self.dtype]).reshape(self.shape)
         array.flags.writeable = False
         return array
@@ -118,15 +130,18 @@ class StoredArrays(Mapping[str, "NDArray[np.float32]"]):
     def __len__(self) -> int:
         return len(self._tensors)
 
-    def for_engine(self, name: str) -> NDArray[Any]:
+    def for_engine(self, name: str) -> NDArray[Any] | _core.StoredWeight:
         """As the engine takes it without a copy: read-only, float32 or the bits of bfloat16.
 
-        Only matrices and kernels stay bfloat16.
+        Matrices and kernels stay in their file, and only they stay bfloat16.
         """
-        tensor = self._tensors[name]
+        dtype, shape, content = tensor = self._tensors[name]
+        matrix = len(shape) >= 2
+        if matrix and not isinstance(content, memoryview) and sys.byteorder == "little":
+            return _core.StoredWeight(content, dtype, shape)
         view = tensor.view()
         exact = view.flags.aligned and view.dtype.isnative
-        return view if exact and (tensor.dtype == "F32" or view.ndim >= 2) else tensor.to_array()
+        return view if exact and (dtype == "F32" or matrix) else tensor.to_array()
 
 
 def _round_to_bfloat16(array: NDArray[Any]) -> NDArray[np.uint16]:
@@ -139,7 +154,10 @@ def _round_to_bfloat16(array: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """Reads a safetensors file.
+    """Reads a safetensors file: what is in it; the tensors are read when they are wanted.
+
+    They are those of the file as it is now, if it is deleted or replaced later, too; of one that is
+    written to, they cannot be read any more.
 
     Returns:
         The tensors by name and the metadata.
@@ -148,39 +166,66 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, StoredTensor], dict[st
         SafetensorsError: not a safetensors file, or a damaged one; says what is wrong where.
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:  # noqa: PTH123
-        content = file.read()  # bytes, which nothing can write: the engine takes them uncopied
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        content: memoryview | _core.StoredFile
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            content = _core.StoredFile(file.fileno(), os.fsdecode(path))
+        else:
+            content = memoryview(file.readall())  # a pipe is read once
     try:
-        return _parse(memoryview(content))
+        return _parse(content)
     except SafetensorsError as error:
         raise SafetensorsError(f"{os.fspath(path)}: {error}") from None
 
 
-def _parse(content: memoryview) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > _MAX_HEADER_BYTES or 8 + length > len(content):
+def _part(
+    content: memoryview | _core.StoredFile, begin: int, end: int
+) -> memoryview | _core.StoredPart:
+    if isinstance(content, memoryview):
+        return content[begin:end]
+    return _core.StoredPart(content, begin, end)
+
+
+def _data(content: memoryview | _core.StoredPart) -> memoryview:
+    return content if isinstance(content, memoryview) else memoryview(content.read())
+
+
+def _size(content: memoryview | _core.StoredPart | _core.StoredFile) -> int:
+    return content.nbytes if isinstance(content, memoryview) else content.size
+
+
+def _parse(
+    content: memoryview | _core.StoredFile,
+) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    whole = _size(content)
+    start = bytes(_data(_part(content, 0, min(8, whole))))
+    length = int.from_bytes(start, "little")
+    if whole < 8 or length > _MAX_HEADER_BYTES or 8 + length > whole:
         # Only now: the first bytes of a sound file are its header's length, and may be any.
-        if bytes(content[:2]) in _PICKLE_MARKS:
+        if start[:2] in _PICKLE_MARKS:
             raise SafetensorsError(
                 "this is a pickle or a PyTorch checkpoint, not a safetensors file; "
                 "`lpn convert` makes a model file of a checkpoint"
             )
-        if len(content) < 8:
+        if whole < 8:
             raise SafetensorsError(
-                f"the file has {len(content)} bytes; a safetensors file starts with an 8-byte "
-                "length"
+                f"the file has {whole} bytes; a safetensors file starts with an 8-byte length"
             )
         raise SafetensorsError(
-            f"the header length at byte 0 is {length}, but the file has {len(content)} bytes; "
+            f"the header length at byte 0 is {length}, but the file has {whole} bytes; "
             "it is truncated or not a safetensors file"
         )
-    header = _parse_header(bytes(content[8 : 8 + length]))
+    first = 8 + length
+    header = _parse_header(bytes(_data(_part(content, 8, first))))
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise SafetensorsError("__metadata__ is not an object of strings")
-    data = content[8 + length :]
-    tensors = {name: _parse_tensor(name, entry, data) for name, entry in header.items()}
-    _check_coverage(header, len(data))
+    size = whole - first
+    tensors = {}
+    for name, entry in header.items():
+        dtype, shape, (begin, end) = _parse_tensor(name, entry, size)
+        tensors[name] = StoredTensor(dtype, shape, _part(content, first + begin, first + end))
+    _check_coverage(header, size)
     return tensors, metadata
 
 
@@ -200,7 +245,10 @@ def _parse_header(header: bytes) -> dict[str, Any]:
     return document
 
 
-def _parse_tensor(name: str, entry: object, data: memoryview) -> StoredTensor:
+def _parse_tensor(
+    name: str, entry: object, size: int
+) -> tuple[str, tuple[int, ...], tuple[int, int]]:
+    """Type, shape and the place of its bytes among the ``size`` of all tensors."""
     if not is_text(name):
         raise SafetensorsError(f"tensor {name!r}: the name is not valid Unicode")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
@@ -223,9 +271,9 @@ def _parse_tensor(name: str, entry: object, data: memoryview) -> StoredTensor:
             f"tensor {name!r}: data_offsets {reprlib.repr(offsets)} are not [begin, end]"
         )
     begin, end = offsets
-    if end > len(data):
+    if end > size:
         raise SafetensorsError(
-            f"tensor {name!r}: ends at byte {end} of the data, which has {len(data)} bytes; "
+            f"tensor {name!r}: ends at byte {end} of the data, which has {size} bytes; "
             "the file is truncated"
         )
     wanted = math.prod(shape) * _DTYPES[dtype].itemsize
@@ -234,7 +282,7 @@ def _parse_tensor(name: str, entry: object, data: memoryview) -> StoredTensor:
             f"tensor {name!r}: {dtype} {tuple(shape)} takes {wanted} bytes, "
             f"data_offsets {offsets} hold {end - begin}"
         )
-    return StoredTensor(dtype, tuple(shape), data[begin:end])
+    return dtype, tuple(shape), (begin, end)
 
 
 def _are_sizes(value: object, most: int) -> bool:
@@ -279,7 +327,7 @@ def write(
     position = 0
     for name in names:
         tensor = tensors[name]
-        end = position + tensor.data.nbytes
+        end = position + _size(tensor.content)
         header[name] = {
             "dtype": tensor.dtype,
             "shape": list(tensor.shape),

@@ -68,10 +68,32 @@ std::shared_ptr<const WeightValues> take(const py::array& array) {
   return std::make_shared<const WeightValues>(std::shared_ptr<const T>(copy, copy->data()), size);
 }
 
-// A float32 array, or the bits of bfloat16 numbers as uint16. Steps keep pointers to vectors, such
-// as biases, which therefore must be float32.
+// A weight that stays in its file.
+struct StoredWeight {
+  DType type;
+  std::vector<std::int64_t> shape;
+  std::shared_ptr<const StoredPart> part;
+};
+
+StoredWeight make_stored_weight(const std::shared_ptr<StoredPart>& part, const std::string& dtype,
+                                std::vector<std::int64_t> shape) {
+  LPN_CHECK(dtype == "F32" || dtype == "BF16", "dtype is \"", dtype, "\"; it must be F32 or BF16");
+  LPN_CHECK(shape.size() >= 2, "shape ", format_shape(shape), " must have at least two axes");
+  const DType type = dtype == "F32" ? DType::kF32 : DType::kBf16;
+  const std::int64_t bytes = checked_size("a stored weight", shape) * size_of(type);
+  LPN_CHECK(part->bytes() == bytes, "part has ", part->bytes(), " bytes; ", dtype, ' ',
+            format_shape(shape), " takes ", bytes);
+  return {type, std::move(shape), part};
+}
+
+// A float32 array, the bits of bfloat16 numbers as uint16, or either in a file. Steps keep pointers
+// to vectors, such as biases, which therefore must be float32 in memory.
 Weight read_weight(const std::string& node, const std::string& name, const py::handle& value) {
   const std::string what = "node \"" + node + "\": weight \"" + name + "\"";
+  if (py::isinstance<StoredWeight>(value)) {
+    const auto& stored = value.cast<const StoredWeight&>();
+    return {stored.shape, std::make_shared<const WeightValues>(stored.type, stored.part)};
+  }
   if (!py::isinstance<py::array>(value)) throw py::type_error(what + " must be a numpy array");
   const auto array = py::reinterpret_borrow<py::array>(value);
   const auto rank = static_cast<std::size_t>(array.ndim());
@@ -144,6 +166,8 @@ py::dict list_node_kinds() {
 }  // namespace
 
 void bind_graph(py::module_& module) {
+  py::class_<StoredWeight>(module, "StoredWeight")
+      .def(py::init(&make_stored_weight), py::arg("part"), py::arg("dtype"), py::arg("shape"));
   module.def("node_kinds", &list_node_kinds);
   py::class_<Graph>(module, "Graph")
       .def(py::init<>())

@@ -12,6 +12,7 @@ namespace lpn::bindings {
 using DefaultFloats = pybind11::call_guard<DefaultFloatEnvironment>;
 
 void bind_isa(pybind11::module_& module);
+void bind_files(pybind11::module_& module);
 void bind_graph(pybind11::module_& module);
 void bind_model(pybind11::module_& module);
 void bind_profile(pybind11::module_& module);

@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled part of lpn_core: see _core.pyi.";
   module.attr("__version__") = LPN_VERSION;
   bind_isa(module);
+  bind_files(module);  // before what takes files
   bind_graph(module);
   bind_model(module);
   bind_profile(module);

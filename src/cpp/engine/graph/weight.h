@@ -8,23 +8,30 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/stored_file.h"
 #include "engine/graph/dtype.h"
 
 namespace lpn {
 
-// Float32 numbers, or bfloat16 ones that are widened while they are read: a model then holds its
-// weights packed, and in the half size of its file for the layouts that other input sizes may ask
-// for.
+// Float32 numbers in memory; or bfloat16 ones, or either in a file, which are read and widened
+// while they are packed: a model then holds its weights packed and no more, and yet has them for
+// the layouts that other input sizes may ask for.
 class WeightValues {
  public:
   template <class T>
   WeightValues(std::shared_ptr<const T> values, std::size_t size)
       : type_(DTypeOf<T>::kValue), values_(std::move(values)), size_(size) {}
+  // The numbers of `part`, as many as it holds.
+  WeightValues(DType type, std::shared_ptr<const StoredPart> part)
+      : type_(type),
+        part_(std::move(part)),
+        size_(static_cast<std::size_t>(part_->bytes() / size_of(type))) {}
 
   std::size_t size() const { return size_; }
 
-  // Float32 numbers are there for as long as this is; bfloat16 ones need a WideningScope, and are
-  // there for as long as that.
+  // Float32 numbers in memory are there for as long as this is; all others need a WideningScope,
+  // and are there for as long as that. Throws std::system_error when the file cannot be read or was
+  // written to.
   const float* data() const;
 
  private:
@@ -32,10 +39,12 @@ class WeightValues {
 
   DType type_;
   std::shared_ptr<const void> values_;
+  std::shared_ptr<const StoredPart> part_;  // instead of values_
   std::size_t size_;
 };
 
-// Owns the float32 copies of the bfloat16 weights that the calling thread reads during its life.
+// Owns the float32 copies of the bfloat16 and stored weights that the calling thread reads during
+// its life.
 class WideningScope {
  public:
   WideningScope();
@@ -46,7 +55,7 @@ class WideningScope {
  private:
   friend class WeightValues;
 
-  const float* widen(const WeightValues& values);
+  const float* copy(const WeightValues& values);
 
   WideningScope* const outer_;
   // Not Buffers: malloc cannot give the hole of an aligned array to the next one of its size.

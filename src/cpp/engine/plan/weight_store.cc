@@ -10,20 +10,15 @@
 
 namespace lpn {
 
-std::byte* WeightStore::allocate(std::int64_t bytes) {
+WeightStore::Slab& WeightStore::slab_with(std::size_t room) {
   // Address space; memory comes with first use. LPN-50 fits into one.
   constexpr std::size_t kSlab = 8 * kHugePage;
-  const std::size_t rounded =
-      (static_cast<std::size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
-  auto slab = std::find_if(slabs_.begin(), slabs_.end(), [rounded](const Slab& candidate) {
-    return rounded <= candidate.memory.size() - candidate.used;
+  const auto slab = std::find_if(slabs_.begin(), slabs_.end(), [room](const Slab& candidate) {
+    return room <= candidate.memory.size() - candidate.used;
   });
-  if (slab == slabs_.end()) {
-    slabs_.push_back({Buffer<std::byte>(std::max(rounded, kSlab)), 0});
-    slab = slabs_.end() - 1;
-  }
-  slab->used += rounded;
-  return slab->memory.data() + slab->used - rounded;
+  if (slab != slabs_.end()) return *slab;
+  slabs_.push_back({Buffer<std::byte>(std::max(room, kSlab)), 0});
+  return slabs_.back();
 }
 
 const void* WeightStore::get_bytes(const std::string& key, std::int64_t size,
@@ -36,11 +31,15 @@ const void* WeightStore::get_bytes(const std::string& key, std::int64_t size,
             "\", packed for this CPU, take ", format_bytes(bytes), ", with those before them ",
             format_bytes(bytes_ + bytes), "; the limit is ",
             format_bytes(static_cast<double>(memory_limit_)), kRaiseMemoryLimit);
-  std::byte* array = allocate(size);
-  bytes_ += bytes;
+  const std::size_t room =
+      (static_cast<std::size_t>(size) + kAlignment - 1) / kAlignment * kAlignment;
+  Slab& slab = slab_with(room);
+  std::byte* const array = slab.memory.data() + slab.used;
   const WideningScope scope;
   const DefaultFloatEnvironment environment;
-  fill(array);
+  fill(array);  // which may throw: the room is taken afterwards
+  slab.used += room;
+  bytes_ += bytes;
   return arrays_.emplace(key, array).first->second;
 }
 

@@ -38,7 +38,7 @@ class WeightStore {
 
   const void* get_bytes(const std::string& key, std::int64_t bytes,
                         const std::function<void(void* packed)>& fill);
-  std::byte* allocate(std::int64_t bytes);
+  Slab& slab_with(std::size_t room);  // bytes
 
   const std::int64_t memory_limit_;
   ForkSafeMutex mutex_;
