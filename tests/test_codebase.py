@@ -311,6 +311,7 @@ def test_operators_have_a_cpp_test() -> None:
         operator
         for operator in OPERATORS
         if f'#include "kernels/{operator}/{operator}.h"' not in tests
+        or f'#include "kernels/{operator}/kernels.inc"' not in tests
         or f"select_{operator}(" not in tests
     ]
     assert not offenders, _listed(offenders)

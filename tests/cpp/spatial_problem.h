@@ -69,8 +69,7 @@ struct Problem {
   Floats x;
   std::vector<Sum> expected;
   Activation activation = Activation::kNone;
-  std::function<Rows(Isa)> make;     // packs the weights for a tier
-  std::function<Isa(Isa)> selected;  // the tier of the variant chosen for it
+  std::function<Rows(Isa)> make;  // packs the weights for a tier
   std::function<void(int64_t begin, int64_t end, int64_t& first, int64_t& last)> input_rows;
 };
 
@@ -103,7 +102,6 @@ inline void check(const Problem& problem) {
   Floats avx2;
   for (const Isa isa : supported_isas()) {
     const std::string where = problem.name + " on " + isa_name(isa);
-    EXPECT(problem.selected(isa) == isa, where);
     const Rows rows = problem.make(isa);
     const Floats whole = run(problem, rows, problem.out.h);
     EXPECT(whole.size() == problem.expected.size(), where);

