@@ -11,7 +11,6 @@ import numpy as np
 import peers
 import pytest
 from harness import Options, Prepared, ReplayClock, read_options
-from lpn_core import keypoints
 from lpn_core.estimator import read_model
 from lpn_core.image.load import load_image
 from numpy.typing import NDArray
@@ -129,7 +128,7 @@ def measure(
                 "folder": prepared.folder("onnxruntime", "lpn50"),
                 "input_spec": model.input,
                 "decode_spec": model.decode,
-                "mirror_index": list(keypoints.get(model.keypoints).mirror_index),
+                "mirror_index": list(model.keypoint_set.mirror_index),
             },
         ),
     }

@@ -48,7 +48,7 @@ def tiny_model_file(
         "input": InputSpec(channel_order="rgb", height=HEIGHT, width=WIDTH),
         "decode": DecodeSpec(),
         "keypoints": known.name,
-        "own_keypoints": own,
+        "own_keypoint_set": own,
         "provenance": Provenance(notes="for tests"),
         "weights": weights,
     }

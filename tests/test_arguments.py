@@ -196,7 +196,7 @@ def test_wrong_arguments_of_data_sets(tmp_path: Path) -> None:
         (lambda _: PoseEstimator("lpn50"), "model is str; wanted a Model; lpn_core.load"),
         (lambda _: Model("lpn50"), "model_file is str; wanted a ModelFile, as model_file.read"),
         (lambda _: flip.unmirror_heatmaps(HEATMAPS, "coco17"),
-         "keypoints is str; wanted a KeypointSet, such as lpn_core.COCO17"),
+         "keypoint_set is str; wanted a KeypointSet, such as lpn_core.COCO17"),
         (lambda _: evaluation.decodes_of("beta"), r"kinds is 'beta'; wanted several, as in"),
         (lambda _: evaluation.decodes_of(betas=160.0), r"betas is 160.0; wanted several, as in"),
         (lambda _: evaluation.decodes_of(betas=["160"]), "beta is '160'; wanted a number"),

@@ -189,7 +189,7 @@ def test_options_and_repr(tiny: ModelFile) -> None:
     with Model(tiny, threads=2, isa=isa) as model:
         assert model.threads == 2
         assert model.isa == isa
-        assert model.keypoints is COCO17
+        assert model.keypoint_set is COCO17
         assert model.input == tiny.input
         assert model.decode == tiny.decode
         assert "'tiny' 48x64 coco17 fp32" in repr(model)

@@ -295,7 +295,7 @@ def test_poses_are_those_of_the_estimator(
     model = estimator.model
     own, other = model.decode, DecodeSpec(kind="argmax", beta=None, flip_shift=2)
     found = evaluation.find_poses(
-        people.images, model, model.input, model.keypoints,
+        people.images, model, model.input, model.keypoint_set,
         decodes={"own": own, "other": other}, flip=flip, batch=batch,
     )  # fmt: skip
     assert found.keys() == {"own", "other"}
@@ -316,7 +316,9 @@ def test_pixels_are_taken_as_stored(tmp_path: Path, estimator: PoseEstimator) ->
 
     def find(image: ImagePeople) -> Poses:
         decodes = {"own": model.decode}
-        poses = evaluation.find_poses([image], model, model.input, model.keypoints, decodes=decodes)
+        poses = evaluation.find_poses(
+            [image], model, model.input, model.keypoint_set, decodes=decodes
+        )
         return poses["own"][0]
 
     expected = estimator(pixels, boxes, order="rgb")

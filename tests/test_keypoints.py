@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from lpn_core import keypoints
 
+ROOT = Path(__file__).resolve().parents[1]
 SETS = list(keypoints.KEYPOINT_SETS.values())
 
 
@@ -53,3 +57,19 @@ def test_crowdpose_sigmas_are_those_of_its_authors() -> None:
               "ankle": 0.089, "head": 0.079, "neck": 0.079}  # fmt: skip
     assert {name.split("_")[-1]: sigma for name, sigma in sigmas.items()} == wanted
     assert all(sigmas[name] == wanted[name.split("_")[-1]] for name in sigmas)
+
+
+def test_keypoints_are_points() -> None:
+    """A set of them, which says their names and sides, is called so."""
+    set_as_points = re.compile(
+        r"\bkeypoints(: (\w+ \| )?KeypointSet|\(self\) -> KeypointSet| = (COCO17|MPII16)\b)"
+        r"|^\s*from lpn_core import (\w+, )*keypoints(,|$)",
+        re.MULTILINE,
+    )
+    offenders = [
+        f"{path.name}: {found[0].strip()}"
+        for folder in ("python", "training")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for found in set_as_points.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert not offenders, "\n".join(offenders)

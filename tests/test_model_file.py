@@ -221,7 +221,7 @@ def test_keypoints_of_ones_own(tmp_path: Path) -> None:
     tiny = _own_file(path)
     found = model_file.read(path)
     assert found.keypoints == "dog4"
-    assert found.keypoint_set == tiny.own_keypoints == KeypointSet(
+    assert found.keypoint_set == tiny.own_keypoint_set == KeypointSet(
         name="dog4", names=("nose", "left ear", "right ear", "tail"), skeleton=((0, 1), (0, 2)),
         mirror_pairs=((1, 2),), sigmas=(0.025, 0.05, 0.05, 1.0),
     )  # fmt: skip
@@ -231,7 +231,7 @@ def test_keypoints_of_ones_own(tmp_path: Path) -> None:
     assert copy.deepcopy(found).keypoint_set == found.keypoint_set
     # Those that every reader knows go by name, as ever.
     assert dump_keypoints(COCO17) == "coco17"
-    with pytest.raises(ValueError, match=r"keypoints is 'coco17'; own_keypoints are 'dog4'"):
+    with pytest.raises(ValueError, match=r"keypoints is 'coco17'; own_keypoint_set is 'dog4'"):
         replace(tiny, keypoints="coco17")
 
 

@@ -66,7 +66,7 @@ def test_export_equals_the_network(
     crops = np.random.default_rng(0).normal(size=(2, 64, 48, 3)).astype(np.float32)
     with Model(model_file.read(path), threads=1) as model:
         found = model(crops)
-        assert model.keypoints.name == keypoints
+        assert model.keypoint_set.name == keypoints
         origin = model.file.provenance
     assert origin.ap == (None if joints == 16 else 0.25)
     more = " PCKh@0.5 without flip test: 0.250." if joints == 16 else ""

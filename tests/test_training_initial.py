@@ -134,7 +134,7 @@ def test_a_file_of_other_joints_gives_all_but_the_last_layer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = random_network(50, "gc", joints=16)
-    path = write_model_file(source, tmp_path / "m.safetensors", keypoints=MPII16.name)
+    path = write_model_file(source, tmp_path / "m.safetensors", keypoint_set=MPII16.name)
     network = LPN(50, "gc", 17)
     fresh = network.final_layer.weight.clone()
     load_initial(network, str(path))
@@ -157,7 +157,7 @@ def test_joints_of_the_same_name_keep_their_filters(
         name="own", names=("tail", "Right Hip", "nose"), skeleton=(), mirror_pairs=(), sigmas=None
     )
     source = random_network(50, "gc", joints=16)
-    file = write_model_file(source, tmp_path / "m.safetensors", keypoints=MPII16.name)
+    file = write_model_file(source, tmp_path / "m.safetensors", keypoint_set=MPII16.name)
     trainer = Trainer(tiny_config(shard, validate=False), tmp_path)
     trainer.save("last.pt")
     for path, theirs, layer in (

@@ -104,10 +104,10 @@ class PoseEstimator:
             spec.shift,
             how.beta,
             how.quarter_step,
-            model.keypoints.mirror_index if flip else None,
+            model.keypoint_set.mirror_index if flip else None,
             how.flip_shift,
         )
-        return Poses(coordinates, scores, checked, box_scores, model.keypoints, size)
+        return Poses(coordinates, scores, checked, box_scores, model.keypoint_set, size)
 
     def close(self) -> None:
         """Frees the model."""

@@ -36,14 +36,14 @@ class Candidate:
     Attributes:
         network: Normalised crops to heatmaps.
         spec: How its crops are made.
-        keypoints: The joints of its heatmaps.
+        keypoint_set: The joints of its heatmaps.
         flip_shift: Pixels by which the flip test shifts its mirrored heatmaps.
         architecture: As ``lpn_core`` names it; None where it is not known.
     """
 
     network: Network
     spec: InputSpec
-    keypoints: KeypointSet
+    keypoint_set: KeypointSet
     flip_shift: int = DecodeSpec().flip_shift
     architecture: str | None = None
 
@@ -105,7 +105,7 @@ def core_candidate(source: Path | str) -> Candidate:
     model = Model(read_model(source))
     architecture = model.file.provenance.architecture
     shift = model.decode.flip_shift
-    return Candidate(model, model.input, model.keypoints, shift, architecture)
+    return Candidate(model, model.input, model.keypoint_set, shift, architecture)
 
 
 def _torch_candidate(path: Path, device: torch.device) -> Candidate:

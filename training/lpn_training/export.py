@@ -74,9 +74,9 @@ def export_checkpoint(
         if not key.endswith("num_batches_tracked")
     }
     architecture = f"lpn{config.model.depth}"
-    keypoints = config.model.keypoints
-    accuracy = _accuracy(keypoints, (ap, ap_flip), (pckh, pckh_flip))
-    if keypoints == MPII16.name:
+    joints = config.model.keypoints
+    accuracy = _accuracy(joints, (ap, ap_flip), (pckh, pckh_flip))
+    if joints == MPII16.name:
         notes = " ".join(filter(None, (notes, *_sentences(accuracy)))) or None
     made = make_model_file(
         name,
@@ -85,7 +85,7 @@ def export_checkpoint(
         channel_order="rgb",
         decode=decode,
         input=InputSpec(channel_order="rgb", height=config.model.height, width=config.model.width),
-        keypoints=config.model.keypoint_set,
+        keypoint_set=config.model.keypoint_set,
         provenance=Provenance(
             architecture=architecture,
             training_data=training_data,
@@ -112,13 +112,13 @@ def export_checkpoint(
 
 
 def _accuracy(
-    keypoints: str, ap: tuple[float | None, ...], pckh: tuple[float | None, ...]
+    joints: str, ap: tuple[float | None, ...], pckh: tuple[float | None, ...]
 ) -> dict[str, float | None]:
     """What the keypoint set is judged by, without and with flip test, by name."""
-    mpii = keypoints == MPII16.name
+    mpii = joints == MPII16.name
     wanted, given, other = ("pckh", pckh, ap) if mpii else ("ap", ap, pckh)
     if any(value is not None for value in other):
-        raise ValueError(f"a model with {keypoints} joints is measured by {wanted}")
+        raise ValueError(f"a model with {joints} joints is measured by {wanted}")
     metric = "PCKh@0.5" if mpii else "AP"
     return dict(
         zip((f"{metric} without flip test", f"{metric} with flip test"), given, strict=True)

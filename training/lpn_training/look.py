@@ -222,9 +222,9 @@ def check_joints(candidate: Candidate, crops: CropSet) -> None:
     Raises:
         ValueError: It has others.
     """
-    if crops.joints != joint_set_of(candidate.keypoints):
+    if crops.joints != joint_set_of(candidate.keypoint_set):
         raise ValueError(
-            f"the network predicts {candidate.keypoints.name!r}; the crops hold "
+            f"the network predicts {candidate.keypoint_set.name!r}; the crops hold "
             f"{crops.joints.name!r}"
         )
 
@@ -244,7 +244,7 @@ def draw_predictions(
     Returns:
         All people, worst first.
     """
-    joints = candidate.keypoints
+    joints = candidate.keypoint_set
     size = (candidate.spec.height, candidate.spec.width)
     places, tops = predict_persons(_torch_network(candidate), crops, size, flip=flip, progress=_bar)
     found = person_scores(crops, places, tops)

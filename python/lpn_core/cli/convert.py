@@ -61,7 +61,11 @@ def _parse_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     "--input-size", callback=_parse_size, metavar="HxW", default="256x192", show_default=True
 )
 @click.option(
-    "--keypoints", type=click.Choice(list(KEYPOINT_SETS)), default="coco17", show_default=True
+    "--keypoints",
+    "keypoint_set",
+    type=click.Choice(list(KEYPOINT_SETS)),
+    default="coco17",
+    show_default=True,
 )
 def convert(
     checkpoint: Path,
@@ -75,7 +79,7 @@ def convert(
     quarter_step: bool,
     flip_shift: int,
     input_size: tuple[int, int],
-    keypoints: str,
+    keypoint_set: str,
 ) -> None:
     """Make a model file of a checkpoint.
 
@@ -93,7 +97,7 @@ def convert(
         raise click.UsageError(str(error)) from None
     try:
         state_dict = read_state_dict(checkpoint)
-        _check_joints(state_dict, keypoints)
+        _check_joints(state_dict, keypoint_set)
         made = make_model_file(
             name or output.stem,
             arch,
@@ -101,7 +105,7 @@ def convert(
             channel_order=channel_order,
             decode=how,
             input=spec,
-            keypoints=keypoints,
+            keypoint_set=keypoint_set,
             provenance=Provenance(
                 architecture=arch,
                 source_sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
@@ -116,19 +120,19 @@ def convert(
     click.echo(f"{output}: {output.stat().st_size:,} bytes, {dtype}", err=True)
 
 
-def _check_joints(state_dict: Mapping[str, NDArray[Any]], keypoints: str) -> None:
+def _check_joints(state_dict: Mapping[str, NDArray[Any]], keypoint_set: str) -> None:
     """Whether the last layer makes as many heatmaps as the keypoint set has joints.
 
     Raises:
         ValueError: it does not; the message names the sets that fit.
     """
     final = state_dict.get(_FINAL_LAYER, state_dict.get(f"module.{_FINAL_LAYER}"))
-    joints = len(KEYPOINT_SETS[keypoints])
+    joints = len(KEYPOINT_SETS[keypoint_set])
     if final is None or final.ndim == 0 or len(final) == joints:
         return
     fitting = [f"--keypoints {n}" for n, entry in KEYPOINT_SETS.items() if len(entry) == len(final)]
     known = ", ".join(f"{n} ({len(entry)})" for n, entry in KEYPOINT_SETS.items())
     raise ValueError(
-        f"its {_FINAL_LAYER} makes {len(final)} heatmaps, but the keypoint set {keypoints} has "
+        f"its {_FINAL_LAYER} makes {len(final)} heatmaps, but the keypoint set {keypoint_set} has "
         f"{joints} joints; wanted {' or '.join(fitting) or f'one of the sets {known}'}"
     )

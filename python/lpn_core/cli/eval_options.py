@@ -63,10 +63,10 @@ def summary(found: Mapping[str, Any]) -> str:
 
 
 def chosen_bias(
-    bias: float | None, keypoints: KeypointSet, architecture: str | None
+    bias: float | None, keypoint_set: KeypointSet, architecture: str | None
 ) -> float | None:
     """The bias that was given; without one that of the published figures, on MPII."""
-    if bias is None and keypoints.name == MPII16.name:
+    if bias is None and keypoint_set.name == MPII16.name:
         return published_bias(architecture)
     return bias
 

@@ -144,14 +144,14 @@ def evaluate(
     with open_model(model, threads=threads) as opened:
         try:
             people = open_people(
-                opened.keypoints,
+                opened.keypoint_set,
                 annotations,
                 images,
                 detections=detections,
                 head_boxes=head_boxes,
                 limit=limit,
                 clip=official,
-                bias=chosen_bias(bias, opened.keypoints, opened.file.provenance.architecture),
+                bias=chosen_bias(bias, opened.keypoint_set, opened.file.provenance.architecture),
             )
             decodes = _decodes(opened, kinds, betas, flip_shift)
         except (ValueError, OSError, ImportError) as error:
@@ -162,7 +162,7 @@ def evaluate(
                 people.images,
                 opened,
                 opened.input,
-                people.keypoints,
+                people.keypoint_set,
                 decodes=decodes,
                 flip=flip,
                 batch=batch,

@@ -32,7 +32,7 @@ def make_model_file(
     channel_order: ChannelOrder,
     decode: DecodeSpec | None = None,
     input: InputSpec | None = None,  # noqa: A002
-    keypoints: str | KeypointSet = "coco17",
+    keypoint_set: str | KeypointSet = "coco17",
     provenance: Provenance | None = None,
     dtype: str = "float32",
 ) -> ModelFile:
@@ -47,7 +47,7 @@ def make_model_file(
             several AP and nothing fails.
         decode: None for the published one (beta 160, quarter step, flip shift 1).
         input: None for 256 x 192 with ImageNet's mean and std; its channel order must agree.
-        keypoints: the keypoint set of the output channels, by its name or as it is.
+        keypoint_set: the joints of the output channels, by its name or as it is.
         provenance: None where nothing is known.
         dtype: "float32", or "bfloat16" to round the weights as ``model_file.write`` would.
 
@@ -63,7 +63,7 @@ def make_model_file(
         raise ValueError(
             f"channel_order is {channel_order!r}, but input says {spec.channel_order!r}"
         )
-    joints = keypoint_sets.get(keypoints) if isinstance(keypoints, str) else keypoints
+    joints = keypoint_sets.get(keypoint_set) if isinstance(keypoint_set, str) else keypoint_set
     is_known = isinstance(dump_keypoints(joints), str)
     try:
         graph, weights = architectures.build(architecture, state_dict)
@@ -82,7 +82,7 @@ def make_model_file(
         provenance=provenance or Provenance(architecture=architecture),
         self_test=SelfTest(crops, np.zeros((2, len(joints), 2))),
         weights=round_weights(weights, dtype),
-        own_keypoints=None if is_known else joints,
+        own_keypoint_set=None if is_known else joints,
     )
     with Model(untested) as model:
         found = self_test_keypoints(model)

@@ -35,7 +35,7 @@ class CocoPeople:
     """The people of a COCO keypoint file: those it labels, or those that a detector found.
 
     Attributes:
-        keypoints: the joints.
+        keypoint_set: the joints.
         content: the annotation file's, in COCO's form.
         images: those that count, each with its boxes: with ground-truth boxes the images that show
             a person with a labelled joint, with detections all.
@@ -50,7 +50,7 @@ class CocoPeople:
         detections: str | os.PathLike[str] | None = None,
         limit: int = 0,
         clip: bool = False,
-        keypoints: KeypointSet = COCO17,
+        keypoint_set: KeypointSet = COCO17,
     ) -> None:
         """Reads the annotations and finds the images.
 
@@ -62,7 +62,7 @@ class CocoPeople:
             clip: clips true boxes to the image as SimpleBaseline and LPN do, which also makes each
                 a pixel shorter: small people notice (0.01 AP on a few hundred). Those of a detector
                 stay as they are, there as here.
-            keypoints: the joints of the file; where they have no sigmas of their own, all have
+            keypoint_set: the joints of the file; where they have no sigmas of their own, all have
                 that of COCO's shoulders.
 
         Raises:
@@ -76,12 +76,12 @@ class CocoPeople:
         limit, clip = check_limit(limit), check_flag(clip, "clip")
         self.content: Record
         self.content, labelled = read_annotations(annotations)
-        self.keypoints = keypoints
-        if labelled.names != keypoints.names:
+        self.keypoint_set = keypoint_set
+        if labelled.names != keypoint_set.names:
             raise ValueError(
                 f"{annotations} labels the {len(labelled)} joints "
-                f"{reprlib.repr(labelled.names)}; the model's are {keypoints.name!r}, "
-                f"{reprlib.repr(keypoints.names)}"
+                f"{reprlib.repr(labelled.names)}; the model's are {keypoint_set.name!r}, "
+                f"{reprlib.repr(keypoint_set.names)}"
             )
         self.nms = detections is not None
         clip = clip and detections is None
@@ -133,7 +133,7 @@ class CocoPeople:
         """The ten numbers of the poses; the arguments are those of :meth:`results`."""
         ids = [image.image_id for image in self.images]
         results = self.results(poses, spec, nms=nms)
-        return average_precision(self.content, results, ids, sigmas=self.keypoints.oks_sigmas)
+        return average_precision(self.content, results, ids, sigmas=self.keypoint_set.oks_sigmas)
 
     def resampled(
         self,
@@ -147,7 +147,7 @@ class CocoPeople:
         ids = [image.image_id for image in self.images]
         results = self.results(poses, spec, nms=nms)
         return resampled_precision(
-            self.content, results, ids, counts=counts, sigmas=self.keypoints.oks_sigmas
+            self.content, results, ids, counts=counts, sigmas=self.keypoint_set.oks_sigmas
         )
 
 

@@ -95,12 +95,12 @@ class MpiiPeople:
     """The people of an MPII annotation file, each where its ``center`` and ``scale`` say.
 
     Attributes:
-        keypoints: MPII's 16 joints.
+        keypoint_set: MPII's 16 joints.
         images: each with the boxes of its people.
         bias: pixels taken from every prediction before it is scored.
     """
 
-    keypoints = MPII16
+    keypoint_set = MPII16
 
     def __init__(
         self,

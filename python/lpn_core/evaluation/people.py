@@ -11,7 +11,7 @@ from lpn_core.keypoints import COCO17, MPII16, KeypointSet
 
 
 def open_people(
-    keypoints: KeypointSet,
+    keypoint_set: KeypointSet,
     annotations: Path,
     images: Path,
     *,
@@ -21,10 +21,10 @@ def open_people(
     clip: bool = False,
     bias: float | None = None,
 ) -> CocoPeople | MpiiPeople:
-    """The people of an annotation file, of the data set whose joints are ``keypoints``.
+    """The people of an annotation file, of the data set whose joints are ``keypoint_set``.
 
     Args:
-        keypoints: of the model.
+        keypoint_set: of the model.
         annotations: and all else: see :class:`~lpn_core.evaluation.CocoPeople` and
             :class:`~lpn_core.evaluation.MpiiPeople`.
         detections: not with MPII's joints.
@@ -37,14 +37,14 @@ def open_people(
         FileNotFoundError: an image is missing.
         ImportError: what their metric needs is not installed.
     """
-    if keypoints.name == MPII16.name:
+    if keypoint_set.name == MPII16.name:
         if detections is not None:
             raise ValueError(
                 f"{detections}: detections are for COCO's joints, the model has MPII's: its people "
                 "are where the annotations say"
             )
         return MpiiPeople(annotations, images, head_boxes=head_boxes, limit=limit, bias=bias or 0.0)
-    whose = "COCO's" if keypoints.name == COCO17.name else repr(keypoints.name)
+    whose = "COCO's" if keypoint_set.name == COCO17.name else repr(keypoint_set.name)
     if head_boxes is not None:
         raise ValueError(f"{head_boxes}: head boxes are for MPII's joints, the model has {whose}")
     if bias is not None:
@@ -52,5 +52,10 @@ def open_people(
     # Before the long run, not after it.
     load_pycocotools()
     return CocoPeople(
-        annotations, images, detections=detections, limit=limit, clip=clip, keypoints=keypoints
+        annotations,
+        images,
+        detections=detections,
+        limit=limit,
+        clip=clip,
+        keypoint_set=keypoint_set,
     )

@@ -39,7 +39,7 @@ class People(Protocol):
         """The images and the boxes of the people in them."""
 
     @property
-    def keypoints(self) -> KeypointSet:
+    def keypoint_set(self) -> KeypointSet:
         """The joints to find."""
 
     def metrics(
@@ -120,7 +120,7 @@ def evaluate(
         people.images,
         network,
         spec,
-        people.keypoints,
+        people.keypoint_set,
         decodes=decodes,
         flip=flip,
         batch=batch,
@@ -165,7 +165,7 @@ def find_poses(
     images: Sequence[ImagePeople],
     network: Network,
     spec: InputSpec,
-    keypoints: KeypointSet,
+    keypoint_set: KeypointSet,
     *,
     decodes: Mapping[str, DecodeSpec],
     flip: bool = False,
@@ -180,7 +180,7 @@ def find_poses(
         images: with the people's boxes.
         network: normalised crops to heatmaps.
         spec: how its crops are made.
-        keypoints: the joints of the heatmaps.
+        keypoint_set: the joints of the heatmaps.
         decodes: how heatmaps become poses, by name.
         flip: averages with the mirrored crops; each decode has its own flip shift.
         batch: people per run of the network, across images.
@@ -202,7 +202,7 @@ def find_poses(
         raise ValueError(f"batch is {batch}; wanted at least 1")
     boxes = np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)])
     where = regions.regions(boxes, spec)
-    joints = len(keypoints)
+    joints = len(keypoint_set)
     coordinates = {name: np.zeros((len(boxes), joints, 2), np.float32) for name in decodes}
     scores = {name: np.zeros((len(boxes), joints), np.float32) for name in decodes}
     start = 0
@@ -212,7 +212,7 @@ def find_poses(
         plain = network(crops)
         mirrored = network(mirror_crops(crops)) if flip else None
         height, width = plain.shape[1:3]
-        for name, (places, values) in _decode_all(plain, mirrored, keypoints, decodes, isa):
+        for name, (places, values) in _decode_all(plain, mirrored, keypoint_set, decodes, isa):
             coordinates[name][part] = where[part].to_image(places, height, width)
             scores[name][part] = values
         start = part.stop
@@ -225,7 +225,7 @@ def find_poses(
                 scores[name][p],
                 image.boxes,
                 image.box_scores,
-                keypoints,
+                keypoint_set,
                 image.size,
             )
             for image, p in zip(images, parts, strict=True)
@@ -237,7 +237,7 @@ def find_poses(
 def _decode_all(
     plain: NDArray[np.float32],
     mirrored: NDArray[np.float32] | None,
-    keypoints: KeypointSet,
+    keypoint_set: KeypointSet,
     decodes: Mapping[str, DecodeSpec],
     isa: str | None,
 ) -> Iterator[tuple[str, Decoded]]:
@@ -247,7 +247,7 @@ def _decode_all(
         if mirrored is not None:
             if how.flip_shift not in by_shift:
                 by_shift[how.flip_shift] = average_flipped(
-                    plain, mirrored, keypoints, shift=how.flip_shift
+                    plain, mirrored, keypoint_set, shift=how.flip_shift
                 )
             heatmaps = by_shift[how.flip_shift]
         yield name, decode(heatmaps, how, layout="nhwc", isa=isa)

@@ -32,7 +32,7 @@ def mirror_crops(crops: Array) -> NDArray[np.float32]:
 
 
 def unmirror_heatmaps(
-    heatmaps: Array, keypoints: KeypointSet, *, shift: int = 1
+    heatmaps: Array, keypoint_set: KeypointSet, *, shift: int = 1
 ) -> NDArray[np.float32]:
     """Makes a mirrored crop's heatmaps comparable with those of the crop itself.
 
@@ -41,7 +41,7 @@ def unmirror_heatmaps(
 
     Args:
         heatmaps: (N, H, W, K) float32.
-        keypoints: the set of the K joints.
+        keypoint_set: the set of the K joints.
         shift: 0 or more; part of a model's decode description.
 
     Returns:
@@ -50,20 +50,21 @@ def unmirror_heatmaps(
     Raises:
         ValueError: another number of joints, or a shift that does not fit.
     """
-    if not isinstance(keypoints, KeypointSet):
+    if not isinstance(keypoint_set, KeypointSet):
         raise TypeError(
-            f"keypoints is {type(keypoints).__name__}; wanted a KeypointSet, such as "
+            f"keypoint_set is {type(keypoint_set).__name__}; wanted a KeypointSet, such as "
             "lpn_core.COCO17 or what lpn_core.keypoints.get(name) gives"
         )
     array = check_array(heatmaps, "heatmaps", np.float32, "(N, H, W, K)")
-    if array.shape[3] != len(keypoints):
+    if array.shape[3] != len(keypoint_set):
         raise ValueError(
-            f"heatmaps have {array.shape[3]} joints; wanted {len(keypoints)} for {keypoints.name!r}"
+            f"heatmaps have {array.shape[3]} joints; wanted {len(keypoint_set)} for "
+            f"{keypoint_set.name!r}"
         )
     width, shift = array.shape[2], check_int(shift, "shift")
     if not 0 <= shift < width:
         raise ValueError(f"shift is {shift}; wanted 0 to {width - 1} for heatmaps {width} wide")
-    mirrored = np.take(array[:, :, ::-1], keypoints.mirror_index, axis=3)
+    mirrored = np.take(array[:, :, ::-1], keypoint_set.mirror_index, axis=3)
     # Filled in place: indexing and concatenation may choose another memory layout than C order.
     result = np.empty(array.shape, np.float32)
     result[:, :, :shift] = mirrored[:, :, :shift]
@@ -72,14 +73,14 @@ def unmirror_heatmaps(
 
 
 def average_flipped(
-    heatmaps: Array, mirrored: Array, keypoints: KeypointSet, *, shift: int = 1
+    heatmaps: Array, mirrored: Array, keypoint_set: KeypointSet, *, shift: int = 1
 ) -> NDArray[np.float32]:
     """The flip test's heatmaps.
 
     Args:
         heatmaps: (N, H, W, K) float32 of the crops.
         mirrored: the same of the mirrored crops, as the network gave them.
-        keypoints: the set of the K joints.
+        keypoint_set: the set of the K joints.
         shift: see :func:`unmirror_heatmaps`.
 
     Returns:
@@ -89,7 +90,7 @@ def average_flipped(
         ValueError: shapes that differ, or see :func:`unmirror_heatmaps`.
     """
     array = check_array(heatmaps, "heatmaps", np.float32, "(N, H, W, K)")
-    back = unmirror_heatmaps(mirrored, keypoints, shift=shift)
+    back = unmirror_heatmaps(mirrored, keypoint_set, shift=shift)
     if back.shape != array.shape:
         raise ValueError(f"heatmaps are {array.shape}, mirrored ones {back.shape}; wanted the same")
     back += array

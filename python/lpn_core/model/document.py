@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lpn_core import keypoints
+from lpn_core import keypoints as keypoint_sets
 from lpn_core._json import is_text, load_unique
 from lpn_core._text import printable
 from lpn_core.model.graph import GraphSpec, NodeSpec
@@ -37,7 +37,7 @@ class Document(NamedTuple):
     input: InputSpec
     decode: DecodeSpec
     keypoints: str
-    own_keypoints: KeypointSet | None
+    own_keypoint_set: KeypointSet | None
     provenance: Provenance
     self_test_keypoints: NDArray[np.float64]
 
@@ -231,7 +231,7 @@ def load_document(text: str) -> Document:
             input=InputSpec(**source),
             decode=DecodeSpec(**document["decode"]),
             keypoints=joints.name,
-            own_keypoints=joints if isinstance(document["keypoints"], dict) else None,
+            own_keypoint_set=joints if isinstance(document["keypoints"], dict) else None,
             provenance=Provenance(**document["provenance"]),
             self_test_keypoints=_self_test_keypoints(document, joints),
         )
@@ -240,16 +240,16 @@ def load_document(text: str) -> Document:
 
 
 def _dump_keypoints(model_file: ModelFile) -> object:
-    if model_file.own_keypoints is None:
+    if model_file.own_keypoint_set is None:
         return model_file.keypoints
     from lpn_core.model.keypoint_sets import dump_keypoints
 
-    return dump_keypoints(model_file.own_keypoints)
+    return dump_keypoints(model_file.own_keypoint_set)
 
 
 def _load_keypoints(value: object) -> KeypointSet:
     if isinstance(value, str):
-        return keypoints.get(value)
+        return keypoint_sets.get(value)
     # Most files name theirs: programs that read those do without.
     from lpn_core.model.keypoint_sets import load_keypoints
 

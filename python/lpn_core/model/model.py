@@ -99,7 +99,7 @@ class Model:
             "precision": precision,
             "memory_limit": memory_limit,
         }
-        self._keypoints = model_file.keypoint_set
+        self._keypoint_set = model_file.keypoint_set
         with _naming(model_file):
             graph = model_file.graph.build(model_file.weights)
         self._compiled: _core.CompiledModel | None = _core.CompiledModel(
@@ -107,10 +107,10 @@ class Model:
         )
         with _naming(model_file):
             joints = self.heatmap_shape(self.input.height, self.input.width)[2]
-            if joints != len(self._keypoints):
+            if joints != len(self._keypoint_set):
                 raise ValueError(
                     f"it makes {joints} heatmaps, but its keypoint set "
-                    f"{self._keypoints.name!r} has {len(self._keypoints)}"
+                    f"{self._keypoint_set.name!r} has {len(self._keypoint_set)}"
                 )
 
     @property
@@ -129,9 +129,9 @@ class Model:
         return self.file.decode
 
     @property
-    def keypoints(self) -> KeypointSet:
+    def keypoint_set(self) -> KeypointSet:
         """The joints, in the order of the heatmaps."""
-        return self._keypoints
+        return self._keypoint_set
 
     @property
     def threads(self) -> int:
@@ -286,7 +286,7 @@ class Model:
             return f"<Model {self.name!r} closed>"
         return (
             f"<Model {self.name!r} {self.input.width}x{self.input.height} "
-            f"{self.keypoints.name} {self.precision} {self.isa} threads={self.threads}>"
+            f"{self.keypoint_set.name} {self.precision} {self.isa} threads={self.threads}>"
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lpn_core import keypoints
+from lpn_core import keypoints as keypoint_sets
 from lpn_core._checks import check_choice
 from lpn_core._records import dataclass
 
@@ -209,7 +209,7 @@ class ModelFile:
         self_test: what ``lpn verify`` runs.
         weights: float32 arrays called ``<node>.<weight>``; those of a file that was read are made
             of its content on each access.
-        own_keypoints: the keypoint set itself, where it is none of ``lpn_core.keypoints``.
+        own_keypoint_set: the keypoint set itself, where it is none of ``lpn_core.keypoints``.
     """
 
     name: str
@@ -220,12 +220,12 @@ class ModelFile:
     provenance: Provenance
     self_test: SelfTest
     weights: Mapping[str, NDArray[np.float32]]
-    own_keypoints: KeypointSet | None = None
+    own_keypoint_set: KeypointSet | None = None
 
     @property
     def keypoint_set(self) -> KeypointSet:
         """The joints of the output channels."""
-        return self.own_keypoints or keypoints.get(self.keypoints)
+        return self.own_keypoint_set or keypoint_sets.get(self.keypoints)
 
     def __repr__(self) -> str:
         size = f"{self.input.height} x {self.input.width}"
@@ -238,7 +238,8 @@ class ModelFile:
                 f"decode flip_shift is {self.decode.flip_shift}; wanted less than the heatmaps' "
                 f"width, {width} for an input {self.input.width} wide"
             )
-        if self.own_keypoints is not None and self.own_keypoints.name != self.keypoints:
+        if self.own_keypoint_set is not None and self.own_keypoint_set.name != self.keypoints:
             raise ValueError(
-                f"keypoints is {self.keypoints!r}; own_keypoints are {self.own_keypoints.name!r}"
+                f"keypoints is {self.keypoints!r}; own_keypoint_set is "
+                f"{self.own_keypoint_set.name!r}"
             )

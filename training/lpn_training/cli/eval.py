@@ -107,14 +107,14 @@ def evaluate(
             )
         decodes = evaluation.decodes_of(kinds or KINDS, betas=betas, flip_shift=shift)
         people = evaluation.open_people(
-            candidate.keypoints,
+            candidate.keypoint_set,
             annotations,
             images,
             detections=detections,
             head_boxes=head_boxes,
             limit=limit,
             clip=official,
-            bias=chosen_bias(bias, candidate.keypoints, candidate.architecture),
+            bias=chosen_bias(bias, candidate.keypoint_set, candidate.architecture),
         )
         check_results(results, people, decodes)
     with report_errors(results):

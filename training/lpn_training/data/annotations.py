@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from lpn_core import keypoints
+from lpn_core import keypoints as keypoint_sets
 from lpn_core._checks import check_id
 from lpn_core.evaluation.coco_files import annotation_name, read_annotations
 from lpn_core.evaluation.images import read_json
@@ -121,7 +121,7 @@ def mpii_persons(annotations: Path, source: str) -> tuple[list[Person], Keypoint
         joints[labelled, :2] = points[labelled] - 1
         joints[labelled, 2] = 1
         persons.append(Person(f"{source}_{index:06d}", entry["image"], (x, y, w, h), joints))
-    return persons, keypoints.MPII16
+    return persons, keypoint_sets.MPII16
 
 
 # The readers of the forms of annotations: their persons, and the joints of these.

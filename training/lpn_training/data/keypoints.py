@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lpn_core import keypoints
+from lpn_core import keypoints as keypoint_sets
 from lpn_core.keypoints import KeypointSet
 
 
@@ -32,8 +32,8 @@ def joint_set_of(entry: KeypointSet) -> JointSet:
     return JointSet(entry.name, tuple(entry.mirror_index), entry.names)
 
 
-COCO17, MPII16 = joint_set_of(keypoints.COCO17), joint_set_of(keypoints.MPII16)
+COCO17, MPII16 = joint_set_of(keypoint_sets.COCO17), joint_set_of(keypoint_sets.MPII16)
 
 # COCO's object keypoint similarity constants.
-assert keypoints.COCO17.sigmas is not None
-COCO_SIGMAS = keypoints.COCO17.sigmas
+assert keypoint_sets.COCO17.sigmas is not None
+COCO_SIGMAS = keypoint_sets.COCO17.sigmas
