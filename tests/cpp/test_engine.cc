@@ -233,6 +233,24 @@ LPN_TEST(engine_reads_long_graphs) {
   EXPECT(fuse(graph).operations.size() == std::size_t{3} * kNodes);
 }
 
+LPN_TEST(engine_nests_concats_deeply) {
+  constexpr int kNodes = 50000;
+  Graph graph;
+  graph.add_input("0", 1);
+  for (int i = 1; i <= kNodes; ++i) {
+    const std::string sum = "sum" + std::to_string(i);
+    graph.add_node("add", sum, {"0", "0"}, {{"activation", std::string("none")}}, {});
+    const std::string before = i == 1 ? "0" : std::to_string(i - 1);
+    graph.add_node("concat", std::to_string(i), {before, sum}, {}, {});
+  }
+  graph.add_output(std::to_string(kNodes));
+  const OperationGraph fused = fuse(graph);
+  EXPECT(fused.operations.size() == kNodes + 1, fused.operations.size());  // and the input's copy
+  const Placement placement = place_tensors(fused, graph.infer_shapes(1, 1));
+  EXPECT(placement.arena_bytes == 0);
+  EXPECT(placement.places[1].offset == sizeof(float), placement.places[1].offset);
+}
+
 // Whoever wants the second output alone gets its bits; the first one is computed all the same.
 LPN_TEST(engine_gives_the_outputs_that_are_wanted) {
   const Shape shape{16, 12, 8};

@@ -32,9 +32,8 @@ std::vector<int> OperationGraph::count_readers() const {
 }
 
 int OperationGraph::container(int tensor) const {
-  while (tensors[static_cast<std::size_t>(tensor)].inside >= 0)
-    tensor = tensors[static_cast<std::size_t>(tensor)].inside;
-  return tensor;
+  const int inside = tensors[static_cast<std::size_t>(tensor)].inside;
+  return inside >= 0 ? inside : tensor;
 }
 
 void OperationGraph::remove_moved() {

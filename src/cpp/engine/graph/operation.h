@@ -18,7 +18,8 @@ struct StepBuilder;
 struct Tensor {
   DType type = DType::kF32;
   std::int64_t channels = 0;  // of a node's
-  // The tensor among whose channels it lies, from `channel` on; -1 where it has a place of its own.
+  // The tensor, with a place of its own, among whose channels it lies, from `channel` on; -1 where
+  // it has one itself.
   int inside = -1;
   std::int64_t channel = 0;
 };
@@ -73,7 +74,7 @@ class OperationGraph {
   // Per tensor how often operations read it; the graph's outputs are read once more.
   std::vector<int> count_readers() const;
 
-  // The tensor whose place this one lies in: itself, or one that it is inside of.
+  // The tensor whose place this one lies in: itself, or the one that it is inside of.
   int container(int tensor) const;
 
   // Closes the gaps that operations leave which a pass took elsewhere.

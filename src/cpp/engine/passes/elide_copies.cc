@@ -29,20 +29,23 @@ std::vector<bool> find_contiguous(const OperationGraph& graph) {
 
 OperationGraph elide_copies(OperationGraph graph) {
   const std::vector<bool> contiguous = find_contiguous(graph);
-  for (std::unique_ptr<Operation>& operation : graph.operations) {
-    std::vector<ChannelCopy>* copies = operation->copies();
+  // From the end, so that it is known of a result whether it lies in another one.
+  for (auto operation = graph.operations.rbegin(); operation != graph.operations.rend();
+       ++operation) {
+    std::vector<ChannelCopy>* copies = (*operation)->copies();
     if (copies == nullptr) continue;
-    const int output = operation->writes().front();
+    const int output = (*operation)->writes().front();
+    const Tensor& result = graph.tensors[at(output)];
     const auto elide = [&](const ChannelCopy& copy) {
       Tensor& input = graph.tensors[at(copy.input)];
-      const bool same_type = input.type == graph.tensors[at(output)].type;
-      if (contiguous[at(copy.input)] || input.inside >= 0 || !same_type) return false;
-      input.inside = output;
-      input.channel = copy.channel;
+      if (contiguous[at(copy.input)] || input.inside >= 0 || input.type != result.type)
+        return false;
+      input.inside = graph.container(output);
+      input.channel = result.channel + copy.channel;
       return true;
     };
     copies->erase(std::remove_if(copies->begin(), copies->end(), elide), copies->end());
-    if (copies->empty()) operation.reset();
+    if (copies->empty()) operation->reset();
   }
   graph.remove_moved();
   return graph;

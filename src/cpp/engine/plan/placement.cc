@@ -23,8 +23,8 @@ std::vector<Place> list_places(const OperationGraph& graph, const std::vector<Sh
     place.container = graph.container(static_cast<int>(tensor));
   }
   const auto live = [&](int tensor, std::size_t operation) {
-    for (; tensor >= 0; tensor = graph.tensors[at(tensor)].inside) {
-      Place& place = places[at(tensor)];
+    for (const int lives : {tensor, graph.container(tensor)}) {
+      Place& place = places[at(lives)];
       if (place.kind == Place::Kind::kUnused) place.first = static_cast<int>(operation);
       place.kind = Place::Kind::kArena;
       place.last = static_cast<int>(operation);
@@ -97,9 +97,7 @@ Placement place_tensors(const OperationGraph& graph, const std::vector<Shape>& s
     place.output = container.output;
     if (place.kind == Place::Kind::kArena)
       place.offset = layout.offsets[item_of[at(root[at(place.container)])]];
-    for (int part = static_cast<int>(tensor); part != place.container;
-         part = graph.tensors[at(part)].inside)
-      place.offset += graph.tensors[at(part)].channel * size_of(place.type);
+    place.offset += graph.tensors[tensor].channel * size_of(place.type);
   }
   return {std::move(places), layout.bytes};
 }
