@@ -224,7 +224,9 @@ def _parse(
     tensors = {}
     for name, entry in header.items():
         dtype, shape, (begin, end) = _parse_tensor(name, entry, size)
-        tensors[name] = StoredTensor(dtype, shape, _part(content, first + begin, first + end))
+        part = _part(content, first + begin, first + end)
+        # Vectors, such as biases, are small, and the engine keeps them as they are.
+        tensors[name] = StoredTensor(dtype, shape, part if len(shape) >= 2 else _data(part))
     _check_coverage(header, size)
     return tensors, metadata
 
