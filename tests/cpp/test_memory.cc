@@ -103,6 +103,25 @@ LPN_TEST(cgroup_limits_of_the_first_hierarchy) {
   EXPECT(cgroup_cpus(root.path()) == 2, cgroup_cpus(root.path()));
 }
 
+LPN_TEST(hardware_threads_of_one_core_count_once) {
+  const FakeRoot root("smt");
+  EXPECT(count_cores({0, 1, 2}, root.path()) == 3, "without a /sys");
+  const auto siblings = [&root](int cpu, const std::string& list) {
+    root.write(
+        "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
+        list);
+  };
+  for (const int cpu : {0, 2}) siblings(cpu, "0,2");
+  for (const int cpu : {1, 3}) siblings(cpu, "1,3");
+  root.write("sys/devices/system/cpu/smt/active", "1");
+  EXPECT(count_cores({0, 1, 2, 3}, root.path()) == 2);
+  EXPECT(count_cores({0, 2}, root.path()) == 1);
+  EXPECT(count_cores({1, 2}, root.path()) == 2, "a thread each of two cores");
+  EXPECT(count_cores({0, 1, 2, 3, 4}, root.path()) == 3, "CPU 4 is not described");
+  root.write("sys/devices/system/cpu/smt/active", "0");
+  EXPECT(count_cores({0, 1}, root.path()) == 2);
+}
+
 LPN_TEST(default_memory_limit_follows_the_environment) {
   struct Value {
     const char* text;

@@ -83,7 +83,7 @@ class GraphSpec:
 
         Args:
             weights: as :meth:`build` takes them.
-            threads: at least 1; None for what affinity and quota allow.
+            threads: at least 1; None for the allowed cores.
             isa: one of ``lpn_core.supported_isas()``; None for the best one.
 
         Raises:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <numeric>
+#include <set>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -38,20 +40,44 @@ double quota_v1(const std::string& directory) {
 
 }  // namespace
 
-int affinity_cpus() {
+std::vector<int> affinity_cpus() {
+  std::vector<int> cpus;
 #if defined(__linux__)
   // The kernel refuses a mask smaller than its own; 2^16 CPUs are beyond any.
-  for (int capacity = 1024; capacity <= 1 << 16; capacity *= 4) {
+  for (int capacity = 1024; capacity <= 1 << 16 && cpus.empty(); capacity *= 4) {
     cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(capacity));
     if (set == nullptr) break;
     const std::size_t size = CPU_ALLOC_SIZE(static_cast<std::size_t>(capacity));
     const bool ok = sched_getaffinity(0, size, set) == 0;
-    const int count = ok ? CPU_COUNT_S(size, set) : 0;
+    for (int cpu = 0; ok && cpu < capacity; ++cpu)
+      if (CPU_ISSET_S(static_cast<std::size_t>(cpu), size, set)) cpus.push_back(cpu);
     CPU_FREE(set);
-    if (count > 0) return count;
   }
 #endif
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (cpus.empty()) {
+    cpus.resize(std::max(1u, std::thread::hardware_concurrency()));
+    std::iota(cpus.begin(), cpus.end(), 0);
+  }
+  return cpus;
+}
+
+int count_cores(const std::vector<int>& cpus, const std::string& root) {
+  const std::string directory = root + "/sys/devices/system/cpu";
+  const auto count = static_cast<int>(cpus.size());
+  std::string text;
+  if (std::ifstream(directory + "/smt/active") >> text && text == "0") return count;
+  std::set<std::string> cores;
+  int unknown = 0;
+  for (const int cpu : cpus) {
+    // "0,64" or "0-1": the same text for all CPUs of a core.
+    const std::string file = directory + "/cpu" + std::to_string(cpu);
+    if (std::ifstream(file + "/topology/thread_siblings_list") >> text) {
+      cores.insert(text);
+    } else {
+      ++unknown;
+    }
+  }
+  return static_cast<int>(cores.size()) + unknown;
 }
 
 int cgroup_cpus(const std::string& root) {

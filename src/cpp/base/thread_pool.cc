@@ -228,7 +228,8 @@ class WorkerThreads {
     const int cpu = current_cpu();
     if (cpu < 0 || cpu != caller_cpu_.load(std::memory_order_relaxed)) return false;
     if (Clock::now() - worker.hired < kSuccessionInterval) return false;
-    if (threads_.load(std::memory_order_relaxed) > affinity_cpus()) return false;
+    const std::size_t cpus = affinity_cpus().size();
+    if (static_cast<std::size_t>(threads_.load(std::memory_order_relaxed)) > cpus) return false;
     return start(worker);
   }
 
@@ -285,12 +286,12 @@ int default_threads() {
     LPN_CHECK(*end == '\0' && value >= 1 && value <= kMaxThreads,
               "environment variable LPN_NUM_THREADS is \"", text,
               "\"; it must be a whole number from 1 to ", kMaxThreads,
-              ", or unset to use every CPU allowed");
+              ", or unset to use every core allowed");
     return static_cast<int>(value);
   }
   const int quota = cgroup_cpus();
-  const int cpus = affinity_cpus();
-  return std::min({quota > 0 ? quota : cpus, cpus, kMaxThreads});
+  const int cores = count_cores(affinity_cpus());
+  return std::min({quota > 0 ? quota : cores, cores, kMaxThreads});
 }
 
 ThreadPool::ThreadPool(int threads) : threads_(threads) {

@@ -7,7 +7,8 @@
 namespace lpn {
 
 // The number of threads to use by default: LPN_NUM_THREADS when set (validated), else the smaller
-// of the affinity mask and the cgroup quota (rounded up), at least 1.
+// of the physical cores of the affinity mask and the cgroup quota (rounded up), at least 1. Two
+// hardware threads of a core share its multiply-adds, and one is enough to keep them busy.
 int default_threads();
 
 // The process's one set of worker threads as one of its users sees it, who may have up to
