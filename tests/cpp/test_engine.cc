@@ -192,6 +192,32 @@ LPN_TEST(engine_gives_an_image_the_same_bits_in_any_batch) {
   EXPECT(run_model(model, {}, 0, shape).empty());
 }
 
+// Fewer images than threads run side by side, as do those left over of more; without the memory for
+// it fewer of them, in the end one after the other.
+LPN_TEST(engine_gives_images_side_by_side_their_bits) {
+  const Shape shape{32, 24, 3};
+  const Graph graph = whole_network("gc");
+  CompiledModel single(graph, 1, default_isa());
+  CompiledModel model(graph, 5, default_isa());
+  const std::vector<float> images = random_images(8, shape);
+  const std::vector<float> expected = run_model(single, images, 8, shape);
+  const std::shared_ptr<PreparedPlan> prepared = model.prepare(shape.h, shape.w);
+  const Plan& plan = prepared->plan();
+  const auto room_for_two =
+      static_cast<std::int64_t>(plan.workspace_bytes(5) + plan.workspace_bytes(0));
+  for (const std::int64_t limit : {std::int64_t{1}, room_for_two, std::int64_t{1} << 30}) {
+    for (const std::int64_t n : {1, 2, 3, 4, 8}) {
+      Batch batch;
+      batch.n = n;
+      batch.pixels = images.data();
+      std::vector<float> out(static_cast<std::size_t>(n * plan.outputs().front().size()));
+      EXPECT(run(*prepared, model.pool(), batch, {out.data()}, limit));
+      EXPECT(std::memcmp(out.data(), expected.data(), out.size() * sizeof(float)) == 0, n,
+             " images, limit ", limit);
+    }
+  }
+}
+
 LPN_TEST(engine_serves_many_threads_and_sizes) {
   CompiledModel model(whole_network("se"), 2, default_isa());
   const std::vector<Shape> shapes{{32, 24, 3}, {48, 32, 3}, {16, 16, 3}};

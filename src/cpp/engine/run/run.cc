@@ -1,6 +1,9 @@
 #include "engine/run/run.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <deque>
 
 namespace lpn {
 namespace {
@@ -47,27 +50,36 @@ const float* make_input(const Plan& plan, Workspace& workspace, Threads& threads
   return input;
 }
 
+// Images [first, first + count), step by step: the chunks of one step of all of them make one loop,
+// in which those that share their weights follow each other.
 template <class Threads>
-bool run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t image,
-               const std::vector<void*>& outputs, StepClock* clock) {
+bool run_images(PreparedPlan& prepared, Threads& threads, const Batch& batch, std::int64_t first,
+                std::int64_t count, const std::vector<void*>& outputs, StepClock* clock) {
   const auto stopped = [&batch] { return batch.stop && batch.stop(); };
   if (stopped()) return false;
   const Plan& plan = prepared.plan();
-  PreparedPlan::Lease lease(prepared);
-  const float* input = batch.pixels != nullptr
-                           ? batch.pixels + image * plan.input().size()
-                           : make_input(plan, lease.workspace(), threads, batch, image);
-  std::vector<void*> results;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    auto* all = static_cast<std::byte*>(outputs[i]);
-    results.push_back(all == nullptr ? nullptr : all + image * plan.output_bytes(i));
+  std::deque<PreparedPlan::Lease> leases;
+  std::vector<RunContext> contexts;
+  std::vector<void*> results(outputs.size());
+  for (std::int64_t image = first; image < first + count; ++image) {
+    Workspace& workspace = leases.emplace_back(prepared).workspace();
+    const float* input = batch.pixels != nullptr
+                             ? batch.pixels + image * plan.input().size()
+                             : make_input(plan, workspace, threads, batch, image);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      auto* all = static_cast<std::byte*>(outputs[i]);
+      results[i] = all == nullptr ? nullptr : all + image * plan.output_bytes(i);
+    }
+    // Scratch belongs to a thread, whichever image it is at.
+    const bool lends_scratch = image == first;
+    contexts.push_back(workspace.bind(plan, input, results, lends_scratch ? threads.threads() : 0));
+    contexts.back().scratch = contexts.front().scratch;
   }
-  const RunContext context = lease.workspace().bind(plan, input, results, threads.threads());
   if (clock != nullptr) clock->mark();
   for (const std::unique_ptr<const Step>& step : plan.steps()) {
     if (stopped()) return false;
-    threads.parallel_for(step->info().chunks, [&context, &step](std::int64_t chunk, int worker) {
-      step->run_chunk(context, chunk, worker);
+    threads.parallel_for(count * step->info().chunks, [&](std::int64_t i, int worker) {
+      step->run_chunk(contexts[static_cast<std::size_t>(i % count)], i / count, worker);
     });
     if (clock != nullptr) clock->mark();
   }
@@ -79,16 +91,23 @@ bool run_image(PreparedPlan& prepared, Threads& threads, const Batch& batch, std
 bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch,
          const std::vector<void*>& outputs, std::int64_t memory_limit, StepClock* clock) {
   Inline alone;
-  const bool side_by_side = plan.plan().workspace_bytes(alone.threads()) * pool.threads() <=
-                            static_cast<double>(memory_limit);
-  const std::int64_t whole = side_by_side ? batch.n - batch.n % pool.threads() : 0;
+  const auto limit = static_cast<double>(memory_limit);
+  const double one_alone = plan.plan().workspace_bytes(alone.threads());
+  const std::int64_t whole =
+      one_alone * pool.threads() <= limit ? batch.n - batch.n % pool.threads() : 0;
   std::atomic<bool> finished{true};
   pool.parallel_for(whole, [&](std::int64_t image, int) {
-    if (!run_image(plan, alone, batch, image, outputs, clock))
+    if (!run_images(plan, alone, batch, image, 1, outputs, clock))
       finished.store(false, std::memory_order_relaxed);
   });
-  for (std::int64_t image = whole; finished && image < batch.n; ++image)
-    finished = run_image(plan, pool, batch, image, outputs, clock);
+  const double spare = limit - plan.plan().workspace_bytes(pool.threads());
+  const double fitting = 1 + std::floor(std::max(0.0, spare) / plan.plan().workspace_bytes(0));
+  const auto together = static_cast<std::int64_t>(
+      std::min(fitting, static_cast<double>(std::max(1, pool.threads() - 1))));
+  for (std::int64_t image = whole; finished && image < batch.n; image += together) {
+    finished =
+        run_images(plan, pool, batch, image, std::min(together, batch.n - image), outputs, clock);
+  }
   return finished;
 }
 

@@ -28,9 +28,10 @@ struct Batch {
   std::function<bool()> stop;
 };
 
-// A batch of at least as many images as threads is run image by image, one thread each; the images
-// left over are run by all threads together, and all of them where `memory_limit` (bytes) leaves no
-// room for a workspace per thread. The bits of a result do not depend on which. `outputs`: one for
+// Of a batch, as many images as are a multiple of the threads are run image by image, one thread
+// each, where `memory_limit` (bytes) leaves room for a workspace per thread. Those left over are
+// run by all threads, step by step: as many side by side, fewer than threads, as there is memory
+// for. The bits of a result do not depend on which. `outputs`: one for
 // each of the plan's, with room for n images, or null where it is not wanted. `clock` may be given
 // for a batch of one image. Returns whether the run came to its end; else `outputs` hold anything.
 bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch,
