@@ -32,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="our tier, or several that are timed beside each other; the first one is compared",
     )
+    group.addoption(
+        "--plot", type=Path, default=None, help="where bench_scaling.py draws its curves"
+    )
     group.addoption("--save", type=Path, default=None, help="writes the tables to a JSON file")
     group.addoption("--markdown", type=Path, default=None, help="writes the tables as Markdown")
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 pytestmark = pytest.mark.skipif(UNAVAILABLE, reason="sets the mode in glibc's fenv_t")
 
-MEASURES = {"peak_gflops"}
+MEASURES = {"loop_seconds", "peak_gflops"}
 QUESTIONS = {"default_isa", "default_threads", "kernels", "node_kinds", "supported_isas"}
 
 

@@ -79,6 +79,32 @@ def test_marks(threads: int) -> None:
     np.testing.assert_array_equal(model.run(image), before)
 
 
+def test_marks_of_chunks() -> None:
+    model = _compiled("gc", threads=2)
+    image = np.zeros((1, 64, 48, 3), np.float32)
+    marks = model.profile(image, 3, by_chunk=True)
+    assert marks.shape == (3, sum(int(str(step["chunks"])) for step in model.steps(64, 48)) + 1)
+    assert (np.diff(marks.ravel()) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((0, 1, 1, 0.01), "threads is 0"),
+        ((1, 0, 1, 0.01), "chunks is 0"),
+        ((1, 1, -1, 0.01), "steps is -1"),
+        ((1, 1, 1, 0.0), "seconds is 0"),
+    ],
+)
+def test_loop_arguments(arguments: tuple[int, int, int, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        _core.loop_seconds(*arguments)
+
+
+def test_loops_take_time() -> None:
+    assert _core.loop_seconds(2, 3, 1, 0.001) > 0
+
+
 @pytest.mark.parametrize(
     ("shape", "rounds", "words"),
     [

@@ -112,11 +112,14 @@ class CompiledModel:
         shift: Sequence[float],
     ) -> list[NDArray[np.float32]]:
         """As run_all, on what run_u8 takes."""
-    def profile(self, x: NDArray[np.float32], rounds: int) -> NDArray[np.float64]:
+    def profile(
+        self, x: NDArray[np.float32], rounds: int, by_chunk: bool = False
+    ) -> NDArray[np.float64]:
         """Runs one image (1, H, W, C) ``rounds`` times -> (rounds, steps + 1).
 
         The moments, in seconds of the steady clock (time.perf_counter's on Linux), at which each
-        step began and the last one ended.
+        step began and the last one ended. ``by_chunk``: on one thread, and the moments of all
+        chunks of all steps instead.
         """
     def steps(self, height: int, width: int) -> list[PlanStep]:
         """The plan."""
@@ -132,6 +135,12 @@ def peak_gflops(isa: str, threads: int, seconds: float) -> float:
     """The fp32 multiply-adds that the threads together do, in 10^9 operations a second.
 
     The best of the bursts that fit into ``seconds``; threads >= 1, or 0 for default_threads().
+    """
+
+def loop_seconds(threads: int, chunks: int, steps: int, seconds: float) -> float:
+    """What a parallel loop takes whose chunks are ``steps`` of fma_peak on the scalar tier.
+
+    The median of the loops, one right after the other, that fit into ``seconds``.
     """
 
 def conv2d(

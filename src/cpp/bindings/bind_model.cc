@@ -68,21 +68,24 @@ Arrays run_u8(CompiledModel& model, const py::array& x, const std::vector<int>& 
   return run_batch(model, input[1], input[2], batch, wanted);
 }
 
-py::array_t<double> profile_run(CompiledModel& model, const py::array& x, std::int64_t rounds) {
+py::array_t<double> profile_run(CompiledModel& model, const py::array& x, std::int64_t rounds,
+                                bool by_chunk) {
   const Input<float> input = read<float>(x, "x", 4, "(1, H, W, C)");
   LPN_CHECK(input[0] == 1 && input[3] == model.graph().input_channels(), "x has shape ",
             format_shape(input.shape), "; it must be one image of ", model.graph().input_channels(),
             " channels, (1, H, W, C)");
   LPN_CHECK(rounds >= 1, "rounds is ", rounds, "; it must be at least 1");
   const std::shared_ptr<PreparedPlan> prepared = prepare(model, input[1], input[2]);
-  const auto steps = static_cast<std::int64_t>(prepared->plan().steps().size());
-  py::array_t<double> marks = make_array<double>("the result", {rounds, steps + 1});
+  std::int64_t spans = 0;
+  for (const auto& step : prepared->plan().steps()) spans += by_chunk ? step->info().chunks : 1;
+  py::array_t<double> marks = make_array<double>("the result", {rounds, spans + 1});
   double* data = marks.mutable_data();
   bool finished = false;
   {
     WithoutGil released;
     SignalCheck signals(released);
-    finished = profile(model, *prepared, input.data, rounds, data, std::ref(signals));
+    finished = by_chunk ? profile_chunks(*prepared, input.data, rounds, data, std::ref(signals))
+                        : profile(model, *prepared, input.data, rounds, data, std::ref(signals));
   }
   if (!finished) throw py::error_already_set();
   return marks;
@@ -153,7 +156,8 @@ void bind_model(py::module_& module) {
           },
           DefaultFloats(), py::arg("x").noconvert(), py::arg("channel_map"), py::arg("scale"),
           py::arg("shift"))
-      .def("profile", &profile_run, DefaultFloats(), py::arg("x").noconvert(), py::arg("rounds"))
+      .def("profile", &profile_run, DefaultFloats(), py::arg("x").noconvert(), py::arg("rounds"),
+           py::arg("by_chunk") = false)
       .def("steps", &list_steps, DefaultFloats(), py::arg("height"), py::arg("width"))
       .def(
           "arena_bytes",

@@ -45,6 +45,17 @@ double measure_peak(const std::string& isa, int threads, double seconds) {
   return peak_gflops(tier, threads == 0 ? default_threads() : threads, seconds);
 }
 
+double measure_loop(int threads, std::int64_t chunks, std::int64_t steps, double seconds) {
+  constexpr double kMaxSeconds = 60;
+  LPN_CHECK(threads >= 1, "threads is ", threads, "; it must be at least 1");
+  LPN_CHECK(chunks >= 1, "chunks is ", chunks, "; it must be at least 1");
+  LPN_CHECK(steps >= 0, "steps is ", steps, "; it must be at least 0");
+  LPN_CHECK(seconds > 0 && seconds <= kMaxSeconds, "seconds is ", seconds,
+            "; it must be above 0 and at most ", kMaxSeconds);
+  const WithoutGil released;
+  return loop_seconds(threads, chunks, steps, seconds);
+}
+
 }  // namespace
 
 void bind_profile(py::module_& module) {
@@ -52,6 +63,8 @@ void bind_profile(py::module_& module) {
              py::arg("factor"), py::arg("addend"), py::arg("steps"), py::arg("isa"));
   module.def("peak_gflops", &measure_peak, DefaultFloats(), py::arg("isa"), py::arg("threads"),
              py::arg("seconds"));
+  module.def("loop_seconds", &measure_loop, DefaultFloats(), py::arg("threads"), py::arg("chunks"),
+             py::arg("steps"), py::arg("seconds"));
 }
 
 }  // namespace lpn::bindings

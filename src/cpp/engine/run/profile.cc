@@ -4,8 +4,11 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <thread>
+#include <vector>
 
+#include "base/float_environment.h"
 #include "base/thread_pool.h"
 #include "engine/run/step_clock.h"
 #include "kernels/fma_peak/fma_peak.h"
@@ -32,6 +35,45 @@ bool profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std:
   for (std::int64_t round = 0; round < rounds; ++round)
     if (!model.run(plan, batch, unwanted, &clock)) return false;
   return true;
+}
+
+bool profile_chunks(PreparedPlan& plan, const float* pixels, std::int64_t rounds, double* marks,
+                    const std::function<bool()>& stop) {
+  const DefaultFloatEnvironment environment;
+  const std::vector<void*> unwanted(plan.plan().outputs().size(), nullptr);
+  PreparedPlan::Lease lease(plan);
+  const RunContext context = lease.workspace().bind(plan.plan(), pixels, unwanted, 1);
+  StepClock clock(marks);
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    if (stop && stop()) return false;
+    clock.mark();
+    for (const std::unique_ptr<const Step>& step : plan.plan().steps()) {
+      for (std::int64_t chunk = 0; chunk < step->info().chunks; ++chunk) {
+        step->run_chunk(context, chunk, 0);
+        clock.mark();
+      }
+    }
+  }
+  return true;
+}
+
+double loop_seconds(int threads, std::int64_t chunks, std::int64_t steps, double seconds) {
+  const FmaPeakFn run = select_fma_peak(Isa::kScalar).run;
+  const std::array<float, kFmaPeakValues> start{};
+  ThreadPool pool(threads);
+  std::vector<double> times;
+  const Clock::time_point begin = Clock::now();
+  do {
+    const Clock::time_point loop = Clock::now();
+    pool.parallel_for(chunks, [&](std::int64_t, int) {
+      std::array<float, kFmaPeakValues> end;
+      run(FmaPeakArgs{start.data(), 0.5f, 1.0f, steps, end.data()});
+    });
+    times.push_back(seconds_since(loop));
+  } while (seconds_since(begin) < seconds);
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
 double peak_gflops(Isa isa, int threads, double seconds) {
