@@ -189,6 +189,14 @@ def test_a_foreign_state_dict_with_the_official_keys(tmp_path: Path, prefix: str
         assert "num_batches" in key or torch.equal(own[key], value), key
 
 
+def test_a_state_dict_with_and_without_the_prefix_is_refused(tmp_path: Path) -> None:
+    state = dict(random_network(50, "gc").state_dict())
+    path = tmp_path / "both.pth"
+    torch.save({**state, "module.conv1.weight": state["conv1.weight"] + 1}, path)
+    with pytest.raises(ValueError, match=r"both\.pth: .*'conv1\.weight' with and without 'module"):
+        load_initial(LPN(50, "gc"), str(path))
+
+
 @pytest.mark.parametrize(
     ("depth", "attention", "words"),
     [

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lpn_core import ModelFileError
+from lpn_core.convert.architectures.fold import network_arrays
 from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.estimator import bundled_models, read_model
 from lpn_core.evaluation.categories import plain_name
@@ -99,12 +100,12 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _official_state(source: str) -> dict[str, Tensor]:
-    arrays = read_state_dict(Path(source))
-    return {
-        key.removeprefix("module."): torch.tensor(np.asarray(array, np.float32))
-        for key, array in arrays.items()
-        if not key.endswith("num_batches_tracked")
-    }
+    state_dict = read_state_dict(Path(source))
+    try:
+        arrays = network_arrays(state_dict)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    return {key: torch.tensor(np.asarray(array, np.float32)) for key, array in arrays.items()}
 
 
 def _load_state(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lpn_core.convert.architectures.fold import network_arrays
 from lpn_core.model.model import Model
 from lpn_core.model.spec import ModelFile
 
@@ -97,8 +98,8 @@ def lpn_heatmaps(
     from torch.nn import functional
 
     state = {
-        key.removeprefix("module."): torch.tensor(np.asarray(array, np.float64))
-        for key, array in state_dict.items()
+        key: torch.tensor(np.asarray(array, np.float64))
+        for key, array in network_arrays(state_dict).items()
     }
 
     def conv(x: torch.Tensor, name: str, **options: int) -> torch.Tensor:

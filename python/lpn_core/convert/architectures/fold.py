@@ -13,6 +13,23 @@ _BATCH_NORM_EPSILON = 1e-5
 _SHOWN = 5
 
 
+def network_arrays(state_dict: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A state dict without the prefix ``module.`` of data-parallel training and without counters.
+
+    Raises:
+        ValueError: a name is there with the prefix and without it.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for key, array in state_dict.items():
+        name = key.removeprefix("module.")
+        if name.endswith("num_batches_tracked"):
+            continue
+        if name in arrays:
+            raise ValueError(f"the state dict holds {name!r} with and without 'module.'")
+        arrays[name] = np.asarray(array)
+    return arrays
+
+
 class StateReader:
     """Hands out arrays of a state dict, remembering what was missing, misshapen or never asked for.
 
@@ -21,15 +38,8 @@ class StateReader:
     """
 
     def __init__(self, state_dict: Mapping[str, NDArray[Any]]) -> None:
-        """Takes a state dict; the prefix ``module.`` of data-parallel training is taken off."""
-        self._arrays: dict[str, NDArray[Any]] = {}
-        for key, array in state_dict.items():
-            name = key.removeprefix("module.")
-            if name.endswith("num_batches_tracked"):
-                continue
-            if name in self._arrays:
-                raise ValueError(f"the state dict holds {name!r} with and without 'module.'")
-            self._arrays[name] = np.asarray(array)
+        """Takes a state dict; see :func:`network_arrays`."""
+        self._arrays = network_arrays(state_dict)
         self._unread = dict.fromkeys(self._arrays)
         self._missing: list[str] = []
         self._wrong: list[str] = []
