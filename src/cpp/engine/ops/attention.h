@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/isa.h"
 #include "engine/graph/operation.h"
 #include "engine/plan/attention_weights.h"
 #include "engine/plan/step.h"
+#include "engine/plan/step_builder.h"
 
 namespace lpn {
 
@@ -97,12 +99,66 @@ struct AttentionLayers {
   std::int64_t weight_bytes;
 };
 
+// Checks the weights w1 (h, c) and w2 (c, h) of a block on `channels` channels; h.
+std::int64_t check_layers(const Node& node, std::int64_t channels);
+
 // For an Excite whose partials were declared; declares the vector.
 AttentionLayers make_layers(const Excite& excite, StepBuilder& builder);
 
 // Name, operations and scratch of the step: the pooled values and the hidden ones.
 Step::Info excite_info(const Excite& excite, const AttentionLayers& layers,
                        const StepBuilder& builder);
+
+// Merges the partials and runs the block's two small layers. `Args` are those of the kernel for the
+// layers, whose `input` the merged values are.
+template <class Args>
+class ExciteStep final : public Step {
+ public:
+  using Run = void (*)(const Args& args);
+  using Merge = void (*)(const float* partials, const StepBuilder::Pooled& pooled, float* merged);
+
+  ExciteStep(Info info, const Excite& excite, const StepBuilder::Pooled& pooled, Merge merge,
+             const float* Args::* input, Run run, const Args& args)
+      : Step(std::move(info)),
+        partials_(excite.partials),
+        vector_(excite.vector),
+        pooled_(pooled),
+        merge_(merge),
+        input_(input),
+        run_(run),
+        args_(args) {}
+
+  void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
+    float* merged = context.scratch_of<float>(worker);
+    merge_(context.tensor<float>(partials_), pooled_, merged);
+    Args args = args_;
+    args.*input_ = merged;
+    args.scratch = merged + pooled_.channels;
+    args.out = context.tensor<float>(vector_);
+    run_(args);
+  }
+
+ private:
+  const int partials_, vector_;
+  const StepBuilder::Pooled pooled_;
+  const Merge merge_;
+  const float* Args::* const input_;
+  const Run run_;
+  const Args args_;
+};
+
+// What the kernels for the layers of every block take.
+template <class Args>
+Args layer_args(const StepBuilder::Pooled& pooled, const AttentionLayers& layers) {
+  Args args{};
+  args.c_in = pooled.channels;
+  args.hidden = layers.hidden;
+  args.c_out = layers.channels;
+  args.w1 = layers.first.w;
+  args.b1 = layers.first.b;
+  args.w2 = layers.w2;
+  return args;
+}
 
 // The vector onto every position, as a pass of its own.
 struct Broadcast final : Operation {

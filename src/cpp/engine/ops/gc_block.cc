@@ -1,9 +1,7 @@
 // Global-context block: a softmax-weighted mean over positions, transformed and added to each.
-#include "base/check.h"
 #include "engine/graph/node_kind.h"
 #include "engine/ops/attention.h"
 #include "engine/plan/attention_weights.h"
-#include "engine/plan/step_builder.h"
 #include "kernels/gc_pool/gc_pool.h"
 
 namespace lpn {
@@ -11,14 +9,10 @@ namespace {
 
 std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs) {
   const std::int64_t c = inputs[0];
-  const std::int64_t hidden = node.weight("w1").shape[0];
-  LPN_CHECK(hidden >= 1, describe(node), ": weight \"w1\" has shape ",
-            format_shape(node.weight("w1").shape), "; it must be (h, ", c, ") with h at least 1");
+  const std::int64_t hidden = check_layers(node, c);
   check_weight(node, "mask_weight", {c}, c);
   check_weight(node, "mask_bias", {1}, c);
-  check_weight(node, "w1", {hidden, c}, c);
   for (const char* name : {"b1", "norm_weight", "norm_bias"}) check_weight(node, name, {hidden}, c);
-  check_weight(node, "w2", {c, hidden}, c);
   check_weight(node, "b2", {c}, c);
   return c;
 }
@@ -59,35 +53,6 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   emit_attention<GcPool, GcExcite>(node, output, VectorUse::kBias, graph);
 }
 
-// Merges the partials and runs the block's two small layers.
-class GcExciteStep final : public Step {
- public:
-  GcExciteStep(Info info, const GcExcite& excite, const StepBuilder::Pooled& pooled,
-               GcTransformFn run, const GcTransformArgs& args)
-      : Step(std::move(info)),
-        partials_(excite.partials),
-        vector_(excite.vector),
-        pooled_(pooled),
-        run_(run),
-        args_(args) {}
-
-  void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
-    float* pooled = context.scratch_of<float>(worker);
-    merge_gc_partials(context.tensor<float>(partials_), pooled_.count, pooled_.channels, pooled);
-    GcTransformArgs args = args_;
-    args.context = pooled;
-    args.scratch = pooled + pooled_.channels;
-    args.out = context.tensor<float>(vector_);
-    run_(args);
-  }
-
- private:
-  const int partials_, vector_;
-  const StepBuilder::Pooled pooled_;
-  const GcTransformFn run_;
-  const GcTransformArgs args_;
-};
-
 std::unique_ptr<Step> GcExcite::make_step(StepBuilder& builder) const {
   const Variant<GcTransformFn>& variant = select_gc_transform(builder.isa);
   const StepBuilder::Pooled& pooled = builder.pooled[static_cast<std::size_t>(partials)];
@@ -98,20 +63,18 @@ std::unique_ptr<Step> GcExcite::make_step(StepBuilder& builder) const {
   // Of the norm, twice hidden; b2.
   info.bytes = builder.traffic(
       *this, layers.weight_bytes + bytes_of<float>(2 * layers.hidden + layers.channels));
-  GcTransformArgs args{};
-  args.c_in = pooled.channels;
-  args.hidden = layers.hidden;
-  args.c_out = layers.channels;
-  args.w1 = layers.first.w;
-  args.b1 = layers.first.b;
+  auto args = layer_args<GcTransformArgs>(pooled, layers);
   args.norm_w = node->weight("norm_weight").data();
   args.norm_b = node->weight("norm_bias").data();
   args.epsilon = static_cast<float>(node->attributes.number("epsilon"));
-  args.w2 = layers.w2;
   args.b2 = node->weight("b2").data();
   // The vector takes the place of the projection's bias in its epilogue, and so has to hold it.
   args.base = projection == nullptr ? nullptr : projection->bias();
-  return std::make_unique<GcExciteStep>(std::move(info), *this, pooled, variant.run, args);
+  const auto merge = [](const float* parts, const StepBuilder::Pooled& from, float* merged) {
+    merge_gc_partials(parts, from.count, from.channels, merged);
+  };
+  return std::make_unique<ExciteStep<GcTransformArgs>>(
+      std::move(info), *this, pooled, merge, &GcTransformArgs::context, variant.run, args);
 }
 
 }  // namespace

@@ -1,8 +1,19 @@
 // What the steps of all attention blocks share.
+#include "base/check.h"
+#include "engine/graph/node_kind.h"
 #include "engine/ops/attention.h"
-#include "engine/plan/step_builder.h"
 
 namespace lpn {
+
+std::int64_t check_layers(const Node& node, std::int64_t channels) {
+  const std::int64_t hidden = node.weight("w1").shape[0];
+  LPN_CHECK(hidden >= 1, describe(node), ": weight \"w1\" has shape ",
+            format_shape(node.weight("w1").shape), "; it must be (h, ", channels,
+            ") with h at least 1");
+  check_weight(node, "w1", {hidden, channels}, channels);
+  check_weight(node, "w2", {channels, hidden}, channels);
+  return hidden;
+}
 
 AttentionLayers make_layers(const Excite& excite, StepBuilder& builder) {
   const Node& block = *excite.node;
