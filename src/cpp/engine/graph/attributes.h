@@ -35,6 +35,8 @@ constexpr AttributeSchema integer_attribute(const char* name, std::int64_t minim
 constexpr AttributeSchema number_attribute(const char* name, std::int64_t minimum) {
   return {name, AttributeType::kNumber, minimum};
 }
+constexpr AttributeSchema kStrideAttribute = integer_attribute("stride", 1);
+constexpr AttributeSchema kPaddingAttribute = integer_attribute("padding", 0);
 constexpr AttributeSchema kActivationAttribute{"activation", AttributeType::kActivation, 0};
 
 // Attributes that were checked against a schema: each is there and of its type.

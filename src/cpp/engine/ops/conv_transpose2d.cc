@@ -130,8 +130,8 @@ std::unique_ptr<Step> ConvTranspose::make_step(StepBuilder& builder) const {
 NodeKind conv_transpose2d_kind() {
   NodeKind kind;
   kind.name = "conv_transpose2d";
-  kind.attributes = {integer_attribute("stride", 1), integer_attribute("padding", 0),
-                     integer_attribute("groups", 1), kActivationAttribute};
+  kind.attributes = {kStrideAttribute, kPaddingAttribute, integer_attribute("groups", 1),
+                     kActivationAttribute};
   kind.weights = {{"weight", 4}, {"bias", 1, true}};
   kind.channels = channels;
   kind.shape = shape;

@@ -102,8 +102,7 @@ std::unique_ptr<Step> MaxPool::make_step(StepBuilder& builder) const {
 NodeKind max_pool2d_kind() {
   NodeKind kind;
   kind.name = "max_pool2d";
-  kind.attributes = {integer_attribute("kernel", 1), integer_attribute("stride", 1),
-                     integer_attribute("padding", 0)};
+  kind.attributes = {integer_attribute("kernel", 1), kStrideAttribute, kPaddingAttribute};
   kind.channels = channels;
   kind.shape = shape;
   kind.emit = emit;
