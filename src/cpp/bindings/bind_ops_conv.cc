@@ -146,7 +146,7 @@ py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w
   float* out_data = out.mutable_data();
 
   const WithoutGil released;
-  Buffer<float> packed = make_buffer(args.kh * args.kw * args.c);
+  Buffer<float> packed = make_buffer(depthwise_packed_size(args.kh, args.kw, args.c));
   pack_depthwise(w.data, args.kh, args.kw, args.c, packed.data());
   args.w = packed.data();
   for (std::int64_t image = 0; image < x[0]; ++image) {

@@ -8,6 +8,12 @@
 
 namespace lpn {
 
+// Channels whose weights lie side by side: of one cache line, which vectors of every tier divide.
+constexpr int kDepthwiseBlock = 16;
+
+// Output rows that share the input they overlap in: calls are best for a multiple of them.
+constexpr int kDepthwiseRows = 2;
+
 // out[y, x, c] = act(bias[c] + sum_{i, j} in[y * stride + i - padding, x * stride + j - padding, c]
 // * w[i, j, c]) for output rows [row_begin, row_end); taps outside the map are skipped. One chain
 // of fma per output, starting from the bias, in ascending (i, j).
@@ -15,7 +21,7 @@ struct DepthwiseArgs {
   const float* in;  // image row `in_row_begin` of an (in_h, in_w, c) map
   std::int64_t in_row_begin;
   std::int64_t in_h, in_w, c;
-  const float* w;     // [kh][kw][c], from pack_depthwise
+  const float* w;     // from pack_depthwise
   const float* bias;  // c floats, or null
   float* out;         // output row `row_begin` of an (out_h, out_w, c) map
   std::int64_t out_w;
@@ -32,7 +38,10 @@ using DepthwiseFn = void (*)(const DepthwiseArgs& args);
 
 const Variant<DepthwiseFn>& select_depthwise(Isa isa);
 
-// Packs w (c, 1, kh, kw), PyTorch's layout, into [kh][kw][c]: kh * kw * c floats.
+// Floats of packed weights: those of the last block are filled up with zeros.
+std::int64_t depthwise_packed_size(std::int64_t kh, std::int64_t kw, std::int64_t c);
+
+// Packs w (c, 1, kh, kw), PyTorch's layout, into [block of channels][kh][kw][kDepthwiseBlock].
 void pack_depthwise(const float* w, std::int64_t kh, std::int64_t kw, std::int64_t c,
                     float* packed);
 

@@ -65,7 +65,7 @@ std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
   args.bias = node->bias();
   args.activation = node->attributes.activation();
   args.w = builder.weights.get<float>(
-      node->name + "/depthwise", args.kh * args.kw * in.c,
+      node->name + "/depthwise", depthwise_packed_size(args.kh, args.kw, in.c),
       [&](float* packed) { pack_depthwise(w.data(), args.kh, args.kw, in.c, packed); });
 
   Step::Info info;
@@ -73,7 +73,7 @@ std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw);
-  const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
+  const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, kDepthwiseRows);
   info.chunks = rows.count();
   std::int64_t weights = weight_bytes(*node);
   std::shared_ptr<const Pooling> pooling;
