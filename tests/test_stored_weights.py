@@ -272,3 +272,11 @@ def test_vectors_stored_as_bfloat16_reach_the_engine_as_float32() -> None:
     network = GraphSpec("image", 3, (node,), ("conv",))
     model = network.compile(StoredArrays(stored), threads=1, isa=None)
     np.testing.assert_array_equal(model.run(np.ones((1, 1, 1, 3), np.float32)).ravel(), 3 + values)
+
+
+def test_a_file_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.safetensors")
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    safetensors_file.write(path, {"w": StoredTensor.from_array(array)}, {})
+    stored = StoredArrays(safetensors_file.read(path)[0])
+    np.testing.assert_array_equal(stored["w"], array, strict=True)

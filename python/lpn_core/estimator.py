@@ -190,7 +190,7 @@ def load(
 
     Args:
         model: a bundled name, or the path of a model file.
-        threads: that work on one call; None for the allowed cores, or LPN_NUM_THREADS.
+        threads: that work on one call; None for LPN_NUM_THREADS, or the allowed physical cores.
         isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one (or LPN_ISA).
         precision: "fp32".
         memory_limit: bytes that the weights, and each run, may take; None for what

@@ -206,6 +206,8 @@ LPN_TEST(engine_gives_images_side_by_side_their_bits) {
   const auto room_for_two =
       static_cast<std::int64_t>(plan.workspace_bytes(5) + plan.workspace_bytes(0));
   for (const std::int64_t limit : {std::int64_t{1}, room_for_two, std::int64_t{1} << 30}) {
+    const std::int64_t expected_together = limit == 1 ? 1 : limit == room_for_two ? 2 : 4;
+    EXPECT(images_side_by_side(plan, 5, limit) == expected_together, "limit ", limit);
     for (const std::int64_t n : {1, 2, 3, 4, 8}) {
       Batch batch;
       batch.n = n;
@@ -216,6 +218,19 @@ LPN_TEST(engine_gives_images_side_by_side_their_bits) {
              " images, limit ", limit);
     }
   }
+}
+
+// Or a run of several images would take more memory than its limit from the second time on.
+LPN_TEST(engine_lends_scratch_to_one_workspace_of_a_run) {
+  const Shape shape{32, 24, 3};
+  CompiledModel model(whole_network("gc"), 3, default_isa());
+  const Plan& plan = model.prepare(shape.h, shape.w)->plan();
+  const std::vector<float> image = random_images(1, shape);
+  std::vector<float> out(static_cast<std::size_t>(plan.outputs().front().size()));
+  Workspace workspace(plan);
+  EXPECT(plan.scratch_bytes() > 0);
+  EXPECT(workspace.bind(plan, image.data(), {out.data()}, 3).scratch != nullptr);
+  EXPECT(workspace.bind(plan, image.data(), {out.data()}, 0).scratch == nullptr);
 }
 
 LPN_TEST(engine_serves_many_threads_and_sizes) {

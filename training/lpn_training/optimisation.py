@@ -203,8 +203,8 @@ def _restore(optimiser: torch.optim.Optimizer, state: dict[str, Any], names: lis
         names: Of the state's parameters, in its order, where it is of an earlier version and does
             not tell them.
     """
-    told = [name for group in state["param_groups"] for name in group.get("param_names", ())]
-    moments = {name: state["state"].get(index) for index, name in enumerate(told or names)}
+    listed = [name for group in state["param_groups"] for name in group.get("param_names", ())]
+    moments = {name: state["state"].get(index) for index, name in enumerate(listed or names)}
     groups = optimiser.state_dict()["param_groups"]
     ours = [name for group in groups for name in group["param_names"]]
     held = {index: moments[name] for index, name in enumerate(ours) if moments.get(name)}

@@ -65,7 +65,7 @@ def person_category(file: Path, content: Mapping[str, Any]) -> PersonCategory:
     """The category that names joints, with COCO's where none does.
 
     Joints that are named as those of a known set, in any order and spelling, are that set's. Others
-    are a set of their own, whose left and right ones are told by their names.
+    are a set of their own, whose left and right ones follow from their names.
 
     Args:
         file: for the errors.

@@ -61,7 +61,7 @@ class GraphSpec:
         """The graph as the engine holds it.
 
         Args:
-            weights: float32 arrays called ``<node>.<weight>``; read-only ones are not copied.
+            weights: float32 arrays called ``<node>.<weight>``; those of a file are not copied.
 
         Raises:
             ValueError: it is not consistent; the message names the node.
@@ -83,7 +83,7 @@ class GraphSpec:
 
         Args:
             weights: as :meth:`build` takes them.
-            threads: at least 1; None for the allowed cores.
+            threads: at least 1; None for the allowed physical cores.
             isa: one of ``lpn_core.supported_isas()``; None for the best one.
 
         Raises:

@@ -60,7 +60,7 @@ class Model:
 
         Args:
             model_file: as ``model_file.read`` gives it.
-            threads: at least 1; None for the allowed cores, or LPN_NUM_THREADS.
+            threads: at least 1; None for LPN_NUM_THREADS, or the allowed physical cores.
             isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one.
             precision: "fp32".
             memory_limit: bytes that the weights, and each run, may take; None for what

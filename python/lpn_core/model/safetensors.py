@@ -18,6 +18,7 @@ import numpy as np
 
 from lpn_core import _core
 from lpn_core._json import is_text, load_unique
+from lpn_core._text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _restore(dtype: str, shape: tuple[int, ...], data: bytes) -> StoredTensor:
 class StoredArrays(Mapping[str, "NDArray[np.float32]"]):
     """Stored F32 and BF16 tensors as float32 arrays, each made when it is asked for.
 
-    So a model's weights take the memory that their file takes. To change one, put it into a dict:
+    Those of a file stay in it until then. To change one, put it into a dict:
     ``{**arrays, name: changed}``.
     """
 
@@ -169,7 +170,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, StoredTensor], dict[st
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         content: memoryview | _core.StoredFile
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            content = _core.StoredFile(file.fileno(), os.fsdecode(path))
+            content = _core.StoredFile(file.fileno(), printable(os.fsdecode(path)))
         else:
             content = memoryview(file.readall())  # a pipe is read once
     try:

@@ -1,4 +1,4 @@
-// Which CPU features this process may use, and which it was told to use.
+// Which CPU features this process may use, and which it is to use.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Parts of a file that stay there until somebody reads them.
+// Parts of a file that stay there until they are read.
 #pragma once
 
 #include <atomic>

@@ -286,7 +286,7 @@ int default_threads() {
     LPN_CHECK(*end == '\0' && value >= 1 && value <= kMaxThreads,
               "environment variable LPN_NUM_THREADS is \"", text,
               "\"; it must be a whole number from 1 to ", kMaxThreads,
-              ", or unset to use every core allowed");
+              ", or unset to use every physical core allowed");
     return static_cast<int>(value);
   }
   const int quota = cgroup_cpus();

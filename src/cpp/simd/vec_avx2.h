@@ -13,6 +13,8 @@ namespace {
 // chains cover the latency (4) x throughput (2) = 8 of the fma units.
 constexpr int kTileVectors = 2;
 
+constexpr int kVectorRegisters = 16;
+
 struct F32 {
   using Lane = float;
   static constexpr int kLanes = 8;

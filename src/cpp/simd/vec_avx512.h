@@ -14,6 +14,8 @@ namespace {
 // then feeds four fma.
 constexpr int kTileVectors = 4;
 
+constexpr int kVectorRegisters = 32;
+
 struct F32 {
   using Lane = float;
   static constexpr int kLanes = 16;

@@ -14,6 +14,9 @@ namespace {
 // Columns, in vectors, and rows of the register tile of a matrix product.
 constexpr int kTileVectors = 2;
 
+// Of four lanes each, in which compilers keep this struct at best.
+constexpr int kVectorRegisters = 4;
+
 struct F32 {
   using Lane = float;
   static constexpr int kLanes = 4;

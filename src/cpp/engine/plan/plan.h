@@ -29,8 +29,8 @@ class Plan {
   std::int64_t scratch_bytes() const { return scratch_bytes_; }
 
   // Bytes of a workspace for an image that `workers` threads run, all outputs but the first being
-  // unwanted. In double, as all sizes that are
-  // compared with a limit: what a graph asks for may not fit 64 bits.
+  // unwanted. In double, as all sizes that are compared with a limit: what a graph asks for may not
+  // fit 64 bits.
   double workspace_bytes(int workers) const;
 
  private:

@@ -83,7 +83,7 @@ double peak_gflops(Isa isa, int threads, double seconds) {
   constexpr std::int64_t kChunksPerThread = 100;
   // Two threads may share a CPU for as long as both keep running; after a pause in which they
   // sleep, each is given one anew.
-  constexpr int kBurstsPerSpell = 8;
+  constexpr int kBurstsPerRound = 8;
   constexpr std::chrono::milliseconds kPause{1};
   const FmaPeakFn run = select_fma_peak(isa).run;
   std::array<float, kFmaPeakValues> start;
@@ -94,7 +94,7 @@ double peak_gflops(Isa isa, int threads, double seconds) {
   double best = 0;
   const Clock::time_point begin = Clock::now();
   do {
-    for (int i = 0; i < kBurstsPerSpell; ++i) {
+    for (int i = 0; i < kBurstsPerRound; ++i) {
       const Clock::time_point burst = Clock::now();
       pool.parallel_for(chunks, [&](std::int64_t, int) {
         std::array<float, kFmaPeakValues> end;

@@ -50,6 +50,16 @@ const float* make_input(const Plan& plan, Workspace& workspace, Threads& threads
   return input;
 }
 
+// Workspaces on loan, given back last first: the next run then takes the one with the scratch
+// first.
+struct Leases {
+  std::deque<PreparedPlan::Lease> all;
+
+  ~Leases() {
+    while (!all.empty()) all.pop_back();
+  }
+};
+
 // Images [first, first + count), step by step: the chunks of one step of all of them make one loop,
 // in which those that share their weights follow each other.
 template <class Threads>
@@ -58,11 +68,11 @@ bool run_images(PreparedPlan& prepared, Threads& threads, const Batch& batch, st
   const auto stopped = [&batch] { return batch.stop && batch.stop(); };
   if (stopped()) return false;
   const Plan& plan = prepared.plan();
-  std::deque<PreparedPlan::Lease> leases;
+  Leases leases;
   std::vector<RunContext> contexts;
   std::vector<void*> results(outputs.size());
   for (std::int64_t image = first; image < first + count; ++image) {
-    Workspace& workspace = leases.emplace_back(prepared).workspace();
+    Workspace& workspace = leases.all.emplace_back(prepared).workspace();
     const float* input = batch.pixels != nullptr
                              ? batch.pixels + image * plan.input().size()
                              : make_input(plan, workspace, threads, batch, image);
@@ -88,6 +98,13 @@ bool run_images(PreparedPlan& prepared, Threads& threads, const Batch& batch, st
 
 }  // namespace
 
+std::int64_t images_side_by_side(const Plan& plan, int threads, std::int64_t memory_limit) {
+  const double spare = static_cast<double>(memory_limit) - plan.workspace_bytes(threads);
+  const double fitting = 1 + std::floor(std::max(0.0, spare) / plan.workspace_bytes(0));
+  return static_cast<std::int64_t>(
+      std::min(fitting, static_cast<double>(std::max(1, threads - 1))));
+}
+
 bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch,
          const std::vector<void*>& outputs, std::int64_t memory_limit, StepClock* clock) {
   Inline alone;
@@ -100,10 +117,7 @@ bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch,
     if (!run_images(plan, alone, batch, image, 1, outputs, clock))
       finished.store(false, std::memory_order_relaxed);
   });
-  const double spare = limit - plan.plan().workspace_bytes(pool.threads());
-  const double fitting = 1 + std::floor(std::max(0.0, spare) / plan.plan().workspace_bytes(0));
-  const auto together = static_cast<std::int64_t>(
-      std::min(fitting, static_cast<double>(std::max(1, pool.threads() - 1))));
+  const std::int64_t together = images_side_by_side(plan.plan(), pool.threads(), memory_limit);
   for (std::int64_t image = whole; finished && image < batch.n; image += together) {
     finished =
         run_images(plan, pool, batch, image, std::min(together, batch.n - image), outputs, clock);

@@ -28,12 +28,16 @@ struct Batch {
   std::function<bool()> stop;
 };
 
+// As many as there is memory for, at least one and fewer than threads: all of them share one
+// scratch area per thread.
+std::int64_t images_side_by_side(const Plan& plan, int threads, std::int64_t memory_limit);
+
 // Of a batch, as many images as are a multiple of the threads are run image by image, one thread
 // each, where `memory_limit` (bytes) leaves room for a workspace per thread. Those left over are
-// run by all threads, step by step: as many side by side, fewer than threads, as there is memory
-// for. The bits of a result do not depend on which. `outputs`: one for
-// each of the plan's, with room for n images, or null where it is not wanted. `clock` may be given
-// for a batch of one image. Returns whether the run came to its end; else `outputs` hold anything.
+// run by all threads, step by step, images_side_by_side() at a time. The bits of a result do not
+// depend on which. `outputs`: one for each of the plan's, with room for n images, or null where it
+// is not wanted; they are not counted as memory. `clock` may be given for a batch of one image.
+// Returns whether the run came to its end; else `outputs` hold anything.
 bool run(PreparedPlan& plan, ThreadPool& pool, const Batch& batch,
          const std::vector<void*>& outputs, std::int64_t memory_limit, StepClock* clock = nullptr);
 

@@ -20,6 +20,8 @@ RunContext Workspace::bind(const Plan& plan, const void* input, const std::vecto
   assert(outputs.size() == plan.outputs().size());
   const auto scratch_size = static_cast<std::size_t>(plan.scratch_bytes() * workers);
   if (scratch_.size() < scratch_size) scratch_ = Buffer<std::byte>(scratch_size);
+  if (workers == 0)
+    scratch_ = Buffer<std::byte>();  // of an earlier run, which this one's room lacks
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const Place& place = plan.places()[i];
     // No step writes the input: an operation's result is always another tensor.

@@ -16,7 +16,8 @@ class Workspace {
   explicit Workspace(const Plan& plan);
 
   // Points every tensor to its place for an image at `input` whose results go to `outputs`, with
-  // scratch for `workers` threads. Results for which `outputs` holds null stay in the workspace.
+  // scratch for `workers` threads, or none and its memory freed for 0. Results for which `outputs`
+  // holds null stay in the workspace.
   RunContext bind(const Plan& plan, const void* input, const std::vector<void*>& outputs,
                   int workers);
 
@@ -33,7 +34,7 @@ class Workspace {
   std::vector<std::byte*> tensors_;
 };
 
-// A plan with the workspaces that are free. It never holds more of them than there were runs at the
+// A plan with the workspaces that are free. It never holds more of them than were on loan at the
 // same time.
 class PreparedPlan {
  public:

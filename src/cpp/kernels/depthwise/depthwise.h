@@ -11,7 +11,8 @@ namespace lpn {
 // Channels whose weights lie side by side: of one cache line, which vectors of every tier divide.
 constexpr int kDepthwiseBlock = 16;
 
-// Output rows that share the input they overlap in: calls are best for a multiple of them.
+// Calls are best for a multiple of so many output rows: most tiles are of two or four, which share
+// the input they overlap in.
 constexpr int kDepthwiseRows = 2;
 
 // out[y, x, c] = act(bias[c] + sum_{i, j} in[y * stride + i - padding, x * stride + j - padding, c]

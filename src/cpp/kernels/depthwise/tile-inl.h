@@ -11,9 +11,8 @@ namespace {
 
 static_assert(kDepthwiseBlock % F32::kLanes == 0, "a vector's weights lie side by side");
 
-// Compilers keep few of the scalar tier's vectors in registers.
-constexpr bool kScalarTier = F32::kLanes == 4;
-constexpr int kTileColumns = kScalarTier ? 2 : 4;
+constexpr bool kFewRegisters = kVectorRegisters < 16;
+constexpr int kTileColumns = kFewRegisters ? 2 : 4;
 
 // Output rows and vectors of channels of a tile. Rows share the input they overlap in, and maps lie
 // beyond L1; but they take registers for their sums and for a row of weights each. Where sixteen
@@ -21,10 +20,10 @@ constexpr int kTileColumns = kScalarTier ? 2 : 4;
 // chains that the latency (4) x throughput (2) of fma asks for, and use whole cache lines.
 template <int kWidth, int kStride>
 struct TileSize {
-  static constexpr bool kManyRegisters = F32::kLanes == 16;
-  static constexpr bool kTwoRows = !kScalarTier && kWidth == 3 && kStride == 1;
+  static constexpr bool kManyRegisters = kVectorRegisters >= 32;
+  static constexpr bool kTwoRows = !kFewRegisters && kWidth == 3 && kStride == 1;
   static constexpr int kRows = kManyRegisters ? (kWidth == 3 ? 4 : 2) : (kTwoRows ? 2 : 1);
-  static constexpr int kVectors = kManyRegisters || kTwoRows || kScalarTier ? 1 : 2;
+  static constexpr int kVectors = kManyRegisters || kTwoRows || kFewRegisters ? 1 : 2;
 };
 
 // How many columns of input lie under a tile.
