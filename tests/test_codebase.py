@@ -29,7 +29,7 @@ ISA_FILES = sorted(
     for pattern in ("scalar.cc", "x86_*.cc", "arm_*.cc")
     for path in (KERNELS / folder).glob(pattern)
 )
-ISA_HEADERS = (("base", "isa.h"), ("base", "isa_sets.inc"))
+ISA_HEADERS = (("base", "bfloat16.h"), ("base", "isa.h"), ("base", "isa_sets.inc"))
 GENERATED = {"engine/ops/node_kinds.inc"}  # by CMakeLists.txt
 C_HEADERS = {
     "stdint.h", "stddef.h", "assert.h", "math.h", "string.h", "float.h", "cstdint", "cstddef",

@@ -12,8 +12,14 @@ struct AllLanes {
   static constexpr bool kPartial = false;
 
   int count() const { return F32::kLanes; }
-  F32 read(const float* p) const { return load<F32>(p); }
-  void write(float* p, F32 v) const { store(p, v); }
+  template <class T>
+  F32 read(const T* p) const {
+    return load<F32>(p);
+  }
+  template <class T>
+  void write(T* p, F32 v) const {
+    store(p, v);
+  }
 };
 
 struct FirstLanes {
@@ -21,8 +27,14 @@ struct FirstLanes {
   int n;
 
   int count() const { return n; }
-  F32 read(const float* p) const { return load_n<F32>(p, n); }
-  void write(float* p, F32 v) const { store_n(p, n, v); }
+  template <class T>
+  F32 read(const T* p) const {
+    return load_n<F32>(p, n);
+  }
+  template <class T>
+  void write(T* p, F32 v) const {
+    store_n(p, n, v);
+  }
 };
 
 // How many vectors one call of a body covers.

@@ -2,6 +2,8 @@
 // V has V::Lane, V::kLanes and, where it is compared, V::Mask.
 #pragma once
 
+#include "base/bfloat16.h"
+
 namespace lpn {
 namespace {
 
@@ -17,6 +19,12 @@ template <class V>
 V load_n(const typename V::Lane* p, int n);
 template <class V>
 typename V::Mask mask_none();
+
+// Of floats only: from bfloat16 numbers, widened exactly.
+template <class V>
+V load(const Bfloat16* p);
+template <class V>
+V load_n(const Bfloat16* p, int n);
 
 }  // namespace
 }  // namespace lpn

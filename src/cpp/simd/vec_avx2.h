@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "simd/vec.h"
 
@@ -64,6 +65,40 @@ inline U8 load<U8>(const uint8_t* p) {
 }
 inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
+inline F32 widen(__m128i halves) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))};
+}
+template <>
+inline F32 load<F32>(const Bfloat16* p) {
+  return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+template <>
+inline F32 load_n<F32>(const Bfloat16* p, int n) {
+  __m128i halves = _mm_setzero_si128();
+  memcpy(&halves, p, static_cast<size_t>(n) * sizeof(Bfloat16));
+  return widen(halves);
+}
+inline __m128i round_to_bfloat16(__m256 a) {
+  const __m256i bits = _mm256_castps_si256(a);
+  const __m256i cut = _mm256_srli_epi32(bits, 16);
+  const __m256i odd = _mm256_and_si256(cut, _mm256_set1_epi32(1));
+  const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+  const __m256i exponent = _mm256_and_si256(bits, _mm256_set1_epi32(0x7F800000));
+  const __m256i tiny = _mm256_cmpeq_epi32(exponent, _mm256_setzero_si256());
+  const __m256i zero = _mm256_and_si256(cut, _mm256_set1_epi32(0x8000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+  const __m256i quiet = _mm256_or_si256(cut, _mm256_set1_epi32(0x40));
+  __m256i rounded = _mm256_blendv_epi8(_mm256_srli_epi32(up, 16), zero, tiny);
+  rounded = _mm256_blendv_epi8(rounded, quiet, nan);
+  return _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+}
+inline void store(Bfloat16* p, F32 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), round_to_bfloat16(a.v));
+}
+inline void store_n(Bfloat16* p, int n, F32 a) {
+  const __m128i halves = round_to_bfloat16(a.v);
+  memcpy(p, &halves, static_cast<size_t>(n) * sizeof(Bfloat16));
+}
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m256 lo = _mm256_loadu_ps(p);
@@ -72,6 +107,12 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m256 second = _mm256_permute2f128_ps(lo, hi, 0x31);
   even.v = _mm256_shuffle_ps(first, second, 0x88);
   odd.v = _mm256_shuffle_ps(first, second, 0xDD);
+}
+inline void load_deinterleave2(const Bfloat16* p, F32& even, F32& odd) {
+  const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
+  even.v = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+  odd.v = _mm256_castsi256_ps(_mm256_and_si256(pairs, upper));
 }
 // Bytes 4 i + j become lane i of part[j].
 inline void deinterleave4(U8 bytes, F32 (&part)[4]) {

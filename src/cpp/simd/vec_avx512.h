@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "simd/vec.h"
 
@@ -61,6 +62,41 @@ inline U8 load<U8>(const uint8_t* p) {
 }
 inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline void store_n(float* p, int n, F32 a) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
+template <>
+inline F32 load<F32>(const Bfloat16* p) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+}
+template <>
+inline F32 load_n<F32>(const Bfloat16* p, int n) {
+  const __m256i halves = _mm256_maskz_loadu_epi16(first_lanes(n), p);
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+}
+inline __m256i round_to_bfloat16(__m512 a) {
+#if defined(__AVX512BF16__)
+  const __m256bh halves = _mm512_cvtneps_pbh(a);
+  __m256i bits;
+  memcpy(&bits, &halves, sizeof bits);
+  return bits;
+#else
+  const __m512i bits = _mm512_castps_si512(a);
+  const __m512i cut = _mm512_srli_epi32(bits, 16);
+  const __m512i odd = _mm512_and_si512(cut, _mm512_set1_epi32(1));
+  const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  __m512i rounded = _mm512_srli_epi32(up, 16);
+  const __mmask16 tiny = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7F800000));
+  rounded = _mm512_mask_and_epi32(rounded, tiny, cut, _mm512_set1_epi32(0x8000));
+  const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+  rounded = _mm512_mask_or_epi32(rounded, nan, cut, _mm512_set1_epi32(0x40));
+  return _mm512_cvtepi32_epi16(rounded);
+#endif
+}
+inline void store(Bfloat16* p, F32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), round_to_bfloat16(a.v));
+}
+inline void store_n(Bfloat16* p, int n, F32 a) {
+  _mm256_mask_storeu_epi16(p, first_lanes(n), round_to_bfloat16(a.v));
+}
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m512 lo = _mm512_loadu_ps(p);
@@ -70,6 +106,12 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m512i odds = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
   even.v = _mm512_permutex2var_ps(lo, evens, hi);
   odd.v = _mm512_permutex2var_ps(lo, odds, hi);
+}
+inline void load_deinterleave2(const Bfloat16* p, F32& even, F32& odd) {
+  const __m512i pairs = _mm512_loadu_si512(p);
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+  even.v = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+  odd.v = _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
 }
 // Bytes 4 i + j become lane i of part[j].
 inline void deinterleave4(U8 bytes, F32 (&part)[4]) {

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "simd/vec.h"
 
@@ -73,6 +74,33 @@ inline void store(float* p, F32 v) {
 inline void store_n(float* p, int n, F32 v) {
   for (int i = 0; i < n; ++i) p[i] = v.lane[i];
 }
+inline float widen(Bfloat16 half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+template <>
+inline F32 load<F32>(const Bfloat16* p) {
+  return map_lanes([&](int i) { return widen(p[i]); });
+}
+template <>
+inline F32 load_n<F32>(const Bfloat16* p, int n) {
+  return map_lanes([&](int i) { return i < n ? widen(p[i]) : 0.0f; });
+}
+inline Bfloat16 round_to_bfloat16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  const uint32_t cut = bits >> 16;
+  uint32_t rounded = (bits + 0x7FFFu + (cut & 1u)) >> 16;
+  if ((bits & 0x7F800000u) == 0) rounded = cut & 0x8000u;
+  if (x != x) rounded = cut | 0x40u;
+  return static_cast<Bfloat16>(rounded);
+}
+inline void store_n(Bfloat16* p, int n, F32 v) {
+  for (int i = 0; i < n; ++i) p[i] = round_to_bfloat16(v.lane[i]);
+}
+inline void store(Bfloat16* p, F32 v) { store_n(p, F32::kLanes, v); }
 inline void prefetch_l2(const void* p) {
 #if defined(__GNUC__)
   constexpr int kForReading = 0, kIntoL2 = 2;
@@ -85,6 +113,12 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   for (int i = 0; i < F32::kLanes; ++i) {
     even.lane[i] = p[2 * i];
     odd.lane[i] = p[2 * i + 1];
+  }
+}
+inline void load_deinterleave2(const Bfloat16* p, F32& even, F32& odd) {
+  for (int i = 0; i < F32::kLanes; ++i) {
+    even.lane[i] = widen(p[2 * i]);
+    odd.lane[i] = widen(p[2 * i + 1]);
   }
 }
 // Bytes 4 i + j become lane i of part[j].

@@ -3,10 +3,9 @@
 
 #include <cstdint>
 
-namespace lpn {
+#include "base/bfloat16.h"
 
-// The upper half of a float32's bits.
-enum class Bfloat16 : std::uint16_t {};
+namespace lpn {
 
 enum class DType : std::uint8_t { kF32, kBf16 };
 
