@@ -75,16 +75,27 @@ class Graph:
 class CompiledModel:
     """A graph compiled for this CPU; plans are made per input size on first use and kept."""
 
-    def __init__(self, graph: Graph, threads: int, isa: str, memory_limit: int = 0) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        threads: int,
+        isa: str,
+        memory_limit: int = 0,
+        precision: str = "fp32",
+    ) -> None:
         """threads >= 1, or 0 for default_threads().
 
         memory_limit: bytes for the weights, and for each run; 0 for what LPN_MEMORY_LIMIT, the
         machine or its cgroup says. A network or an input beyond it is a ValueError.
+        precision: "fp32", "bf16", or "auto" for bf16 where this CPU multiplies bfloat16 numbers.
         """
     @property
     def threads(self) -> int: ...
     @property
     def isa(self) -> str: ...
+    @property
+    def precision(self) -> str:
+        """ "fp32" or "bf16": what "auto" came to."""
     @property
     def input_channels(self) -> int: ...
     def output_shape(self, height: int, width: int) -> tuple[int, int, int]:

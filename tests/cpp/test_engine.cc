@@ -271,7 +271,7 @@ LPN_TEST(engine_reads_long_graphs) {
   }
   graph.add_output(std::to_string(kNodes));
   EXPECT(graph.infer_shapes(2, 2).size() == kNodes + 1);
-  EXPECT(fuse(graph).operations.size() == std::size_t{3} * kNodes);
+  EXPECT(fuse(graph, Precision::kFp32).operations.size() == std::size_t{3} * kNodes);
 }
 
 LPN_TEST(engine_nests_concats_deeply) {
@@ -285,7 +285,7 @@ LPN_TEST(engine_nests_concats_deeply) {
     graph.add_node("concat", std::to_string(i), {before, sum}, {}, {});
   }
   graph.add_output(std::to_string(kNodes));
-  const OperationGraph fused = fuse(graph);
+  const OperationGraph fused = fuse(graph, Precision::kFp32);
   EXPECT(fused.operations.size() == kNodes + 1, fused.operations.size());  // and the input's copy
   const Placement placement = place_tensors(fused, graph.infer_shapes(1, 1));
   EXPECT(placement.arena_bytes == 0);

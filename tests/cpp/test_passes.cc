@@ -162,7 +162,7 @@ LPN_TEST(passes_together_make_a_bottleneck_four_steps) {
   GraphBuilder b(8);
   const Graph graph = b.finish(b.bottleneck("image", 8, 8, 1, "gc"));
   check(
-      fuse(graph),
+      fuse(graph, Precision::kFp32),
       "pointwise+relu 0>1, depthwise+pool 1>2 6, excite 6>7, pointwise+bias+residual+relu 2 0 7>5",
       "bottleneck");
 }

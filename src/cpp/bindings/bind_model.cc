@@ -17,16 +17,25 @@
 namespace lpn::bindings {
 namespace {
 
+// "auto" is the fastest at full quality: bfloat16 where the CPU multiplies it.
+Precision parse_precision(const std::string& name, Isa isa) {
+  if (name == "fp32") return Precision::kFp32;
+  if (name == "bf16") return Precision::kBf16;
+  LPN_CHECK(name == "auto", "precision is \"", name, "\"; it must be fp32, bf16 or auto");
+  return contains(isa, Isa::kAvx512Bf16) ? Precision::kBf16 : Precision::kFp32;
+}
+
 std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const std::string& isa,
-                                          std::int64_t memory_limit) {
+                                          std::int64_t memory_limit, const std::string& precision) {
   LPN_CHECK(threads >= 0, "threads is ", threads,
             "; it must be at least 1, or 0 for as many as this process may use");
   LPN_CHECK(memory_limit >= 0, "memory_limit is ", memory_limit,
             "; it must be at least 1 byte, or 0 for what the machine or its cgroup has");
   const Isa tier = parse_isa(isa);
+  const Precision chosen = parse_precision(precision, tier);
   Graph own = graph;  // which other threads may be adding to
   const WithoutGil released;
-  return std::make_unique<CompiledModel>(std::move(own), threads, tier, memory_limit);
+  return std::make_unique<CompiledModel>(std::move(own), threads, tier, memory_limit, chosen);
 }
 
 using Arrays = std::vector<py::array_t<float>>;
@@ -113,10 +122,14 @@ py::list list_steps(CompiledModel& model, std::int64_t h, std::int64_t w) {
 void bind_model(py::module_& module) {
   py::class_<CompiledModel>(module, "CompiledModel")
       .def(py::init(&make_model), py::arg("graph"), py::arg("threads"), py::arg("isa"),
-           py::arg("memory_limit") = 0)
+           py::arg("memory_limit") = 0, py::arg("precision") = "fp32")
       .def_property_readonly("threads", &CompiledModel::threads)
       .def_property_readonly("isa",
                              [](const CompiledModel& model) { return isa_name(model.isa()); })
+      .def_property_readonly("precision",
+                             [](const CompiledModel& model) {
+                               return model.precision() == Precision::kFp32 ? "fp32" : "bf16";
+                             })
       .def_property_readonly(
           "input_channels",
           [](const CompiledModel& model) { return model.graph().input_channels(); })

@@ -6,6 +6,15 @@
 
 namespace lpn {
 
+bool Operation::takes_types(const std::vector<Tensor>& tensors) const {
+  for (const std::vector<int>& touched : {reads(), writes()}) {
+    for (const int tensor : touched) {
+      if (type_of(tensors, tensor) != DType::kF32) return false;
+    }
+  }
+  return true;
+}
+
 OperationGraph::OperationGraph(const Graph& graph)
     : tensors(graph.nodes().size() + 1), outputs(graph.outputs()) {
   for (std::size_t tensor = 0; tensor < tensors.size(); ++tensor)

@@ -48,6 +48,10 @@ struct Operation {
   // one position to the next. Without, positions lie one after the other.
   virtual bool takes_stride(int /*tensor*/) const { return false; }
 
+  // Whether there is a kernel for its tensors in the types that they have. For all of them in
+  // float32 there always is; by default, for nothing else.
+  virtual bool takes_types(const std::vector<Tensor>& tensors) const;
+
   // Its copies, where they are all that it does; null otherwise. Of those, a pass may take away
   // what is written to its place already.
   virtual std::vector<ChannelCopy>* copies() { return nullptr; }
@@ -57,6 +61,11 @@ struct Operation {
 
   const Node* node;  // whose name and weights these are
 };
+
+// For Operation::takes_types.
+inline DType type_of(const std::vector<Tensor>& tensors, int tensor) {
+  return tensors[static_cast<std::size_t>(tensor)].type;
+}
 
 class OperationGraph {
  public:

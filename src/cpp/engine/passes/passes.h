@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/graph/operation.h"
+#include "engine/graph/precision.h"
 
 namespace lpn {
 
@@ -20,12 +21,17 @@ OperationGraph fuse_epilogue(OperationGraph graph);
 // other, become one operation that works row by row.
 OperationGraph join_upsampling(OperationGraph graph);
 
+// Maps between operations become what the precision computes in, wherever each operation that
+// reads or writes them takes that. The graph's input, its outputs and the vectors of attention
+// blocks stay float32.
+OperationGraph choose_types(OperationGraph graph, Precision precision);
+
 // What an operation only copies into channels of its result is written there in the first place,
 // where everyone who writes or reads it takes a row stride; an operation with nothing left to copy
 // goes.
 OperationGraph elide_copies(OperationGraph graph);
 
 // A graph's operations after all passes, in this order.
-OperationGraph fuse(const Graph& graph);
+OperationGraph fuse(const Graph& graph, Precision precision);
 
 }  // namespace lpn

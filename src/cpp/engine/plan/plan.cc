@@ -10,10 +10,11 @@
 
 namespace lpn {
 
-Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightStore& weights) {
+Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, Precision precision,
+           WeightStore& weights) {
   const DefaultFloatEnvironment environment;  // the plan outlives its maker's mode
   graph.check_complete();
-  const OperationGraph fused = fuse(graph);
+  const OperationGraph fused = fuse(graph, precision);
   StepBuilder builder{isa, weights, fused, graph.infer_shapes(h, w), {}};
   builder.shapes.resize(fused.tensors.size());
   builder.pooled.resize(fused.tensors.size());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/graph/graph.h"
+#include "engine/graph/precision.h"
 #include "engine/plan/placement.h"
 #include "engine/plan/step.h"
 #include "engine/plan/weight_store.h"
@@ -17,7 +18,8 @@ namespace lpn {
 // must outlive it.
 class Plan {
  public:
-  Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, WeightStore& weights);
+  Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, Precision precision,
+       WeightStore& weights);
 
   const Shape& input() const { return input_; }
   const std::vector<Shape>& outputs() const { return outputs_; }

@@ -9,9 +9,11 @@
 
 namespace lpn {
 
-CompiledModel::CompiledModel(Graph graph, int threads, Isa isa, std::int64_t memory_limit)
+CompiledModel::CompiledModel(Graph graph, int threads, Isa isa, std::int64_t memory_limit,
+                             Precision precision)
     : graph_(std::move(graph)),
       isa_(isa),
+      precision_(precision),
       memory_limit_(memory_limit == 0 ? default_memory_limit() : memory_limit),
       pool_(threads == 0 ? default_threads() : threads),
       weights_(memory_limit_) {
@@ -35,8 +37,8 @@ std::shared_ptr<PreparedPlan> CompiledModel::prepare(std::int64_t h, std::int64_
   }
   // Made without the lock, so that runs of other sizes go on; of two threads that make the same
   // one, the first wins.
-  auto made =
-      std::make_shared<PreparedPlan>(std::make_unique<const Plan>(graph_, h, w, isa_, weights_));
+  auto made = std::make_shared<PreparedPlan>(
+      std::make_unique<const Plan>(graph_, h, w, isa_, precision_, weights_));
   check_memory(made->plan(), graph_, threads(), memory_limit_);
   std::shared_ptr<PreparedPlan>
       dropped;  // freed after the lock: its own mutex must not be touched under this one

@@ -10,6 +10,7 @@
 #include "base/isa.h"
 #include "base/thread_pool.h"
 #include "engine/graph/graph.h"
+#include "engine/graph/precision.h"
 #include "engine/plan/weight_store.h"
 #include "engine/run/run.h"
 
@@ -18,10 +19,12 @@ namespace lpn {
 class CompiledModel {
  public:
   // `memory_limit` in bytes, for the weights and for each run; 0 for default_memory_limit().
-  CompiledModel(Graph graph, int threads, Isa isa, std::int64_t memory_limit = 0);
+  CompiledModel(Graph graph, int threads, Isa isa, std::int64_t memory_limit = 0,
+                Precision precision = Precision::kFp32);
 
   int threads() const { return pool_.threads(); }
   Isa isa() const { return isa_; }
+  Precision precision() const { return precision_; }
   const Graph& graph() const { return graph_; }
   // For loops before and after a run.
   ThreadPool& pool() { return pool_; }
@@ -52,6 +55,7 @@ class CompiledModel {
 
   const Graph graph_;
   const Isa isa_;
+  const Precision precision_;
   const std::int64_t memory_limit_;
   ThreadPool pool_;
   WeightStore weights_;
