@@ -30,6 +30,7 @@ COLUMNS = (
 )
 COSTS = (
     Column("hand-out ns", "hand_out", ".0f", 1e9),
+    Column("another's ns", "steal", ".0f", 1e9),
     Column("loop ns", "loop", ".0f", 1e9),
     Column("each further worker ns", "worker", ".0f", 1e9),
 )

@@ -7,8 +7,10 @@ the threads do to each other's caches, memory and clock is not in it.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from lpn_core import _core
@@ -24,12 +26,14 @@ class PoolCosts:
     """What the pool takes, in seconds.
 
     Attributes:
-        hand_out: taking a chunk, which one thread does at a time.
+        hand_out: taking a chunk of a worker's own.
+        steal: looking for one that others have left.
         loop: opening a loop for one worker and waiting until it has left.
         worker: each further worker, who joins and leaves through the same word.
     """
 
     hand_out: float
+    steal: float
     loop: float
     worker: float
 
@@ -56,14 +60,19 @@ class Run:
 
 
 def measure_costs(seconds: float) -> PoolCosts:
-    """Of this machine's pool, with two threads: what loops take beyond their work."""
+    """Of this machine's pool, with two threads.
+
+    Opening a loop, joining, leaving and noticing that move a cache line from core to core, each as
+    another worker's chunks do.
+    """
 
     def beyond(chunks: int, steps: int) -> float:
         alone = _core.loop_seconds(1, chunks, steps, seconds)
         return _core.loop_seconds(2, chunks, steps, seconds) - alone / 2
 
     hand_out = max(0.0, beyond(MANY, SHORT) / (MANY / 2))
-    return PoolCosts(hand_out, max(0.0, beyond(2, LONG) - 2 * hand_out), 2 * hand_out)
+    loop = max(0.0, beyond(2, LONG) - hand_out)
+    return PoolCosts(hand_out, loop / 4, loop, loop / 2)
 
 
 def measure_chunks(network: Network, rounds: int) -> list[list[float]]:
@@ -77,18 +86,30 @@ def measure_chunks(network: Network, rounds: int) -> list[list[float]]:
 
 
 def simulate_loop(chunks: Sequence[float], threads: int, costs: PoolCosts) -> Run:
-    """One parallel loop: a thread that is free takes the next chunk."""
+    """One parallel loop: a worker takes its own stretch, then what the others have left."""
     work = sum(chunks)
     if threads == 1 or len(chunks) <= 1:
         return Run(work, work, (threads - 1) * work, 0.0)
-    free = [0.0] * threads
-    counter = 0.0
-    for chunk in chunks:
-        counter = max(counter, heapq.heappop(free)) + costs.hand_out
-        heapq.heappush(free, counter + chunk)
+    bounds = [len(chunks) * worker // threads for worker in range(threads + 1)]
+    left = [deque(chunks[begin:end]) for begin, end in pairwise(bounds)]
+    free = [(0.0, False, worker) for worker in range(threads)]
+    end = taking = 0.0
+    while free:
+        now, looked, worker = heapq.heappop(free)
+        source = left[worker]
+        if not source:
+            if not looked:
+                heapq.heappush(free, (now + costs.steal, True, worker))
+                continue
+            others = (left[(worker + i) % threads] for i in range(threads))
+            source = next(filter(None, others), source)
+        if source:
+            taking += costs.steal if looked else costs.hand_out
+            now += source.popleft() if looked else costs.hand_out + source.popleft()
+            end = max(end, now)
+            heapq.heappush(free, (now, False, worker))
     around = costs.loop + (threads - 2) * costs.worker
-    pool = threads * around + len(chunks) * costs.hand_out
-    return Run(max(free) + around, work, 0.0, pool)
+    return Run(end + around, work, 0.0, threads * around + taking)
 
 
 def simulate(steps: Sequence[Sequence[float]], batch: int, threads: int, costs: PoolCosts) -> Run:

@@ -47,6 +47,40 @@ LPN_TEST(thread_pool_runs_every_chunk_once) {
   }
 }
 
+LPN_TEST(thread_pool_begins_with_a_workers_own_stretch) {
+  for (const int threads : {2, 3, 5}) {
+    ThreadPool pool(threads);
+    std::vector<std::atomic<std::int64_t>> first(static_cast<std::size_t>(threads));
+    for (std::atomic<std::int64_t>& chunk : first) chunk.store(-1);
+    std::atomic<int> begun{0};
+    // No worker goes on before all have begun.
+    pool.parallel_for(4 * threads + 1, [&](std::int64_t chunk, int worker) {
+      std::int64_t none = -1;
+      if (!first[static_cast<std::size_t>(worker)].compare_exchange_strong(none, chunk)) return;
+      begun.fetch_add(1);
+      while (begun.load() < threads) std::this_thread::yield();
+    });
+    for (int worker = 0; worker < threads; ++worker) {
+      const std::int64_t chunk = first[static_cast<std::size_t>(worker)].load();
+      EXPECT(chunk == (4 * threads + 1) * worker / threads, threads, " threads: worker ", worker,
+             " begins with chunk ", chunk);
+    }
+  }
+}
+
+LPN_TEST(thread_pool_takes_what_a_busy_worker_has_left) {
+  ThreadPool pool(3);
+  constexpr std::int64_t kChunks = 24;
+  for (const std::int64_t busy : {0, 8, 16}) {
+    std::atomic<std::int64_t> done{0};
+    pool.parallel_for(kChunks, [&](std::int64_t chunk, int) {
+      while (chunk == busy && done.load() < kChunks - 1) std::this_thread::yield();
+      done.fetch_add(1);
+    });
+    EXPECT(done.load() == kChunks);
+  }
+}
+
 LPN_TEST(thread_pool_survives_many_short_loops) {
   ThreadPool pool(3);
   for (int i = 0; i < 2000; ++i) check_loop(pool, 2 + i % 5);

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/cpu_quota.h"
@@ -101,8 +102,7 @@ class WorkerThreads {
     start_workers(pool.threads() - 1);
     pool_ = &pool;
     body_ = &body;
-    chunks_ = chunks;
-    next_.store(0, std::memory_order_relaxed);
+    share_out(chunks, pool.threads());
     failed_.store(false, std::memory_order_relaxed);
     caller_cpu_.store(current_cpu(), std::memory_order_relaxed);
     threads_.store(pool.threads(), std::memory_order_relaxed);
@@ -140,6 +140,31 @@ class WorkerThreads {
     std::condition_variable wake;
   };
 
+  // The chunks of a loop that are a worker's own, as far as they are left. On a line of its own,
+  // which others ask for only when they have run out of theirs.
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+
+    // The next chunk, or `end` or more where none is left.
+    std::int64_t take() {
+      const std::int64_t at = next.load(std::memory_order_relaxed);
+      return at < end ? next.fetch_add(1, std::memory_order_relaxed) : at;
+    }
+  };
+
+  // Equal stretches of the chunks, by worker: a thread that always gets the same stretch of a map
+  // finds it in its own cache. While no worker has joined.
+  void share_out(std::int64_t chunks, int threads) {
+    if (shares_.size() < static_cast<std::size_t>(threads))
+      shares_ = std::vector<Share>(static_cast<std::size_t>(threads));
+    for (int worker = 0; worker < threads; ++worker) {
+      Share& share = shares_[static_cast<std::size_t>(worker)];
+      share.next.store(chunks * worker / threads, std::memory_order_relaxed);
+      share.end = chunks * (worker + 1) / threads;
+    }
+  }
+
   // Starts the workers that are missing, by whoever has acquired them.
   void start_workers(int count) {
     while (!short_of_threads_ && static_cast<int>(workers_.size()) < count) {
@@ -173,13 +198,18 @@ class WorkerThreads {
     }
   }
 
+  // Runs the worker's own share, then what is left of the others'.
   void drain(int id) {
     const WorkScope scope({pool_, id});
+    const int threads = pool_->threads();
     try {
-      while (!failed_.load(std::memory_order_relaxed)) {
-        const std::int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
-        if (chunk >= chunks_) return;
-        (*body_)(chunk, id);
+      for (int i = 0; i < threads; ++i) {
+        Share& share = shares_[static_cast<std::size_t>((id + i) % threads)];
+        while (!failed_.load(std::memory_order_relaxed)) {
+          const std::int64_t chunk = share.take();
+          if (chunk >= share.end) break;
+          (*body_)(chunk, id);
+        }
       }
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -251,11 +281,10 @@ class WorkerThreads {
   std::atomic<int> caller_cpu_{-1};
   std::atomic<int> threads_{0};  // of the loop, its caller included
   alignas(64) std::atomic<std::uint64_t> state_{0};
-  alignas(64) std::atomic<std::int64_t> next_{0};
-  std::atomic<bool> failed_{false};
+  alignas(64) std::atomic<bool> failed_{false};
   const ThreadPool* pool_ = nullptr;
   const Body* body_ = nullptr;
-  std::int64_t chunks_ = 0;
+  std::vector<Share> shares_;  // by worker
   std::exception_ptr error_;
   std::mutex mutex_;
   std::condition_variable done_;

@@ -24,11 +24,12 @@ class ThreadPool {
   int threads() const { return threads_; }
 
   // Calls body(chunk, worker) for every chunk in [0, chunks), worker in [0, threads()), and returns
-  // when all are done. The caller works too, as worker 0. While the threads are busy with another
-  // caller's loop, whosever, this caller runs all of its chunks inline as worker 0. So does a loop
-  // within a loop's body: of the same pool as the worker that the body is, whose scratch is its
-  // own, else as worker 0. The first exception of a body is rethrown here after the loop has
-  // drained.
+  // when all are done. The caller works too, as worker 0. Worker i of n begins with the i-th of n
+  // equal stretches of the chunks, in their order, and goes on with what others have left. While
+  // the threads are busy with another caller's loop, whosever, this caller runs all of its chunks
+  // inline as worker 0. So does a loop within a loop's body: of the same pool as the worker that
+  // the body is, whose scratch is its own, else as worker 0. The first exception of a body is
+  // rethrown here after the loop has drained.
   void parallel_for(std::int64_t chunks,
                     const std::function<void(std::int64_t chunk, int worker)>& body);
 

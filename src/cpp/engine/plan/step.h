@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -46,8 +47,10 @@ class Step {
     std::string kernel;       // the functions that do the work
     Isa isa = Isa::kScalar;   // and its tier
     std::int64_t chunks = 1;  // never depends on the number of threads
-    double flops = 0;         // of one image
-    double bytes = 0;         // of one image: the least memory traffic, everything moved once
+    std::int64_t column_groups =
+        1;             // chunks that are chunks / column_groups apart share their rows
+    double flops = 0;  // of one image
+    double bytes = 0;  // of one image: the least memory traffic, everything moved once
     std::int64_t scratch_bytes = 0;  // per worker
     WeightSpan first_weights;        // what a chunk reads first, worth having in L2 by then
   };
@@ -73,6 +76,19 @@ class Step {
   const Info info_;
   WeightSpan next_;
 };
+
+// The i-th chunk in an order of which every thread takes an equal stretch: one of rows, as far as
+// they divide by the threads, since a thread has in its cache what it wrote in the step before.
+// Among the chunks of a stretch those that share their columns, and so their weights, follow each
+// other.
+inline std::int64_t chunk_in_order(const Step::Info& info, int threads, std::int64_t i) {
+  if (info.column_groups == 1) return i;
+  const std::int64_t rows = info.chunks / info.column_groups;
+  const std::int64_t stretch_rows = rows / std::gcd(rows, static_cast<std::int64_t>(threads));
+  const std::int64_t stretch = i / (stretch_rows * info.column_groups);
+  const std::int64_t at = i % (stretch_rows * info.column_groups);
+  return at / stretch_rows * rows + stretch * stretch_rows + at % stretch_rows;
+}
 
 // Rows of a map in equal chunks, the last one shorter.
 struct RowChunks {

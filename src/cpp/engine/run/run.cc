@@ -88,8 +88,10 @@ bool run_images(PreparedPlan& prepared, Threads& threads, const Batch& batch, st
   if (clock != nullptr) clock->mark();
   for (const std::unique_ptr<const Step>& step : plan.steps()) {
     if (stopped()) return false;
-    threads.parallel_for(count * step->info().chunks, [&](std::int64_t i, int worker) {
-      step->run_chunk(contexts[static_cast<std::size_t>(i % count)], i / count, worker);
+    const Step::Info& info = step->info();
+    threads.parallel_for(count * info.chunks, [&](std::int64_t i, int worker) {
+      step->run_chunk(contexts[static_cast<std::size_t>(i % count)],
+                      chunk_in_order(info, threads.threads(), i / count), worker);
     });
     if (clock != nullptr) clock->mark();
   }

@@ -71,11 +71,11 @@ class PointwiseStep final : public Step {
   }
 
  private:
-  // What to fetch during a chunk: the first panel of the next columns; of the next step in the last
-  // quarter of the chunks, for then every thread takes part.
+  // What to fetch during a chunk: the first panel of the next columns; of the next step in every
+  // fourth of the chunks up to the last, for then every thread takes part.
   WeightSpan weights_after(std::int64_t chunk, std::int64_t column_end) const {
     if (column_end < args_.n) return first_panel(args_, column_end);
-    return 4 * chunk >= 3 * info().chunks ? next() : WeightSpan{};
+    return (info().chunks - 1 - chunk) % 4 == 0 ? next() : WeightSpan{};
   }
 
   const int input_, output_;
@@ -160,6 +160,7 @@ std::unique_ptr<Step> make_pointwise_step(const Conv& conv, StepBuilder& builder
   const TileChunks chunks =
       cut_tiles(dense ? out.positions() : out.h, row_length, out.c, info.flops);
   info.chunks = chunks.count();
+  info.column_groups = chunks.columns.count();
   info.first_weights = first_panel(args, 0);
   return std::make_unique<PointwiseStep>(std::move(info), conv, variant.run, chunks, row_length,
                                          in_row_stride, args);
