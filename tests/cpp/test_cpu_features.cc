@@ -88,12 +88,14 @@ LPN_TEST(a_set_needs_all_of_its_features) {
 
 using Nothing = void (*)();
 
+void do_nothing() {}
+
 // As an operator of 8-bit integers would list itself.
 const Variant<Nothing> kFakeVariants[] = {
-    {Isa::kAvx512Vnni, "avx512vnni", nullptr}, {Isa::kAvxVnni, "avxvnni", nullptr},
-    {Isa::kAvx512, "avx512", nullptr},         {Isa::kAvx2, "avx2", nullptr},
-    {Isa::kNeonDot, "neondot", nullptr},       {Isa::kNeon, "neon", nullptr},
-    {Isa::kScalar, "scalar", nullptr},
+    {Isa::kAvx512Vnni, "avx512vnni", do_nothing}, {Isa::kAvxVnni, "avxvnni", do_nothing},
+    {Isa::kAvx512, "avx512", do_nothing},         {Isa::kAvx2, "avx2", do_nothing},
+    {Isa::kNeonDot, "neondot", do_nothing},       {Isa::kNeon, "neon", do_nothing},
+    {Isa::kScalar, "scalar", do_nothing},
 };
 
 std::string picked(Isa isa) { return select_variant(kFakeVariants, isa).name; }

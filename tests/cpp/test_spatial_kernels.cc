@@ -159,8 +159,8 @@ void check_max_pool(const Map& in, const Kernel& kernel) {
   });
   problem.make = [&](Isa isa) -> Rows {
     return [&, isa](const float* x, int64_t in_row_begin, float* y, int64_t begin, int64_t end) {
-      select_max_pool(isa).run({x, in_row_begin, in.h, in.w, in.c, y, out.w, begin, end, kernel.h,
-                                kernel.stride, kernel.padding});
+      select_max_pool<float>(isa).run({x, in_row_begin, in.h, in.w, in.c, y, out.w, begin, end,
+                                       kernel.h, kernel.stride, kernel.padding});
     };
   };
   check(problem);
@@ -280,7 +280,7 @@ LPN_TEST(max_pool_keeps_nan) {
       Floats x = {1.0f, 2.0f, 3.0f, 4.0f};
       x[at] = nan;
       float y = 0.0f;
-      select_max_pool(isa).run({x.data(), 0, 2, 2, 1, &y, 1, 0, 1, 2, 2, 0});
+      select_max_pool<float>(isa).run({x.data(), 0, 2, 2, 1, &y, 1, 0, 1, 2, 2, 0});
       EXPECT(std::isnan(y), "a NaN at ", at, " gave ", y, " on ", isa_name(isa));
     }
     constexpr int64_t kChannels = 19;
@@ -289,7 +289,7 @@ LPN_TEST(max_pool_keeps_nan) {
       Floats x = ones;
       Floats y(kChannels);
       x[static_cast<std::size_t>(at)] = nan;
-      select_max_pool(isa).run({x.data(), 0, 3, 3, kChannels, y.data(), 1, 0, 1, 3, 1, 0});
+      select_max_pool<float>(isa).run({x.data(), 0, 3, 3, kChannels, y.data(), 1, 0, 1, 3, 1, 0});
       for (int64_t c = 0; c < kChannels; ++c) {
         EXPECT(std::isnan(y[static_cast<std::size_t>(c)]) == (c == at % kChannels), "channel ", c,
                " of 3 x 3 with a NaN at ", at, " on ", isa_name(isa));

@@ -48,7 +48,7 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #define LPN_KERNEL(name, isa, panel) check(&select_group_deconv, Isa::isa, #name);
 #include "kernels/group_deconv/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(name, isa) check(&select_max_pool, Isa::isa, #name);
+#define LPN_KERNEL(type, name, isa) check(&select_max_pool<type>, Isa::isa, #name);
 #include "kernels/max_pool/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa, panel) check(&select_pointwise, Isa::isa, #name);

@@ -8,6 +8,7 @@
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "bindings/bindings.h"
+#include "engine/graph/dtype.h"
 
 namespace lpn::bindings {
 namespace {
@@ -15,11 +16,24 @@ namespace {
 namespace py = pybind11;
 
 using Variants = std::vector<std::pair<std::string, std::string>>;
+using TypedVariants = std::vector<std::pair<DType, Variants::value_type>>;
 
 // Every kernels.inc once more, as data.
 py::dict list_kernels() {
   py::dict kernels;
-  const auto add = [&](const char* op, const Variants& variants) { kernels[op] = variants; };
+  const auto add = [&](const std::string& op, const Variants& variants) {
+    kernels[py::str(op)] = variants;
+  };
+  // Of bfloat16 elements as an operator of its own.
+  const auto add_typed = [&](const std::string& op, const TypedVariants& variants) {
+    for (const auto& [type, name] : {std::pair(DType::kF32, op), {DType::kBf16, op + "_bf16"}}) {
+      Variants of_type;
+      for (const auto& [elements, variant] : variants) {
+        if (elements == type) of_type.push_back(variant);
+      }
+      add(name, of_type);
+    }
+  };
 #define LPN_KERNEL(name, isa) {#name, isa_name(Isa::isa)},
   add("argmax", {
 #include "kernels/argmax/kernels.inc"
@@ -33,12 +47,14 @@ py::dict list_kernels() {
   add("fma_peak", {
 #include "kernels/fma_peak/kernels.inc"
                   });
-  add("max_pool", {
-#include "kernels/max_pool/kernels.inc"
-                  });
   add("soft_argmax", {
 #include "kernels/soft_argmax/kernels.inc"
                      });
+#undef LPN_KERNEL
+#define LPN_KERNEL(type, name, isa) {DTypeOf<type>::kValue, {#name, isa_name(Isa::isa)}},
+  add_typed("max_pool", {
+#include "kernels/max_pool/kernels.inc"
+                        });
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa, panel) {#name, isa_name(Isa::isa)},
   add("conv", {

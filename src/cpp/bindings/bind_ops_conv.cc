@@ -215,7 +215,7 @@ py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std
   check_window("stride", stride, 1);
   LPN_CHECK(padding >= 0 && padding < kernel, "padding is ", padding,
             "; it must be from 0 to less than the kernel, ", kernel);
-  MaxPoolArgs args{};
+  MaxPoolArgs<float> args{};
   args.in_h = x[1];
   args.in_w = x[2];
   args.c = x[3];
@@ -232,7 +232,7 @@ py::array_t<float> max_pool2d(const py::array& x_array, std::int64_t kernel, std
   for (std::int64_t image = 0; image < x[0]; ++image) {
     args.in = x.data + image * args.in_h * args.in_w * args.c;
     args.out = out_data + image * args.row_end * args.out_w * args.c;
-    select_max_pool(isa).run(args);
+    select_max_pool<float>(isa).run(args);
   }
   return out;
 }

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "simd/vec.h"
 
@@ -74,12 +73,6 @@ inline void store(float* p, F32 v) {
 inline void store_n(float* p, int n, F32 v) {
   for (int i = 0; i < n; ++i) p[i] = v.lane[i];
 }
-inline float widen(Bfloat16 half) {
-  const uint32_t bits = static_cast<uint32_t>(half) << 16;
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
 template <>
 inline F32 load<F32>(const Bfloat16* p) {
   return map_lanes([&](int i) { return widen(p[i]); });
@@ -88,17 +81,8 @@ template <>
 inline F32 load_n<F32>(const Bfloat16* p, int n) {
   return map_lanes([&](int i) { return i < n ? widen(p[i]) : 0.0f; });
 }
-inline Bfloat16 round_to_bfloat16(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  const uint32_t cut = bits >> 16;
-  uint32_t rounded = (bits + 0x7FFFu + (cut & 1u)) >> 16;
-  if ((bits & 0x7F800000u) == 0) rounded = cut & 0x8000u;
-  if (x != x) rounded = cut | 0x40u;
-  return static_cast<Bfloat16>(rounded);
-}
 inline void store_n(Bfloat16* p, int n, F32 v) {
-  for (int i = 0; i < n; ++i) p[i] = round_to_bfloat16(v.lane[i]);
+  for (int i = 0; i < n; ++i) p[i] = narrow<Bfloat16>(v.lane[i]);
 }
 inline void store(Bfloat16* p, F32 v) { store_n(p, F32::kLanes, v); }
 inline void prefetch_l2(const void* p) {

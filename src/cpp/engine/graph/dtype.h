@@ -30,6 +30,12 @@ constexpr std::int64_t size_of(DType type) {
   return 0;
 }
 
+// body(T()) for the T that elements of the type are: with_elements(type, [](auto zero) { ... }).
+template <class Body>
+auto with_elements(DType type, const Body& body) {
+  return type == DType::kBf16 ? body(Bfloat16()) : body(float());
+}
+
 // Of `count` elements.
 template <class T>
 constexpr std::int64_t bytes_of(std::int64_t count) {

@@ -15,6 +15,12 @@ bool Operation::takes_types(const std::vector<Tensor>& tensors) const {
   return true;
 }
 
+bool of_one_type(const std::vector<Tensor>& tensors, const std::vector<int>& among) {
+  return std::all_of(among.begin(), among.end(), [&](int tensor) {
+    return type_of(tensors, tensor) == type_of(tensors, among.front());
+  });
+}
+
 OperationGraph::OperationGraph(const Graph& graph)
     : tensors(graph.nodes().size() + 1), outputs(graph.outputs()) {
   for (std::size_t tensor = 0; tensor < tensors.size(); ++tensor)

@@ -66,6 +66,7 @@ struct Operation {
 inline DType type_of(const std::vector<Tensor>& tensors, int tensor) {
   return tensors[static_cast<std::size_t>(tensor)].type;
 }
+bool of_one_type(const std::vector<Tensor>& tensors, const std::vector<int>& among);
 
 class OperationGraph {
  public:

@@ -1,6 +1,5 @@
 #include "engine/graph/weight.h"
 
-#include <cstring>
 #include <stdexcept>
 
 namespace lpn {
@@ -29,10 +28,7 @@ const float* WideningScope::copy(const WeightValues& values) {
       values.part_->read(read.get());
       halves = read.get();
     }
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::uint32_t bits = static_cast<std::uint32_t>(halves[i]) << 16;
-      std::memcpy(&copy[i], &bits, sizeof(bits));
-    }
+    for (std::size_t i = 0; i < values.size(); ++i) copy[i] = widen(halves[i]);
   }
   copies_.emplace_back(&values, std::move(copy));
   return copies_.back().second.get();

@@ -33,6 +33,9 @@ struct MaxPool final : Operation {
 
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override { return {output}; }
+  bool takes_types(const std::vector<Tensor>& tensors) const override {
+    return of_one_type(tensors, {input, output});
+  }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;
@@ -43,10 +46,11 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   graph.add(std::make_unique<MaxPool>(node, output));
 }
 
+template <class T>
 class MaxPoolStep final : public Step {
  public:
-  MaxPoolStep(Info info, const MaxPool& pool, MaxPoolFn run, RowChunks rows,
-              const MaxPoolArgs& args)
+  MaxPoolStep(Info info, const MaxPool& pool, MaxPoolFn<T> run, RowChunks rows,
+              const MaxPoolArgs<T>& args)
       : Step(std::move(info)),
         input_(pool.input),
         output_(pool.output),
@@ -55,29 +59,30 @@ class MaxPoolStep final : public Step {
         args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    MaxPoolArgs args = args_;
+    MaxPoolArgs<T> args = args_;
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
-    args.in = context.tensor<float>(input_);
-    args.out = context.tensor<float>(output_) + args.row_begin * args.out_w * args.c;
+    args.in = context.tensor<T>(input_);
+    args.out = context.tensor<T>(output_) + args.row_begin * args.out_w * args.c;
     run_(args);
   }
 
  private:
   const int input_, output_;
-  const MaxPoolFn run_;
+  const MaxPoolFn<T> run_;
   const RowChunks rows_;
-  const MaxPoolArgs args_;
+  const MaxPoolArgs<T> args_;
 };
 
-std::unique_ptr<Step> MaxPool::make_step(StepBuilder& builder) const {
+template <class T>
+std::unique_ptr<Step> make_max_pool(const MaxPool& pool, StepBuilder& builder) {
   constexpr double kRelativeCost = 8;  // as of a depthwise convolution
-  const Attributes& attributes = node->attributes;
-  const Shape& in = builder.shape(input);
-  const Shape& out = builder.shape(output);
-  const Variant<MaxPoolFn>& variant = select_max_pool(builder.isa);
+  const Attributes& attributes = pool.node->attributes;
+  const Shape& in = builder.shape(pool.input);
+  const Shape& out = builder.shape(pool.output);
+  const Variant<MaxPoolFn<T>>& variant = select_max_pool<T>(builder.isa);
 
-  MaxPoolArgs args{};
+  MaxPoolArgs<T> args{};
   args.in_h = in.h;
   args.in_w = in.w;
   args.c = in.c;
@@ -87,14 +92,19 @@ std::unique_ptr<Step> MaxPool::make_step(StepBuilder& builder) const {
   args.padding = attributes.integer("padding");
 
   Step::Info info;
-  info.name = node->name;
+  info.name = pool.node->name;
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = static_cast<double>(out.size()) * static_cast<double>(args.kernel * args.kernel);
-  info.bytes = builder.traffic(*this, 0);
+  info.bytes = builder.traffic(pool, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
-  return std::make_unique<MaxPoolStep>(std::move(info), *this, variant.run, rows, args);
+  return std::make_unique<MaxPoolStep<T>>(std::move(info), pool, variant.run, rows, args);
+}
+
+std::unique_ptr<Step> MaxPool::make_step(StepBuilder& builder) const {
+  return with_elements(builder.type(input),
+                       [&](auto zero) { return make_max_pool<decltype(zero)>(*this, builder); });
 }
 
 }  // namespace

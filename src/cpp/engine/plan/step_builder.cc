@@ -9,9 +9,7 @@ double StepBuilder::traffic(const Operation& operation, std::int64_t weight_byte
   std::set<int> tensors;
   for (const int tensor : operation.reads()) tensors.insert(tensor);
   for (const int tensor : operation.writes()) tensors.insert(tensor);
-  for (const int tensor : tensors) {
-    bytes += shape(tensor).size() * size_of(graph.tensors[static_cast<std::size_t>(tensor)].type);
-  }
+  for (const int tensor : tensors) bytes += shape(tensor).size() * size_of(type(tensor));
   return static_cast<double>(bytes);
 }
 

@@ -30,6 +30,8 @@ struct StepBuilder {
 
   const Shape& shape(int tensor) const { return shapes[static_cast<std::size_t>(tensor)]; }
 
+  DType type(int tensor) const { return graph.tensors[static_cast<std::size_t>(tensor)].type; }
+
   // Elements from one position to the next.
   std::int64_t row_stride(int tensor) const { return shape(graph.container(tensor)).c; }
 

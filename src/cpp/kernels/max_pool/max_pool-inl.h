@@ -28,12 +28,13 @@ struct NanMax {
 };
 
 // One output pixel: the maximum over `rows` x `columns` pixels from `in`.
-inline void max_pool_pixel(const MaxPoolArgs& args, const float* in, int64_t rows, int64_t columns,
-                           float* out) {
+template <class T>
+inline void max_pool_pixel(const MaxPoolArgs<T>& args, const T* in, int64_t rows, int64_t columns,
+                           T* out) {
   for_each_channels(args.c, [&](auto lanes, int64_t c) LPN_INLINE_BODY {
     NanMax result;
     for (int64_t i = 0; i < rows; ++i) {
-      const float* tap = in + i * args.in_w * args.c + c;
+      const T* tap = in + i * args.in_w * args.c + c;
       for (int64_t j = 0; j < columns; ++j, tap += args.c) result.add(lanes.read(tap));
     }
     lanes.write(out + c, result.result());
@@ -41,14 +42,15 @@ inline void max_pool_pixel(const MaxPoolArgs& args, const float* in, int64_t row
 }
 
 // The same for 3 x 3 pixels, unrolled: the usual case, and half of the NaN checks see two taps.
-inline void max_pool_pixel_3x3(const MaxPoolArgs& args, const float* in, float* out) {
+template <class T>
+inline void max_pool_pixel_3x3(const MaxPoolArgs<T>& args, const T* in, T* out) {
   const int64_t c = args.c;
   const int64_t row = args.in_w * c;
   for_each_channels(c, [=](auto lanes, int64_t at) LPN_INLINE_BODY {
     NanMax result;
 #pragma GCC unroll 3
     for (int i = 0; i < 3; ++i) {
-      const float* tap = in + i * row + at;
+      const T* tap = in + i * row + at;
       result.add(lanes.read(tap), lanes.read(tap + c));
       result.add(lanes.read(tap + 2 * c));
     }
@@ -56,7 +58,8 @@ inline void max_pool_pixel_3x3(const MaxPoolArgs& args, const float* in, float* 
   });
 }
 
-inline void max_pool(const MaxPoolArgs& args) {
+template <class T>
+inline void max_pool(const MaxPoolArgs<T>& args) {
   const int64_t kernel = args.kernel;
   const int64_t stride = args.stride;
   const int64_t padding = args.padding;
@@ -64,13 +67,13 @@ inline void max_pool(const MaxPoolArgs& args) {
   assert(windows_exist(0, args.out_w, kernel, stride, padding, args.in_w));
   assert(padding < kernel && args.c >= 1 && args.in_row_begin >= 0);
   assert(args.in != nullptr && args.out != nullptr);
-  float* out = args.out;
+  T* out = args.out;
   for (int64_t y = args.row_begin; y < args.row_end; ++y) {
     const WindowTaps rows = taps_inside(y, kernel, stride, padding, args.in_h);
     for (int64_t x = 0; x < args.out_w; ++x, out += args.c) {
       const WindowTaps columns = taps_inside(x, kernel, stride, padding, args.in_w);
       const int64_t pixel = (rows.input - args.in_row_begin) * args.in_w + columns.input;
-      const float* in = args.in + pixel * args.c;
+      const T* in = args.in + pixel * args.c;
       if (rows.count == 3 && columns.count == 3) {
         max_pool_pixel_3x3(args, in, out);
       } else {

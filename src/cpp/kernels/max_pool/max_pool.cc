@@ -3,14 +3,20 @@
 namespace lpn {
 namespace {
 
-const Variant<MaxPoolFn> kVariants[] = {
-#define LPN_KERNEL(name, isa) {Isa::isa, #name, name},
+template <class T>
+const Variant<MaxPoolFn<T>> kVariants[] = {
+#define LPN_KERNEL(type, name, isa) variant_of<MaxPoolFn<T>>(Isa::isa, #name, name),
 #include "kernels/max_pool/kernels.inc"
 #undef LPN_KERNEL
 };
 
 }  // namespace
 
-const Variant<MaxPoolFn>& select_max_pool(Isa isa) { return select_variant(kVariants, isa); }
+template <class T>
+const Variant<MaxPoolFn<T>>& select_max_pool(Isa isa) {
+  return select_variant(kVariants<T>, isa);
+}
+template const Variant<MaxPoolFn<float>>& select_max_pool<float>(Isa isa);
+template const Variant<MaxPoolFn<Bfloat16>>& select_max_pool<Bfloat16>(Isa isa);
 
 }  // namespace lpn

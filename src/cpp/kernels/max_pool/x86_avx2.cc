@@ -4,6 +4,7 @@
 
 namespace lpn {
 
-void max_pool_f32_avx2(const MaxPoolArgs& args) { max_pool(args); }
+void max_pool_f32_avx2(const MaxPoolArgs<float>& args) { max_pool(args); }
+void max_pool_bf16_avx2(const MaxPoolArgs<Bfloat16>& args) { max_pool(args); }
 
 }  // namespace lpn
