@@ -17,6 +17,7 @@ from lpn_core.convert import self_test_keypoints, synthetic_crops
 from lpn_core.keypoints import KeypointSet
 from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model.model import Model
+from lpn_core.model.safetensors import StoredTensor
 from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
 from networks import Network, random_state
 from numpy.typing import NDArray
@@ -98,6 +99,29 @@ def file_of(header: Any, data: bytes = b"") -> bytes:
 def entry(dtype: object = "F32", shape: object = (2,), offsets: object = (0, 8)) -> dict[str, Any]:
     """A tensor's entry in the header."""
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+def assert_same(found: ModelFile, wanted: ModelFile) -> None:
+    """That two model files hold the same, to the bit."""
+    for field in ("name", "graph", "input", "decode", "keypoints", "provenance"):
+        assert getattr(found, field) == getattr(wanted, field)
+    assert found.weights.keys() == wanted.weights.keys()
+    for name, array in wanted.weights.items():
+        np.testing.assert_array_equal(found.weights[name], array, strict=True)
+    np.testing.assert_array_equal(found.self_test.crops, wanted.self_test.crops, strict=True)
+    np.testing.assert_array_equal(found.self_test.keypoints, wanted.self_test.keypoints)
+
+
+def assemble(path: Path, metadata: dict[str, str], tensors: dict[str, StoredTensor]) -> None:
+    """Writes a safetensors file as it is told, right or wrong."""
+    header: dict[str, Any] = {"__metadata__": metadata}
+    data = b""
+    for name, tensor in tensors.items():
+        offsets = [len(data), len(data) + tensor.data.nbytes]
+        header[name] = entry(tensor.dtype, tensor.shape, offsets)
+        data += tensor.data
+    # Escaped, so that even what is not valid Unicode gets there.
+    path.write_bytes(file_of(header, data))
 
 
 _STOP_AT_IMPORT = """

@@ -95,7 +95,10 @@ def _without_metadata(_: bytes) -> bytes:
 MODEL_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda _: b"", "the file has 0 bytes"),
     "truncated": (_cut, "truncated"),
-    "bit-flipped": (_flip_weight_bit, "does not have the SHA-256.*the file is damaged"),
+    "bit-flipped": (
+        _flip_weight_bit,
+        "does not have the CRC-32C that 'lpn_core_crc32c' says: the file is damaged; get it anew",
+    ),
     "without metadata": (_without_metadata, "without the metadata key 'lpn_core'.*lpn convert"),
     "pickle": (lambda _: pickle.dumps({"conv1.weight": [0.0] * 99}), "a pickle.*lpn convert"),
     "zip": (lambda _: b"PK\x03\x04" + b"\0" * 60, "a pickle or a PyTorch checkpoint"),

@@ -22,6 +22,7 @@ Image = pytest.importorskip("PIL.Image")
 features = pytest.importorskip("PIL.features")
 from click.testing import CliRunner, Result  # noqa: E402
 from lpn_core.cli import main  # noqa: E402
+from lpn_core.model import safetensors  # noqa: E402
 
 
 def _run(*arguments: object) -> Result:
@@ -167,6 +168,8 @@ def test_info(tiny_path: Path) -> None:
     assert "training_data: not known" in text.stdout
     assert document["card"] is None
     assert "card" not in text.stdout
+    assert document["sha256"] == safetensors.read(tiny_path)[1]["lpn_core_sha256"]
+    assert f"sha256: {document['sha256']}\n" in text.stdout
 
 
 @pytest.mark.skipif(not bundled_models(), reason="this build carries no weights")
@@ -194,6 +197,16 @@ def test_verify(tiny_path: Path, tiny: model_file.ModelFile, tmp_path: Path) -> 
     assert result.exit_code == 1
     assert "self-test FAILED: joints within 0.06 px (limit 0.05)" in result.stdout
     assert _run("verify", tmp_path / "absent").exit_code == 2
+
+
+def test_verify_checks_the_sha256(tiny_path: Path, tmp_path: Path) -> None:
+    tensors, metadata = safetensors.read(tiny_path)
+    assert metadata["lpn_core_sha256"] in _run("verify", tiny_path).stdout
+    path = tmp_path / "other.safetensors"
+    safetensors.write(path, tensors, metadata | {"lpn_core_sha256": "0" * 64})
+    result = _run("verify", path)
+    assert result.exit_code == 2
+    assert f"{path}: the content does not have the SHA-256" in result.stderr
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:

@@ -199,6 +199,7 @@ def test_verify_json(tiny_path: Path, tiny: model_file.ModelFile, tmp_path: Path
     document = json.loads(result.stdout)
     assert document.pop("error_px") <= 0.05
     assert document.pop("isa") in ("scalar", "avx2", "avx512", "neon")
+    assert len(document.pop("sha256")) == 64
     assert document == {"model": "tiny", "passed": True, "limit_px": 0.05}
     path = tmp_path / "moved.safetensors"
     moved = tiny.self_test.keypoints + 1

@@ -28,6 +28,13 @@ def kernels() -> dict[str, list[tuple[str, str]]]:
 def node_kinds() -> dict[str, NodeKind]:
     """The kinds of nodes a graph may have, by name: what docs/model-file.md says in prose."""
 
+def crc32c(parts: tuple[object, ...], isa: str | None = None) -> int:
+    """CRC-32C of the bytes of all parts, one after the other; every ``isa`` gives the same.
+
+    A part is a contiguous buffer or in a file; None for the CPU's best one, whatever LPN_ISA
+    says. OSError as ``StoredPart.read`` raises it.
+    """
+
 class StoredPart:
     """Bytes of a file that are to stay what they were when they were first read."""
 

@@ -143,24 +143,33 @@ def model_card(model: str | os.PathLike[str]) -> str | None:
     return card if model in bundled_models() and os.path.exists(card) else None  # noqa: PTH110
 
 
-def read_model(model: str | os.PathLike[str]) -> ModelFile:
+def model_path(model: PathLike) -> PathLike:
+    """The file of a model, by bundled name or path.
+
+    Raises:
+        FileNotFoundError: neither; the message lists the bundled names.
+    """
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(f"model is {type(model).__name__}; wanted a bundled name or a path")
+    bundled = bundled_models()
+    if isinstance(model, str) and model in bundled:
+        return f"{_WEIGHTS}/{model}{_SUFFIX}"
+    if not os.path.exists(model):  # noqa: PTH110
+        raise FileNotFoundError(
+            f"no model {os.fspath(model)!r}: neither a file nor one of the bundled models "
+            f"({', '.join(bundled) or 'none'})"
+        )
+    return model
+
+
+def read_model(model: PathLike) -> ModelFile:
     """Reads a model file by bundled name or path.
 
     Raises:
         FileNotFoundError: neither; the message lists the bundled names.
         ModelFileError: not a model file, or a damaged one.
     """
-    if not isinstance(model, str | os.PathLike):
-        raise TypeError(f"model is {type(model).__name__}; wanted a bundled name or a path")
-    bundled = bundled_models()
-    if isinstance(model, str) and model in bundled:
-        return file.read(f"{_WEIGHTS}/{model}{_SUFFIX}")
-    if not os.path.exists(model):  # noqa: PTH110
-        raise FileNotFoundError(
-            f"no model {os.fspath(model)!r}: neither a file nor one of the bundled models "
-            f"({', '.join(bundled) or 'none'})"
-        )
-    return file.read(model)
+    return file.read(model_path(model))
 
 
 def load_model(model: PathLike, **options: Any) -> Model:

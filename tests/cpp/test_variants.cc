@@ -5,6 +5,7 @@
 
 #include "kernels/argmax/argmax.h"
 #include "kernels/conv/conv.h"
+#include "kernels/crc32c/crc32c.h"
 #include "kernels/crop_affine/crop_affine.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/fma_peak/fma_peak.h"
@@ -30,6 +31,9 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa, panel) check(&select_conv, Isa::isa, #name);
 #include "kernels/conv/kernels.inc"
+#undef LPN_KERNEL
+#define LPN_KERNEL(name, isa) check(&select_crc32c, Isa::isa, #name);
+#include "kernels/crc32c/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa) check(&select_crop_affine, Isa::isa, #name);
 #include "kernels/crop_affine/kernels.inc"

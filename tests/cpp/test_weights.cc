@@ -21,7 +21,7 @@
 
 #include "base/buffer.h"
 #include "base/cpu_features.h"
-#include "base/stored_file.h"
+#include "engine/graph/stored_part.h"
 #include "engine/graph/weight.h"
 #include "engine/plan/weight_store.h"
 #include "engine/run/compiled_model.h"

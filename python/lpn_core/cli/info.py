@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from lpn_core.cli.models import open_model
-from lpn_core.estimator import model_card
+from lpn_core.estimator import model_card, model_path
+from lpn_core.model.file import stored_sha256
 from lpn_core.model.model import Model
 
 
@@ -20,6 +21,7 @@ def info(model: str, as_json: bool) -> None:
     """Show what MODEL, a bundled name or a model file, is."""
     with open_model(model) as opened:
         document = {**describe(opened), "card": model_card(model)}
+    document["sha256"] = stored_sha256(model_path(model))
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
         return

@@ -10,19 +10,25 @@ import click
 
 from lpn_core.cli.models import open_model
 from lpn_core.convert import SELF_TEST_TOLERANCE, self_test_error
+from lpn_core.estimator import model_path
+from lpn_core.model.file import check_sha256
 
 
 @click.command()
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(model: str, as_json: bool) -> None:
-    """Run the self-test of MODEL, a bundled name or a model file.
+    """Check the SHA-256 of MODEL, a bundled name or a model file, and run its self-test.
 
     Exit status: 0 passed, 1 failed, 2 not a readable model.
     """
     with open_model(model) as opened:
         error = self_test_error(opened)
         name, isa = opened.name, opened.isa
+    try:
+        sha256 = check_sha256(model_path(model))
+    except (ValueError, OSError) as err:
+        raise click.UsageError(str(err)) from None
     # Not `error > tolerance`: a NaN must fail.
     passed = error <= SELF_TEST_TOLERANCE
     if as_json:
@@ -31,13 +37,14 @@ def verify(model: str, as_json: bool) -> None:
             "passed": passed,
             "error_px": error if math.isfinite(error) else None,
             "limit_px": SELF_TEST_TOLERANCE,
+            "sha256": sha256,
             "isa": isa,
         }
         click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
     else:
         click.echo(
             f"{name}: self-test {'passed' if passed else 'FAILED'}: joints within "
-            f"{error:.2g} px (limit {SELF_TEST_TOLERANCE}) on {isa}"
+            f"{error:.2g} px (limit {SELF_TEST_TOLERANCE}) on {isa}; SHA-256 {sha256}"
         )
     if not passed:
         sys.exit(1)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from lpn_core import _core
 from lpn_core._text import printable
 from lpn_core.model import safetensors
 from lpn_core.model.document import dump_document, load_document
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 _DOCUMENT_KEY = "lpn_core"
 _DIGEST_KEY = "lpn_core_sha256"
+_CRC_KEY = "lpn_core_crc32c"
 _SELF_TEST_TENSOR = "self_test.crops"
 DTYPES = ("float32", "bfloat16")
+
+_Result = TypeVar("_Result")
 
 
 def read(path: str | os.PathLike[str]) -> ModelFile:
@@ -36,13 +40,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         ModelFileError: not a model file, damaged, or fields missing (all of them are listed).
         OSError: the file cannot be read.
     """
-    try:
-        tensors, metadata = safetensors.read(path)
-        return _decode(tensors, metadata)
-    except safetensors.SafetensorsError as error:
-        raise ModelFileError(str(error)) from None
-    except ModelFileError as error:
-        raise ModelFileError(f"{os.fspath(path)}: {error}") from None
+    return _read_and(_decode, path)
 
 
 def write(path: str | os.PathLike[str], model_file: ModelFile, dtype: str = "float32") -> None:
@@ -68,7 +66,11 @@ def write(path: str | os.PathLike[str], model_file: ModelFile, dtype: str = "flo
         for name, array in model_file.weights.items()
     }
     tensors[_SELF_TEST_TENSOR] = StoredTensor.from_array(model_file.self_test.crops)
-    metadata = {_DOCUMENT_KEY: document, _DIGEST_KEY: _digest(document, tensors)}
+    metadata = {
+        _DOCUMENT_KEY: document,
+        _DIGEST_KEY: _digest(document, tensors),
+        _CRC_KEY: _crc32c(document, tensors),
+    }
     _decode(tensors, metadata)
     safetensors.write(path, tensors, metadata)
 
@@ -88,37 +90,110 @@ def round_weights(
     }
 
 
-def _digest(document: str, tensors: Mapping[str, StoredTensor]) -> str:
-    """SHA-256 of the document and of every tensor by name; their order in the file is free."""
-    # Here, as it loads OpenSSL: 2 ms that an import without a model need not take.
-    import hashlib
+def stored_sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 that a model file gives itself: the name of its content.
 
+    Raises:
+        ModelFileError: it gives none, or is no safetensors file.
+        OSError: the file cannot be read.
+    """
+    return _read_and(lambda _, metadata: _stored_digest(metadata), path)
+
+
+def check_sha256(path: str | os.PathLike[str]) -> str:
+    """The same, after a look at all of the content.
+
+    Raises:
+        ModelFileError: the content has another one, or the file is no model file.
+        OSError: the file cannot be read.
+    """
+    return _read_and(_check_digest, path)
+
+
+def _read_and(
+    decode: Callable[[Mapping[str, StoredTensor], Mapping[str, str]], _Result],
+    path: str | os.PathLike[str],
+) -> _Result:
+    try:
+        return decode(*safetensors.read(path))
+    except safetensors.SafetensorsError as error:
+        raise ModelFileError(str(error)) from None
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from None
+
+
+def _content(document: str, tensors: Mapping[str, StoredTensor]) -> Iterator[bytes | StoredTensor]:
+    """What the checksums cover: the document, then every tensor by name, not by place."""
     # Never an error of its own: what is not valid Unicode is refused with the field's name.
-    digest = hashlib.sha256(document.encode(errors="surrogatepass"))
+    yield document.encode(errors="surrogatepass")
     for name in sorted(tensors):
         tensor = tensors[name]
         line = f"\n{name} {tensor.dtype} {list(tensor.shape)}\n"
-        digest.update(line.encode(errors="surrogatepass"))
-        digest.update(tensor.data)
+        yield line.encode(errors="surrogatepass")
+        yield tensor
+
+
+def _digest(document: str, tensors: Mapping[str, StoredTensor]) -> str:
+    # Here, as it loads OpenSSL: 2 ms that loading a model need not take.
+    import hashlib
+
+    digest = hashlib.sha256()
+    for part in _content(document, tensors):
+        digest.update(part if isinstance(part, bytes) else part.data)
     return digest.hexdigest()
 
 
-def _decode(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) -> ModelFile:
+def _crc32c(document: str, tensors: Mapping[str, StoredTensor]) -> str:
+    parts = _content(document, tensors)
+    crc = _core.crc32c(tuple(p if isinstance(p, bytes) else p.content for p in parts))
+    return f"{crc:08x}"
+
+
+def _document(metadata: Mapping[str, str]) -> str:
     document = metadata.get(_DOCUMENT_KEY)
     if document is None:
         raise ModelFileError(
             f"a safetensors file without the metadata key {_DOCUMENT_KEY!r}: bare weights, not a "
             "model file; `lpn convert` makes a model file of a checkpoint"
         )
-    fields = load_document(document)
+    return document
+
+
+def _stored_digest(metadata: Mapping[str, str]) -> str:
+    _document(metadata)
     digest = metadata.get(_DIGEST_KEY)
     if digest is None:
         raise ModelFileError(f"the metadata key {_DIGEST_KEY!r} is missing")
-    if digest != _digest(document, tensors):
-        raise ModelFileError(
-            f"the content does not have the SHA-256 that {_DIGEST_KEY!r} says: "
-            "the file is damaged; get it anew"
-        )
+    return digest
+
+
+def _check_digest(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) -> str:
+    digest = _stored_digest(metadata)
+    if digest != _digest(_document(metadata), tensors):
+        raise _damaged("SHA-256", _DIGEST_KEY)
+    return digest
+
+
+def _check_content(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) -> None:
+    """By the CRC, which notices damage and costs a twentieth; by the digest where there is none."""
+    _stored_digest(metadata)
+    crc = metadata.get(_CRC_KEY)
+    if crc is None:
+        _check_digest(tensors, metadata)
+    elif crc != _crc32c(_document(metadata), tensors):
+        raise _damaged("CRC-32C", _CRC_KEY)
+
+
+def _damaged(checksum: str, key: str) -> ModelFileError:
+    return ModelFileError(
+        f"the content does not have the {checksum} that {key!r} says: "
+        "the file is damaged; get it anew"
+    )
+
+
+def _decode(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) -> ModelFile:
+    fields = load_document(_document(metadata))
+    _check_content(tensors, metadata)
     weights = _decode_weights(fields.graph, tensors)
     crops = _decode_crops(fields.input, tensors)
     values = fields._asdict()

@@ -6,35 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
 
 namespace lpn {
-namespace {
-
-// Not zero. Four lanes, as one multiplication waits for the one before it: as fast as memory.
-std::uint64_t fingerprint(const unsigned char* data, std::size_t size) {
-  constexpr std::uint64_t kPrime = 0x9e3779b97f4a7c15;
-  constexpr std::size_t kLanes = 4;
-  std::uint64_t lanes[kLanes] = {1, 2, 3, 4};
-  const auto mix = [](std::uint64_t lane, std::uint64_t word) {
-    const std::uint64_t product = (lane ^ word) * kPrime;
-    return product ^ (product >> 29);
-  };
-  constexpr std::size_t kBlock = kLanes * sizeof(std::uint64_t);
-  for (; size >= kBlock; data += kBlock, size -= kBlock) {
-    std::uint64_t words[kLanes];
-    std::memcpy(words, data, kBlock);
-    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] = mix(lanes[lane], words[lane]);
-  }
-  std::uint64_t result = size;
-  for (; size > 0; ++data, --size) result = mix(result, *data);
-  for (const std::uint64_t lane : lanes) result = mix(result, lane);
-  return result | 1;
-}
-
-}  // namespace
-
 StoredFile::StoredFile(int descriptor, std::string name)
     : name_(std::move(name)), descriptor_(fcntl(descriptor, F_DUPFD_CLOEXEC, 0)) {
   struct stat status{};
@@ -66,15 +40,6 @@ void StoredFile::read(std::int64_t offset, std::int64_t bytes, void* out) const 
 void StoredFile::throw_changed() const {
   throw std::system_error(ESTALE, std::generic_category(),
                           name_ + " was written to after it was loaded; load it again");
-}
-
-void StoredPart::read(void* out) const {
-  file_->read(offset_, bytes_, out);
-  const std::uint64_t found =
-      fingerprint(static_cast<const unsigned char*>(out), static_cast<std::size_t>(bytes_));
-  std::uint64_t first = 0;
-  if (!seen_.compare_exchange_strong(first, found, std::memory_order_relaxed) && first != found)
-    file_->throw_changed();
 }
 
 }  // namespace lpn

@@ -1,9 +1,7 @@
-// Parts of a file that stay there until they are read.
+// Files whose parts stay there until they are read.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <memory>
 #include <string>
 
 namespace lpn {
@@ -28,26 +26,6 @@ class StoredFile {
   const std::string name_;
   int descriptor_;
   std::int64_t size_ = 0;
-};
-
-// Bytes of a file that are to stay what they were when they were first read.
-class StoredPart {
- public:
-  // Within the file.
-  StoredPart(std::shared_ptr<const StoredFile> file, std::int64_t offset, std::int64_t bytes)
-      : file_(std::move(file)), offset_(offset), bytes_(bytes) {}
-
-  std::int64_t bytes() const { return bytes_; }
-
-  // Throws std::system_error, also when they are others than the first time: whoever wrote into the
-  // file meanwhile would else change a network that is in use.
-  void read(void* out) const;
-
- private:
-  const std::shared_ptr<const StoredFile> file_;
-  const std::int64_t offset_;
-  const std::int64_t bytes_;
-  mutable std::atomic<std::uint64_t> seen_{0};  // fingerprint of the bytes; 0 before the first time
 };
 
 }  // namespace lpn

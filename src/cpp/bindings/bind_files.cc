@@ -1,12 +1,17 @@
 // Files whose parts are read when they are wanted.
+#include <pybind11/stl.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 
 #include "base/check.h"
-#include "base/stored_file.h"
+#include "base/cpu_features.h"
 #include "bindings/bindings.h"
 #include "bindings/without_gil.h"
+#include "engine/graph/stored_part.h"
+#include "kernels/crc32c/crc32c.h"
 
 namespace lpn::bindings {
 namespace {
@@ -32,6 +37,35 @@ py::bytes read_part(const StoredPart& part) {
   return bytes;
 }
 
+std::uint32_t crc32c_of_buffer(std::uint32_t before, const py::handle& owner,
+                               const Variant<Crc32cFn>& variant) {
+  Py_buffer view{};
+  if (PyObject_GetBuffer(owner.ptr(), &view, PyBUF_SIMPLE) != 0) throw py::error_already_set();
+  std::uint32_t crc = 0;
+  {
+    const WithoutGil released;
+    crc = variant.run({before, static_cast<const unsigned char*>(view.buf), view.len});
+  }
+  PyBuffer_Release(&view);
+  return crc;
+}
+
+// Of buffers and stored parts, one after the other. A tuple: its items stay while others run.
+std::uint32_t crc32c(const py::tuple& parts, const std::optional<std::string>& isa) {
+  const auto& variant = select_crc32c(isa ? parse_isa(*isa) : cpu_features());
+  std::uint32_t crc = 0;
+  for (const py::handle& part : parts) {
+    if (py::isinstance<StoredPart>(part)) {
+      const auto& stored = part.cast<const StoredPart&>();
+      const WithoutGil released;
+      crc = join_crc32c(crc, stored.checksum(), stored.bytes());
+    } else {
+      crc = crc32c_of_buffer(crc, part, variant);
+    }
+  }
+  return crc;
+}
+
 // OSError, as Python's own files raise it.
 void raise_os_error(std::exception_ptr error) {
   try {
@@ -53,6 +87,7 @@ void bind_files(py::module_& module) {
       .def(py::init(&make_part), py::arg("file"), py::arg("begin"), py::arg("end"))
       .def_property_readonly("size", &StoredPart::bytes)
       .def("read", &read_part);
+  module.def("crc32c", &crc32c, py::arg("parts"), py::arg("isa") = py::none());
 }
 
 }  // namespace lpn::bindings

@@ -38,6 +38,9 @@ py::dict list_kernels() {
   add("argmax", {
 #include "kernels/argmax/kernels.inc"
                 });
+  add("crc32c", {
+#include "kernels/crc32c/kernels.inc"
+                });
   add("crop_affine", {
 #include "kernels/crop_affine/kernels.inc"
                      });

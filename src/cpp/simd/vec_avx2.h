@@ -173,5 +173,9 @@ inline float reduce_max(F32 a) {
   return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
 }
 
+inline uint64_t crc32c_word(uint64_t remainder, uint64_t word) {
+  return _mm_crc32_u64(remainder, word);
+}
+
 }  // namespace
 }  // namespace lpn

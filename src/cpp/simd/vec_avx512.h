@@ -178,5 +178,9 @@ inline float reduce_add(F32 a) {
 }
 inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
 
+inline uint64_t crc32c_word(uint64_t remainder, uint64_t word) {
+  return _mm_crc32_u64(remainder, word);
+}
+
 }  // namespace
 }  // namespace lpn

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "simd/crc32c_tables.h"
 #include "simd/vec.h"
 
 namespace lpn {
@@ -195,6 +196,13 @@ inline float reduce_max(F32 v) {
   float r = v.lane[0];
   for (int i = 1; i < F32::kLanes; ++i) r = v.lane[i] > r ? v.lane[i] : r;
   return r;
+}
+
+inline uint64_t crc32c_word(uint64_t remainder, uint64_t word) {
+  word ^= remainder;
+  uint32_t result = 0;
+  for (int n = 0; n < 8; ++n) result ^= kCrc32cTables.remainder[7 - n][word >> (8 * n) & 255];
+  return result;
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/buffer.h"
-#include "base/stored_file.h"
 #include "engine/graph/dtype.h"
+#include "engine/graph/stored_part.h"
 
 namespace lpn {
 
