@@ -17,7 +17,9 @@ inline void row_sums_block(const float* x, const float* weights, int64_t positio
                            int n, float* out) {
   const auto read = [n](const float* p) { return kPartial ? load_n<F32>(p, n) : load<F32>(p); };
   F32 total[kVectors];
-  for (F32& t : total) t = zero<F32>();
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v)
+    total[v] = kWeighted ? read(out + v * F32::kLanes) : zero<F32>();
   for (int64_t begin = 0; begin < positions; begin += kPositionsPerSum) {
     const int64_t end = begin + kPositionsPerSum < positions ? begin + kPositionsPerSum : positions;
     F32 sum[kVectors];
@@ -43,8 +45,8 @@ inline void row_sums_block(const float* x, const float* weights, int64_t positio
   }
 }
 
-// out[c] = sum_p weights[p] x[p, c], without the weights when !kWeighted. Eight vectors of channels
-// at a time: as many chains as the latency (4) x throughput (2) of fma.
+// out[c] += sum_p weights[p] x[p, c] when kWeighted, else out[c] = sum_p x[p, c]. Eight vectors of
+// channels at a time: as many chains as the latency (4) x throughput (2) of fma.
 template <bool kWeighted>
 inline void row_sums(const float* x, const float* weights, int64_t positions, int64_t c,
                      float* out) {

@@ -167,6 +167,23 @@ inline float reduce_add(F32 a) {
   const __m128 of_2 = _mm_add_ps(of_4, _mm_movehl_ps(of_4, of_4));
   return _mm_cvtss_f32(_mm_add_ss(of_2, _mm_movehdup_ps(of_2)));
 }
+inline F32 reduce_add_each(const F32 (&rows)[F32::kLanes]) {
+  const auto of_4 = [&](int r) {
+    const __m256 a = rows[r].v;
+    const __m256 b = rows[r + 4].v;
+    return _mm256_castps_pd(
+        _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31)));
+  };
+  const auto of_2 = [&](int r) {
+    const __m256d a = of_4(r);
+    const __m256d b = of_4(r + 1);
+    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+                         _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+  };
+  const __m256 a = of_2(0);
+  const __m256 b = of_2(2);
+  return {_mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xDD))};
+}
 inline float reduce_max(F32 a) {
   __m128 r = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   r = _mm_max_ps(r, _mm_movehl_ps(r, r));

@@ -176,6 +176,29 @@ inline float reduce_add(F32 a) {
   const __m128 of_2 = _mm_add_ps(of_4, _mm_movehl_ps(of_4, of_4));
   return _mm_cvtss_f32(_mm_add_ss(of_2, _mm_movehdup_ps(of_2)));
 }
+// As a transposition by halves whose every step adds what it brings together: after the third of
+// them lane 4 i + j is of the row that comes i + 4 j-th below, hence their order.
+inline F32 reduce_add_each(const F32 (&rows)[F32::kLanes]) {
+  const auto of_8 = [](F32 a, F32 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a.v, b.v, 0x44),
+                         _mm512_shuffle_f32x4(a.v, b.v, 0xEE));
+  };
+  const auto of_4 = [&](int r) {
+    const __m512 a = of_8(rows[r], rows[r + 4]);
+    const __m512 b = of_8(rows[r + 8], rows[r + 12]);
+    return _mm512_castps_pd(
+        _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD)));
+  };
+  const auto of_2 = [&](int r) {
+    const __m512d a = of_4(r);
+    const __m512d b = of_4(r + 1);
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  };
+  const __m512 a = of_2(0);
+  const __m512 b = of_2(2);
+  return {_mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xDD))};
+}
 inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
 
 inline uint64_t crc32c_word(uint64_t remainder, uint64_t word) {

@@ -192,6 +192,9 @@ inline F32 select(F32::Mask m, F32 if_true, F32 if_false) {
 }
 
 inline float reduce_add(F32 a) { return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]); }
+inline F32 reduce_add_each(const F32 (&rows)[F32::kLanes]) {
+  return map_lanes([&rows](int i) { return reduce_add(rows[i]); });
+}
 inline float reduce_max(F32 v) {
   float r = v.lane[0];
   for (int i = 1; i < F32::kLanes; ++i) r = v.lane[i] > r ? v.lane[i] : r;

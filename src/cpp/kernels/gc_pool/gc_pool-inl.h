@@ -2,6 +2,7 @@
 #pragma once
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 
 #include "kernels/gc_pool/gc_pool.h"
@@ -11,11 +12,12 @@
 namespace lpn {
 namespace {
 
-// out[r] = x[r, :] . w for kRows rows of c floats: kRows * 2 chains cover the latency (4) x
-// throughput (2) of fma.
+// Lanes of sums[r] add up to x[r, :] . w for kRows rows of c floats: kRows * 2 chains cover the
+// latency (4) x throughput (2) of fma.
 template <int kRows>
-inline void row_logits(const float* x, const float* w, int64_t c, float* out) {
+inline void row_products(const float* x, const float* w, int64_t c, F32* sums) {
   F32 sum[kRows][2];
+#pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = zero<F32>();
   int64_t i = 0;
   for (; i + 2 * F32::kLanes <= c; i += 2 * F32::kLanes) {
@@ -30,9 +32,35 @@ inline void row_logits(const float* x, const float* w, int64_t c, float* out) {
   for (; i < c; i += F32::kLanes) {
     const int n = static_cast<int>(c - i < F32::kLanes ? c - i : F32::kLanes);
     const F32 w0 = load_n<F32>(w + i, n);
+#pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) sum[r][0] = fma(load_n<F32>(x + r * c + i, n), w0, sum[r][0]);
   }
-  for (int r = 0; r < kRows; ++r) out[r] = reduce_add(add(sum[r][0], sum[r][1]));
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) sums[r] = add(sum[r][0], sum[r][1]);
+}
+
+// logits[p] = x[p, :] . w; returns the largest, or -FLT_MAX. NaNs are not compared.
+inline float row_logits(const float* x, const float* w, int64_t positions, int64_t c,
+                        float* logits) {
+  static_assert(F32::kLanes % 4 == 0, "four rows at a time");
+  F32 largest = set1<F32>(-FLT_MAX);
+  int64_t p = 0;
+  for (; p + F32::kLanes <= positions; p += F32::kLanes) {
+    F32 sums[F32::kLanes];
+#pragma GCC unroll 4
+    for (int r = 0; r < F32::kLanes; r += 4) row_products<4>(x + (p + r) * c, w, c, sums + r);
+    const F32 of_rows = reduce_add_each(sums);
+    store(logits + p, of_rows);
+    largest = max(of_rows, largest);
+  }
+  float result = reduce_max(largest);
+  for (; p < positions; ++p) {
+    F32 sums;
+    row_products<1>(x + p * c, w, c, &sums);
+    logits[p] = reduce_add(sums);
+    result = logits[p] > result ? logits[p] : result;
+  }
+  return result;
 }
 
 // logits[p] becomes e^(logits[p] - largest); returns their sum.
@@ -55,21 +83,47 @@ inline float exponentiate(float* logits, int64_t positions, float largest) {
   return result;
 }
 
+// values[i] *= e^exponent for an exponent <= 0; returns the factor.
+inline float scale(float* values, int64_t count, float exponent) {
+  float factor;
+  store_n(&factor, 1, exp_nonpositive(set1<F32>(exponent)));
+  for (int64_t i = 0; i < count; ++i) values[i] *= factor;
+  return factor;
+}
+
+// Positions that are summed up while they are still in L1, where their logits brought them: 16 KiB,
+// a multiple of every tier's lanes, and no more than one float accumulator takes.
+inline int64_t block_positions(int64_t c) {
+  constexpr int64_t kFloats = 4096;
+  constexpr int64_t kLeast = 16;
+  const int64_t positions = kFloats / c / kLeast * kLeast;
+  if (positions < kLeast) return kLeast;
+  return positions < kPositionsPerSum ? positions : kPositionsPerSum;
+}
+
+// Block by block; where a block's maximum is a new one, the sums so far are scaled down to it.
 inline void gc_pool(const GcPoolArgs& args) {
   assert(args.positions >= 0 && args.c >= 1);
   assert(args.x != nullptr && args.w != nullptr && args.logits != nullptr);
   assert(args.partial != nullptr);
-  int64_t p = 0;
-  for (; p + 4 <= args.positions; p += 4)
-    row_logits<4>(args.x + p * args.c, args.w, args.c, args.logits + p);
-  for (; p < args.positions; ++p)
-    row_logits<1>(args.x + p * args.c, args.w, args.c, args.logits + p);
-  float largest = -INFINITY;
-  for (p = 0; p < args.positions; ++p)
-    largest = args.logits[p] > largest ? args.logits[p] : largest;
+  const int64_t block = block_positions(args.c);
+  float* sums = args.partial + 2;
+  for (int64_t j = 0; j < args.c; ++j) sums[j] = 0;
+  float largest = -FLT_MAX;
+  float sum = 0;
+  for (int64_t begin = 0; begin < args.positions; begin += block) {
+    const float* x = args.x + begin * args.c;
+    const int64_t count = args.positions - begin < block ? args.positions - begin : block;
+    const float of_block = row_logits(x, args.w, count, args.c, args.logits);
+    if (of_block > largest) {
+      if (begin > 0) sum *= scale(sums, args.c, largest - of_block);
+      largest = of_block;
+    }
+    sum += exponentiate(args.logits, count, largest);
+    row_sums<true>(x, args.logits, count, args.c, sums);
+  }
   args.partial[0] = largest;
-  args.partial[1] = exponentiate(args.logits, args.positions, largest);
-  row_sums<true>(args.x, args.logits, args.positions, args.c, args.partial + 2);
+  args.partial[1] = sum;
 }
 
 inline void gc_transform(const GcTransformArgs& args) {
