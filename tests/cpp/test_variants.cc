@@ -11,6 +11,7 @@
 #include "kernels/fma_peak/fma_peak.h"
 #include "kernels/gc_pool/gc_pool.h"
 #include "kernels/group_deconv/group_deconv.h"
+#include "kernels/matmul/matmul.h"
 #include "kernels/max_pool/max_pool.h"
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/se_gate/se_gate.h"
@@ -51,6 +52,9 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa, panel) check(&select_group_deconv, Isa::isa, #name);
 #include "kernels/group_deconv/kernels.inc"
+#undef LPN_KERNEL
+#define LPN_KERNEL(name, isa) check(&select_matmul, Isa::isa, #name);
+#include "kernels/matmul/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(type, name, isa) check(&select_max_pool<type>, Isa::isa, #name);
 #include "kernels/max_pool/kernels.inc"

@@ -50,6 +50,9 @@ py::dict list_kernels() {
   add("fma_peak", {
 #include "kernels/fma_peak/kernels.inc"
                   });
+  add("matmul", {
+#include "kernels/matmul/kernels.inc"
+                });
   add("soft_argmax", {
 #include "kernels/soft_argmax/kernels.inc"
                      });

@@ -26,6 +26,13 @@ struct F32 {
   __m256 v;
 };
 
+struct F64 {
+  using Lane = double;
+  static constexpr int kLanes = 4;
+
+  __m256d v;
+};
+
 struct U8 {
   using Lane = uint8_t;
   static constexpr int kLanes = 32;
@@ -58,6 +65,18 @@ inline F32 load<F32>(const float* p) {
 template <>
 inline F32 load_n<F32>(const float* p, int n) {
   return {_mm256_maskload_ps(p, first_lanes(n))};
+}
+template <>
+inline F64 zero<F64>() {
+  return {_mm256_setzero_pd()};
+}
+template <>
+inline F64 set1<F64>(double x) {
+  return {_mm256_set1_pd(x)};
+}
+inline F64 widen(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+inline F64 widen_n(const float* p, int n) {
+  return {_mm256_cvtps_pd(_mm_maskload_ps(p, _mm256_castsi256_si128(first_lanes(n))))};
 }
 template <>
 inline U8 load<U8>(const uint8_t* p) {
@@ -99,6 +118,11 @@ inline void store_n(Bfloat16* p, int n, F32 a) {
   const __m128i halves = round_to_bfloat16(a.v);
   memcpy(p, &halves, static_cast<size_t>(n) * sizeof(Bfloat16));
 }
+inline void store(double* p, F64 a) { _mm256_storeu_pd(p, a.v); }
+inline void store_n(double* p, int n, F64 a) {
+  const __m256i mask = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(first_lanes(n)));
+  _mm256_maskstore_pd(p, mask, a.v);
+}
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   const __m256 lo = _mm256_loadu_ps(p);
@@ -138,6 +162,7 @@ inline F32 sub(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline F32 div(F32 a, F32 b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline F64 fma(F64 a, F64 b, F64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 inline F32 max(F32 a, F32 b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.v, b.v)}; }
 inline F32 round_even(F32 a) {

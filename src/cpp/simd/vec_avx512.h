@@ -27,6 +27,13 @@ struct F32 {
   __m512 v;
 };
 
+struct F64 {
+  using Lane = double;
+  static constexpr int kLanes = 8;
+
+  __m512d v;
+};
+
 struct U8 {
   using Lane = uint8_t;
   static constexpr int kLanes = 64;
@@ -55,6 +62,18 @@ inline F32 load<F32>(const float* p) {
 template <>
 inline F32 load_n<F32>(const float* p, int n) {
   return {_mm512_maskz_loadu_ps(first_lanes(n), p)};
+}
+template <>
+inline F64 zero<F64>() {
+  return {_mm512_setzero_pd()};
+}
+template <>
+inline F64 set1<F64>(double x) {
+  return {_mm512_set1_pd(x)};
+}
+inline F64 widen(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+inline F64 widen_n(const float* p, int n) {
+  return {_mm512_cvtps_pd(_mm256_maskz_loadu_ps(static_cast<__mmask8>(first_lanes(n)), p))};
 }
 template <>
 inline U8 load<U8>(const uint8_t* p) {
@@ -96,6 +115,10 @@ inline void store(Bfloat16* p, F32 a) {
 }
 inline void store_n(Bfloat16* p, int n, F32 a) {
   _mm256_mask_storeu_epi16(p, first_lanes(n), round_to_bfloat16(a.v));
+}
+inline void store(double* p, F64 a) { _mm512_storeu_pd(p, a.v); }
+inline void store_n(double* p, int n, F64 a) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_lanes(n)), a.v);
 }
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
@@ -146,6 +169,7 @@ inline F32 sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline F32 div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F64 fma(F64 a, F64 b, F64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
 inline F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline F32 round_even(F32 a) {

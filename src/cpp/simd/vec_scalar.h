@@ -28,6 +28,13 @@ struct F32 {
   float lane[kLanes];
 };
 
+struct F64 {
+  using Lane = double;
+  static constexpr int kLanes = 2;
+
+  double lane[kLanes];
+};
+
 struct U8 {
   using Lane = uint8_t;
   static constexpr int kLanes = 16;
@@ -63,6 +70,16 @@ inline F32 load_n<F32>(const float* p, int n) {
   return map_lanes([&](int i) { return i < n ? p[i] : 0.0f; });
 }
 template <>
+inline F64 zero<F64>() {
+  return F64{};
+}
+template <>
+inline F64 set1<F64>(double x) {
+  return {{x, x}};
+}
+inline F64 widen(const float* p) { return {{p[0], p[1]}}; }
+inline F64 widen_n(const float* p, int n) { return {{n > 0 ? p[0] : 0.0, n > 1 ? p[1] : 0.0}}; }
+template <>
 inline U8 load<U8>(const uint8_t* p) {
   U8 r;
   for (int i = 0; i < U8::kLanes; ++i) r.lane[i] = p[i];
@@ -86,6 +103,12 @@ inline void store_n(Bfloat16* p, int n, F32 v) {
   for (int i = 0; i < n; ++i) p[i] = narrow<Bfloat16>(v.lane[i]);
 }
 inline void store(Bfloat16* p, F32 v) { store_n(p, F32::kLanes, v); }
+inline void store(double* p, F64 v) {
+  for (int i = 0; i < F64::kLanes; ++i) p[i] = v.lane[i];
+}
+inline void store_n(double* p, int n, F64 v) {
+  for (int i = 0; i < n; ++i) p[i] = v.lane[i];
+}
 inline void prefetch_l2(const void* p) {
 #if defined(__GNUC__)
   constexpr int kForReading = 0, kIntoL2 = 2;
@@ -135,6 +158,9 @@ inline F32 div(F32 a, F32 b) {
 // a * b + c: rounded twice here, once on the tiers that have the instruction.
 inline F32 fma(F32 a, F32 b, F32 c) {
   return map_lanes([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+}
+inline F64 fma(F64 a, F64 b, F64 c) {
+  return {{a.lane[0] * b.lane[0] + c.lane[0], a.lane[1] * b.lane[1] + c.lane[1]}};
 }
 // b where a is not greater, or either is NaN, as x86 does: max(0, v) keeps a NaN, max(v, 0) does
 // not.

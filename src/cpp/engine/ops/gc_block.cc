@@ -40,7 +40,8 @@ struct GcPool final : Pool {
   std::shared_ptr<const Pooling> make_pooling(std::int64_t pooled_channels,
                                               StepBuilder& builder) const override {
     return std::make_shared<const GcPooling>(
-        select_gc_pool(builder.isa), gc_mask(*node, projection, builder.weights), pooled_channels);
+        select_gc_pool(builder.isa), gc_mask(*node, projection, builder.isa, builder.weights),
+        pooled_channels);
   }
 };
 

@@ -1,52 +1,23 @@
 #include "engine/plan/attention_weights.h"
 
 #include <algorithm>
-#include <array>
 #include <vector>
+
+#include "kernels/matmul/matmul.h"
 
 namespace lpn {
 namespace {
 
 // rows (count x channels) times the projection's weight (channels x inputs), or the rows themselves
-// without one. Every sum is taken in the channels' order. In panels of columns whose products stay
-// in the L1 cache, four channels at a time: one load and store of a product for four of its terms.
+// without one. Every sum is taken in the channels' order.
 std::vector<double> project(const float* rows, std::int64_t count, std::int64_t channels,
-                            const Node* projection) {
-  if (projection == nullptr) return {rows, rows + count * channels};
-  constexpr std::int64_t kPanel = 64;
-  constexpr std::int64_t kTerms = 4;
+                            const Node* projection, Isa isa) {
+  std::vector<double> widened(rows, rows + count * channels);
+  if (projection == nullptr) return widened;
   const Weight& weight = projection->weight("weight");
   const std::int64_t inputs = weight.shape[1];
-  const float* w = weight.data();
-  std::vector<double> products(static_cast<std::size_t>(count * inputs), 0.0);
-  std::array<std::array<double, kPanel>, kTerms> terms{};
-  for (std::int64_t begin = 0; begin < inputs; begin += kPanel) {
-    const std::int64_t columns = std::min(kPanel, inputs - begin);
-    for (std::int64_t c = 0; c < channels; c += kTerms) {
-      const std::int64_t depth = std::min(kTerms, channels - c);
-      for (std::int64_t t = 0; t < depth; ++t) {
-        const float* from = w + (c + t) * inputs + begin;
-        std::copy(from, from + columns, terms[static_cast<std::size_t>(t)].begin());
-      }
-      for (std::int64_t row = 0; row < count; ++row) {
-        const float* factors = rows + row * channels + c;
-        double* product = products.data() + row * inputs + begin;
-        if (depth == kTerms) {
-          const double f0 = factors[0], f1 = factors[1], f2 = factors[2], f3 = factors[3];
-          for (std::size_t i = 0; i < static_cast<std::size_t>(columns); ++i) {
-            product[i] = product[i] + f0 * terms[0][i] + f1 * terms[1][i] + f2 * terms[2][i] +
-                         f3 * terms[3][i];
-          }
-          continue;
-        }
-        for (std::int64_t t = 0; t < depth; ++t) {
-          const double factor = factors[t];
-          for (std::size_t i = 0; i < static_cast<std::size_t>(columns); ++i)
-            product[i] += factor * terms[static_cast<std::size_t>(t)][i];
-        }
-      }
-    }
-  }
+  std::vector<double> products(static_cast<std::size_t>(count * inputs));
+  select_matmul(isa).run({widened.data(), weight.data(), products.data(), count, channels, inputs});
   return products;
 }
 
@@ -56,25 +27,26 @@ std::int64_t pooled_channels(std::int64_t channels, const Node* projection) {
 
 }  // namespace
 
-const float* gc_mask(const Node& block, const Node* projection, WeightStore& store) {
+const float* gc_mask(const Node& block, const Node* projection, Isa isa, WeightStore& store) {
   const Weight& mask = block.weight("mask_weight");
   const std::int64_t channels = mask.shape[0];
   return store.get<float>(
       block.name + "/mask", pooled_channels(channels, projection), [&](float* packed) {
-        const std::vector<double> product = project(mask.data(), 1, channels, projection);
+        const std::vector<double> product = project(mask.data(), 1, channels, projection, isa);
         std::transform(product.begin(), product.end(), packed,
                        [](double value) { return static_cast<float>(value); });
       });
 }
 
-FirstLayer attention_first_layer(const Node& block, const Node* projection, WeightStore& store) {
+FirstLayer attention_first_layer(const Node& block, const Node* projection, Isa isa,
+                                 WeightStore& store) {
   const Weight& w1 = block.weight("w1");
   const std::int64_t hidden = w1.shape[0];
   const std::int64_t channels = w1.shape[1];
   const std::int64_t pooled = pooled_channels(channels, projection);
   FirstLayer layer{};
   layer.w = store.get<float>(block.name + "/w1", pooled * hidden, [&](float* packed) {
-    const std::vector<double> products = project(w1.data(), hidden, channels, projection);
+    const std::vector<double> products = project(w1.data(), hidden, channels, projection, isa);
     const double* product = products.data();
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
       for (std::int64_t i = 0; i < pooled; ++i)

@@ -7,6 +7,7 @@
 // and likewise for the mean of an SE block. Products are taken in double.
 #pragma once
 
+#include "base/isa.h"
 #include "engine/graph/graph.h"
 #include "engine/plan/weight_store.h"
 
@@ -18,8 +19,9 @@ struct FirstLayer {
 };
 
 // `projection` may be null: then the block pools its own input.
-const float* gc_mask(const Node& block, const Node* projection, WeightStore& store);
-FirstLayer attention_first_layer(const Node& block, const Node* projection, WeightStore& store);
+const float* gc_mask(const Node& block, const Node* projection, Isa isa, WeightStore& store);
+FirstLayer attention_first_layer(const Node& block, const Node* projection, Isa isa,
+                                 WeightStore& store);
 
 // The second layer as [hidden][channels].
 const float* attention_second_layer(const Node& block, WeightStore& store);

@@ -18,7 +18,7 @@ std::int64_t check_layers(const Node& node, std::int64_t channels) {
 AttentionLayers make_layers(const Excite& excite, StepBuilder& builder) {
   const Node& block = *excite.node;
   AttentionLayers layers{};
-  layers.first = attention_first_layer(block, excite.projection, builder.weights);
+  layers.first = attention_first_layer(block, excite.projection, builder.isa, builder.weights);
   layers.w2 = attention_second_layer(block, builder.weights);
   layers.hidden = block.weight("w1").shape[0];
   layers.channels = block.weight("w2").shape[0];
