@@ -60,12 +60,16 @@ inline void accumulate(F32 (&acc)[kRows][kVectors], const float* a, int64_t a_st
     }
   };
   int64_t t = 0;
-  for (; t + 2 <= k; t += 2) {
-    fetch(ahead, t / 2);
-    add_term(t);
-    add_term(t + 1);
+  if constexpr (kVectorRegisters < 16) {  // two terms would spill more of a tile that is in memory
+    for (; t < k; ++t) add_term(t);
+  } else {
+    for (; t + 2 <= k; t += 2) {
+      fetch(ahead, t / 2);
+      add_term(t);
+      add_term(t + 1);
+    }
+    if (t < k) add_term(t);
   }
-  if (t < k) add_term(t);
 }
 
 template <int kRows, int kVectors>
