@@ -12,25 +12,27 @@ namespace {
 
 using namespace test;
 
-void check_depthwise(const Map& in, const Kernel& kernel, Activation activation) {
-  Problem problem = sliding("depthwise", in, in.c, kernel, activation);
+template <class T>
+void check_elements(const Map& in, const Kernel& kernel, Activation activation) {
+  Problem<T> problem = sliding<T>("depthwise", in, in.c, kernel, activation);
   const Map out = problem.out;
   const int64_t taps = kernel.h * kernel.w;
   const Floats w = random_floats(in.c * taps, 2);
+  const Floats factors = as_elements<T>(w);
   const Floats bias = random_floats(in.c, 3);
   for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t tap) {
     for (int64_t c = 0; c < in.c; ++c) {
       problem.expected[at(to * in.c + c)].add(static_cast<double>(problem.x[at(from * in.c + c)]) *
-                                              w[at(c * taps + tap)]);
+                                              factors[at(c * taps + tap)]);
     }
   });
   add_per_channel(problem, bias);
 
   Floats packed(at(depthwise_packed_size(kernel.h, kernel.w, in.c)));
-  pack_depthwise(w.data(), kernel.h, kernel.w, in.c, packed.data());
-  problem.make = [&](Isa isa) -> Rows {
-    return [&, isa](const float* x, int64_t in_row_begin, float* y, int64_t begin, int64_t end) {
-      DepthwiseArgs args = {};
+  pack_depthwise<T>(w.data(), kernel.h, kernel.w, in.c, packed.data());
+  problem.make = [&](Isa isa) -> Rows<T> {
+    return [&, isa](const T* x, int64_t in_row_begin, T* y, int64_t begin, int64_t end) {
+      DepthwiseArgs<T> args = {};
       args.in = x;
       args.in_row_begin = in_row_begin;
       args.in_h = in.h;
@@ -47,10 +49,15 @@ void check_depthwise(const Map& in, const Kernel& kernel, Activation activation)
       args.stride = kernel.stride;
       args.padding = kernel.padding;
       args.activation = activation;
-      select_depthwise(isa).run(args);
+      select_depthwise<T>(isa).run(args);
     };
   };
   check(problem);
+}
+
+void check_depthwise(const Map& in, const Kernel& kernel, Activation activation) {
+  check_elements<float>(in, kernel, activation);
+  check_elements<Bfloat16>(in, kernel, activation);
 }
 
 }  // namespace

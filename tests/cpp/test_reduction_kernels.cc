@@ -60,8 +60,24 @@ Product row_product(const Floats& w, const std::vector<double>& x, std::int64_t 
 
 std::vector<double> in_double(const Floats& values) { return {values.begin(), values.end()}; }
 
+template <class T>
+std::vector<T> narrowed(const Floats& values) {
+  std::vector<T> elements;
+  for (const float value : values) elements.push_back(narrow<T>(value));
+  return elements;
+}
+
+// As the numbers that elements of type T hold.
+template <class T>
+Floats as_elements(Floats values) {
+  for (float& value : values) value = widen(narrow<T>(value));
+  return values;
+}
+
 // The context of x by gc_pool in chunks of `chunk` positions and the merge.
-Floats pooled(Isa isa, const Floats& x, const Floats& w, std::int64_t chunk) {
+template <class T>
+Floats pooled(Isa isa, const Floats& floats, const Floats& w, std::int64_t chunk) {
+  const std::vector<T> x = narrowed<T>(floats);
   const auto c = static_cast<std::int64_t>(w.size());
   const std::int64_t positions = static_cast<std::int64_t>(x.size()) / c;
   const std::int64_t chunks = (positions + chunk - 1) / chunk;
@@ -70,7 +86,7 @@ Floats pooled(Isa isa, const Floats& x, const Floats& w, std::int64_t chunk) {
     const std::int64_t begin = i * chunk;
     const std::int64_t count = std::min(chunk, positions - begin);
     Floats logits(static_cast<std::size_t>(count));
-    select_gc_pool(isa).run(
+    select_gc_pool<T>(isa).run(
         {x.data() + begin * c, count, c, w.data(), logits.data(), partials.data() + i * (2 + c)});
   }
   Floats context(static_cast<std::size_t>(c));
@@ -78,12 +94,13 @@ Floats pooled(Isa isa, const Floats& x, const Floats& w, std::int64_t chunk) {
   return context;
 }
 
-LPN_TEST(gc_pool_matches_double) {
+template <class T>
+void check_gc_pool() {
   std::mt19937 generator(1);
   for (const Isa isa : supported_isas()) {
     for (const std::int64_t c : {1, 3, 16, 17, 33, 64, 130, 200}) {
       for (const std::int64_t positions : {1, 2, 5, 19, 64, 130}) {
-        const Floats x = random_floats(generator, positions * c);
+        const Floats x = as_elements<T>(random_floats(generator, positions * c));
         const Floats w = random_floats(generator, c, 4.0f / std::sqrt(static_cast<float>(c)));
         std::vector<double> logits;
         double logit_magnitude = 0;
@@ -112,7 +129,7 @@ LPN_TEST(gc_pool_matches_double) {
             2 * largest_magnitude(x) *
             (weight_error + static_cast<double>(std::min<std::int64_t>(positions, 70)) * kEpsilon);
         for (const std::int64_t chunk : {positions, std::int64_t{7}}) {
-          const Floats actual = pooled(isa, x, w, chunk);
+          const Floats actual = pooled<T>(isa, x, w, chunk);
           for (std::size_t j = 0; j < actual.size(); ++j) {
             const double error = std::abs(static_cast<double>(actual[j]) - context[j] / sum);
             EXPECT(error <= tolerance, isa_name(isa), " c ", c, " positions ", positions,
@@ -124,6 +141,38 @@ LPN_TEST(gc_pool_matches_double) {
   }
 }
 
+LPN_TEST(gc_pool_matches_double) {
+  check_gc_pool<float>();
+  check_gc_pool<Bfloat16>();
+}
+
+// Logits and the sum of their exponentials are sums across lanes.
+template <class T>
+void check_gc_pool_bits() {
+  std::mt19937 generator(6);
+  for (const std::int64_t c : {1, 5, 8, 9, 16, 23, 40, 64, 100, 256}) {
+    for (const std::int64_t positions : {1, 7, 8, 15, 16, 17, 40, 64, 65, 131}) {
+      const std::vector<T> x = narrowed<T>(random_floats(generator, positions * c));
+      const Floats w = random_floats(generator, c);
+      std::vector<Floats> partials;
+      for (const Isa isa : supported_isas()) {
+        if (!contains(isa, Isa::kAvx2)) continue;
+        Floats logits(static_cast<std::size_t>(positions));
+        partials.emplace_back(static_cast<std::size_t>(2 + c));
+        select_gc_pool<T>(isa).run(
+            {x.data(), positions, c, w.data(), logits.data(), partials.back().data()});
+        EXPECT(partials.back() == partials.front(), isa_name(isa), " and avx2 differ for c ", c,
+               ", positions ", positions);
+      }
+    }
+  }
+}
+
+LPN_TEST(gc_pool_adds_lanes_in_one_order) {
+  check_gc_pool_bits<float>();
+  check_gc_pool_bits<Bfloat16>();
+}
+
 LPN_TEST(gc_pool_partial_is_maximum_and_sum) {
   for (const Isa isa : supported_isas()) {
     // Logits 0, 1, ..., 20 and -1000, whose weight is 0.
@@ -133,7 +182,7 @@ LPN_TEST(gc_pool_partial_is_maximum_and_sum) {
     const Floats w = {1.0f};
     Floats logits(22);
     Floats partial(3);
-    select_gc_pool(isa).run({x.data(), 22, 1, w.data(), logits.data(), partial.data()});
+    select_gc_pool<float>(isa).run({x.data(), 22, 1, w.data(), logits.data(), partial.data()});
     double sum = 0;
     double weighted = 0;
     for (int i = 0; i < 21; ++i) {
@@ -153,7 +202,7 @@ LPN_TEST(gc_pool_with_nan_gives_nan) {
     for (const std::size_t position : {0U, 3U, 18U}) {
       Floats x = random_floats(generator, 19 * 5);
       x[position * 5 + 2] = kNan;
-      for (const float v : pooled(isa, x, random_floats(generator, 5), 4)) {
+      for (const float v : pooled<float>(isa, x, random_floats(generator, 5), 4)) {
         EXPECT(std::isnan(v), isa_name(isa), " position ", position, " gave ", v);
       }
     }
@@ -232,15 +281,16 @@ LPN_TEST(gc_transform_matches_double) {
   }
 }
 
-LPN_TEST(channel_sums_match_double) {
+template <class T>
+void check_channel_sums() {
   std::mt19937 generator(4);
   for (const Isa isa : supported_isas()) {
     for (const std::int64_t c : {1, 3, 17, 33, 64, 130, 200}) {
       for (const std::int64_t positions : {1, 5, 64, 65, 200}) {
-        const Floats x = random_floats(generator, positions * c);
+        const std::vector<T> x = narrowed<T>(random_floats(generator, positions * c));
         const std::int64_t first = positions / 2;  // 0 for one position: an empty chunk is allowed
         Floats partials(static_cast<std::size_t>(2 * c));
-        const auto sum = select_channel_sum(isa).run;
+        const auto sum = select_channel_sum<T>(isa).run;
         sum({x.data(), first, c, partials.data()});
         sum({x.data() + first * c, positions - first, c, partials.data() + c});
         Floats mean(static_cast<std::size_t>(c));
@@ -249,7 +299,7 @@ LPN_TEST(channel_sums_match_double) {
           double expected = 0;
           double magnitude = 0;
           for (std::int64_t p = 0; p < positions; ++p) {
-            const double v = static_cast<double>(x[static_cast<std::size_t>(p * c + j)]);
+            const double v = static_cast<double>(widen(x[static_cast<std::size_t>(p * c + j)]));
             expected += v;
             magnitude += std::abs(v);
           }
@@ -263,6 +313,11 @@ LPN_TEST(channel_sums_match_double) {
       }
     }
   }
+}
+
+LPN_TEST(channel_sums_match_double) {
+  check_channel_sums<float>();
+  check_channel_sums<Bfloat16>();
 }
 
 LPN_TEST(se_gate_matches_double) {

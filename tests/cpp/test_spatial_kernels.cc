@@ -18,7 +18,7 @@ using namespace test;
 
 void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation activation,
                 bool with_residual) {
-  Problem problem = sliding("conv", in, out_c, kernel, activation);
+  Problem<float> problem = sliding<float>("conv", in, out_c, kernel, activation);
   const Map out = problem.out;
   const int64_t taps = kernel.h * kernel.w;
   const Floats w = random_floats(out_c * in.c * taps, 2);
@@ -36,7 +36,7 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
   add_per_channel(problem, bias);
   if (with_residual) add_per_channel(problem, residual);
 
-  problem.make = [&](Isa isa) -> Rows {
+  problem.make = [&](Isa isa) -> Rows<float> {
     Floats packed(at(conv_packed_size(isa, kernel.h, kernel.w, in.c, out_c)));
     pack_conv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, packed.data());
     return [&, isa, packed](const float* x, int64_t in_row_begin, float* y, int64_t begin,
@@ -71,22 +71,24 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
   check(problem);
 }
 
-void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kernel& kernel,
-                        Activation activation) {
-  Problem problem;
-  problem.name =
-      describe("group_deconv", in, kernel, out_c) + test::concatenate(" groups ", groups);
+template <class T>
+void check_group_deconv_of(const Map& in, int64_t out_c, int64_t groups, const Kernel& kernel,
+                           Activation activation) {
+  Problem<T> problem;
+  problem.name = element_name<T>() + describe("group_deconv", in, kernel, out_c) +
+                 test::concatenate(" groups ", groups);
   problem.in = in;
   const Map out = {(in.h - 1) * kernel.stride - 2 * kernel.padding + kernel.h,
                    (in.w - 1) * kernel.stride - 2 * kernel.padding + kernel.w, out_c};
   problem.out = out;
-  problem.x = random_floats(in.size(), 1);
+  problem.x = as_elements<T>(random_floats(in.size(), 1));
   problem.expected.resize(static_cast<std::size_t>(out.size()));
   problem.activation = activation;
   const int64_t taps = kernel.h * kernel.w;
   const int64_t inputs = in.c / groups;
   const int64_t outputs = out_c / groups;
   const Floats w = random_floats(in.c * outputs * taps, 2);
+  const Floats factors = as_elements<T>(w);
   const Floats bias = random_floats(out_c, 3);
   // A transposed convolution is the sliding window with input and output exchanged.
   for_each_tap(out, in, kernel, [&](int64_t from, int64_t to, int64_t tap) {
@@ -94,7 +96,7 @@ void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kern
       for (int64_t o = 0; o < outputs; ++o) {
         problem.expected[at(to * out_c + c / inputs * outputs + o)].add(
             static_cast<double>(problem.x[at(from * in.c + c)]) *
-            w[at((c * outputs + o) * taps + tap)]);
+            factors[at((c * outputs + o) * taps + tap)]);
       }
     }
   });
@@ -114,14 +116,13 @@ void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kern
     first = std::min(first, last);
   };
 
-  problem.make = [&](Isa isa) -> Rows {
-    Floats packed(at(group_deconv_packed_size(isa, kernel.h, kernel.w, in.c, out_c, groups)));
-    pack_group_deconv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, groups, packed.data());
-    return [&, isa, packed](const float* x, int64_t in_row_begin, float* y, int64_t begin,
-                            int64_t end) {
-      Floats scratch(at(group_deconv_scratch_size(end - begin, in.h, in.w, in.c, groups, kernel.h,
-                                                  kernel.stride)));
-      GroupDeconvArgs args = {};
+  problem.make = [&](Isa isa) -> Rows<T> {
+    Floats packed(at(group_deconv_packed_size<T>(isa, kernel.h, kernel.w, in.c, out_c, groups)));
+    pack_group_deconv<T>(isa, w.data(), kernel.h, kernel.w, in.c, out_c, groups, packed.data());
+    return [&, isa, packed](const T* x, int64_t in_row_begin, T* y, int64_t begin, int64_t end) {
+      Floats scratch(at(group_deconv_scratch_size<T>(end - begin, in.h, in.w, in.c, groups,
+                                                     kernel.h, kernel.stride)));
+      GroupDeconvArgs<T> args = {};
       args.in = x;
       args.in_row_begin = in_row_begin;
       args.in_h = in.h;
@@ -141,14 +142,21 @@ void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kern
       args.padding = kernel.padding;
       args.activation = activation;
       args.scratch = scratch.data();
-      select_group_deconv(isa).run(args);
+      select_group_deconv<T>(isa).run(args);
     };
   };
   check(problem);
 }
 
-void check_max_pool(const Map& in, const Kernel& kernel) {
-  Problem problem = sliding("max_pool", in, in.c, kernel, Activation::kNone);
+void check_group_deconv(const Map& in, int64_t out_c, int64_t groups, const Kernel& kernel,
+                        Activation activation) {
+  check_group_deconv_of<float>(in, out_c, groups, kernel, activation);
+  check_group_deconv_of<Bfloat16>(in, out_c, groups, kernel, activation);
+}
+
+template <class T>
+void check_max_pool_of(const Map& in, const Kernel& kernel) {
+  Problem<T> problem = sliding<T>("max_pool", in, in.c, kernel, Activation::kNone);
   const Map out = problem.out;
   for (Sum& sum : problem.expected) sum.value = -std::numeric_limits<double>::infinity();
   for_each_tap(in, out, kernel, [&](int64_t to, int64_t from, int64_t) {
@@ -157,13 +165,18 @@ void check_max_pool(const Map& in, const Kernel& kernel) {
       best = std::max<double>(best, problem.x[at(from * in.c + c)]);
     }
   });
-  problem.make = [&](Isa isa) -> Rows {
-    return [&, isa](const float* x, int64_t in_row_begin, float* y, int64_t begin, int64_t end) {
-      select_max_pool<float>(isa).run({x, in_row_begin, in.h, in.w, in.c, y, out.w, begin, end,
-                                       kernel.h, kernel.stride, kernel.padding});
+  problem.make = [&](Isa isa) -> Rows<T> {
+    return [&, isa](const T* x, int64_t in_row_begin, T* y, int64_t begin, int64_t end) {
+      select_max_pool<T>(isa).run({x, in_row_begin, in.h, in.w, in.c, y, out.w, begin, end,
+                                   kernel.h, kernel.stride, kernel.padding});
     };
   };
   check(problem);
+}
+
+void check_max_pool(const Map& in, const Kernel& kernel) {
+  check_max_pool_of<float>(in, kernel);
+  check_max_pool_of<Bfloat16>(in, kernel);
 }
 
 }  // namespace
@@ -273,29 +286,35 @@ LPN_TEST(max_pool) {
   }
 }
 
-LPN_TEST(max_pool_keeps_nan) {
-  const float nan = std::numeric_limits<float>::quiet_NaN();
+template <class T>
+void check_max_pool_keeps_nan() {
+  const T nan = narrow<T>(std::numeric_limits<float>::quiet_NaN());
   for (const Isa isa : supported_isas()) {
     for (std::size_t at = 0; at < 4; ++at) {
-      Floats x = {1.0f, 2.0f, 3.0f, 4.0f};
+      std::vector<T> x = narrowed<T>({1.0f, 2.0f, 3.0f, 4.0f});
       x[at] = nan;
-      float y = 0.0f;
-      select_max_pool<float>(isa).run({x.data(), 0, 2, 2, 1, &y, 1, 0, 1, 2, 2, 0});
-      EXPECT(std::isnan(y), "a NaN at ", at, " gave ", y, " on ", isa_name(isa));
+      T y = narrow<T>(0.0f);
+      select_max_pool<T>(isa).run({x.data(), 0, 2, 2, 1, &y, 1, 0, 1, 2, 2, 0});
+      EXPECT(std::isnan(widen(y)), "a NaN at ", at, " gave ", widen(y), " on ", isa_name(isa));
     }
     constexpr int64_t kChannels = 19;
-    const Floats ones(9 * kChannels, 1.0f);
+    const std::vector<T> ones(9 * kChannels, narrow<T>(1.0f));
     for (int64_t at = 0; at < 9 * kChannels; ++at) {
-      Floats x = ones;
-      Floats y(kChannels);
+      std::vector<T> x = ones;
+      std::vector<T> y(kChannels);
       x[static_cast<std::size_t>(at)] = nan;
-      select_max_pool<float>(isa).run({x.data(), 0, 3, 3, kChannels, y.data(), 1, 0, 1, 3, 1, 0});
+      select_max_pool<T>(isa).run({x.data(), 0, 3, 3, kChannels, y.data(), 1, 0, 1, 3, 1, 0});
       for (int64_t c = 0; c < kChannels; ++c) {
-        EXPECT(std::isnan(y[static_cast<std::size_t>(c)]) == (c == at % kChannels), "channel ", c,
-               " of 3 x 3 with a NaN at ", at, " on ", isa_name(isa));
+        EXPECT(std::isnan(widen(y[static_cast<std::size_t>(c)])) == (c == at % kChannels),
+               "channel ", c, " of 3 x 3 with a NaN at ", at, " on ", isa_name(isa));
       }
     }
   }
+}
+
+LPN_TEST(max_pool_keeps_nan) {
+  check_max_pool_keeps_nan<float>();
+  check_max_pool_keeps_nan<Bfloat16>();
 }
 
 }  // namespace lpn

@@ -39,18 +39,18 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #define LPN_KERNEL(name, isa) check(&select_crop_affine, Isa::isa, #name);
 #include "kernels/crop_affine/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(name, isa) check(&select_depthwise, Isa::isa, #name);
+#define LPN_KERNEL(type, name, isa) check(&select_depthwise<type>, Isa::isa, #name);
 #include "kernels/depthwise/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa) check(&select_fma_peak, Isa::isa, #name);
 #include "kernels/fma_peak/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(first, second, isa)      \
-  check(&select_gc_pool, Isa::isa, #first); \
+#define LPN_KERNEL(type, first, second, isa)      \
+  check(&select_gc_pool<type>, Isa::isa, #first); \
   check(&select_gc_transform, Isa::isa, #second);
 #include "kernels/gc_pool/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(name, isa, panel) check(&select_group_deconv, Isa::isa, #name);
+#define LPN_KERNEL(type, name, isa, panel) check(&select_group_deconv<type>, Isa::isa, #name);
 #include "kernels/group_deconv/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa) check(&select_matmul, Isa::isa, #name);
@@ -62,8 +62,8 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #define LPN_KERNEL(name, isa, panel) check(&select_pointwise, Isa::isa, #name);
 #include "kernels/pointwise/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(first, second, isa)          \
-  check(&select_channel_sum, Isa::isa, #first); \
+#define LPN_KERNEL(type, first, second, isa)          \
+  check(&select_channel_sum<type>, Isa::isa, #first); \
   check(&select_se_gate, Isa::isa, #second);
 #include "kernels/se_gate/kernels.inc"
 #undef LPN_KERNEL

@@ -18,6 +18,14 @@ namespace py = pybind11;
 using Variants = std::vector<std::pair<std::string, std::string>>;
 using TypedVariants = std::vector<std::pair<DType, Variants::value_type>>;
 
+Variants of_type(DType type, const TypedVariants& variants) {
+  Variants chosen;
+  for (const auto& [elements, variant] : variants) {
+    if (elements == type) chosen.push_back(variant);
+  }
+  return chosen;
+}
+
 // Every kernels.inc once more, as data.
 py::dict list_kernels() {
   py::dict kernels;
@@ -26,13 +34,8 @@ py::dict list_kernels() {
   };
   // Of bfloat16 elements as an operator of its own.
   const auto add_typed = [&](const std::string& op, const TypedVariants& variants) {
-    for (const auto& [type, name] : {std::pair(DType::kF32, op), {DType::kBf16, op + "_bf16"}}) {
-      Variants of_type;
-      for (const auto& [elements, variant] : variants) {
-        if (elements == type) of_type.push_back(variant);
-      }
-      add(name, of_type);
-    }
+    add(op, of_type(DType::kF32, variants));
+    add(op + "_bf16", of_type(DType::kBf16, variants));
   };
 #define LPN_KERNEL(name, isa) {#name, isa_name(Isa::isa)},
   add("argmax", {
@@ -44,9 +47,6 @@ py::dict list_kernels() {
   add("crop_affine", {
 #include "kernels/crop_affine/kernels.inc"
                      });
-  add("depthwise", {
-#include "kernels/depthwise/kernels.inc"
-                   });
   add("fma_peak", {
 #include "kernels/fma_peak/kernels.inc"
                   });
@@ -58,36 +58,42 @@ py::dict list_kernels() {
                      });
 #undef LPN_KERNEL
 #define LPN_KERNEL(type, name, isa) {DTypeOf<type>::kValue, {#name, isa_name(Isa::isa)}},
+  add_typed("depthwise", {
+#include "kernels/depthwise/kernels.inc"
+                         });
   add_typed("max_pool", {
 #include "kernels/max_pool/kernels.inc"
                         });
+#undef LPN_KERNEL
+#define LPN_KERNEL(type, name, isa, panel) {DTypeOf<type>::kValue, {#name, isa_name(Isa::isa)}},
+  add_typed("group_deconv", {
+#include "kernels/group_deconv/kernels.inc"
+                            });
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa, panel) {#name, isa_name(Isa::isa)},
   add("conv", {
 #include "kernels/conv/kernels.inc"
               });
-  add("group_deconv", {
-#include "kernels/group_deconv/kernels.inc"
-                      });
   add("pointwise", {
 #include "kernels/pointwise/kernels.inc"
                    });
 #undef LPN_KERNEL
-#define LPN_KERNEL(first, second, isa) {#first, isa_name(Isa::isa)},
-  add("channel_sum", {
+#define LPN_KERNEL(type, first, second, isa) {DTypeOf<type>::kValue, {#first, isa_name(Isa::isa)}},
+  add_typed("channel_sum", {
 #include "kernels/se_gate/kernels.inc"
-                     });
-  add("gc_pool", {
+                           });
+  add_typed("gc_pool", {
 #include "kernels/gc_pool/kernels.inc"
-                 });
+                       });
 #undef LPN_KERNEL
-#define LPN_KERNEL(first, second, isa) {#second, isa_name(Isa::isa)},
-  add("gc_transform", {
+// The second ones read vectors of floats, whatever the map was.
+#define LPN_KERNEL(type, first, second, isa) {DTypeOf<type>::kValue, {#second, isa_name(Isa::isa)}},
+  add("gc_transform", of_type(DType::kF32, {
 #include "kernels/gc_pool/kernels.inc"
-                      });
-  add("se_gate", {
+                                           }));
+  add("se_gate", of_type(DType::kF32, {
 #include "kernels/se_gate/kernels.inc"
-                 });
+                                      }));
 #undef LPN_KERNEL
   return kernels;
 }

@@ -50,8 +50,8 @@ py::array_t<float> gc_pool(const py::array& x_array, const py::array& w_array,
   Buffer<float> partial = make_buffer(2 + x[3]);
   for (std::int64_t image = 0; image < x[0]; ++image) {
     const float* pixels = x.data + image * positions * x[3];
-    select_gc_pool(isa).run(
-        GcPoolArgs{pixels, positions, x[3], w.data, logits.data(), partial.data()});
+    select_gc_pool<float>(isa).run(
+        GcPoolArgs<float>{pixels, positions, x[3], w.data, logits.data(), partial.data()});
     merge_gc_partials(partial.data(), 1, x[3], out_data + image * x[3]);
   }
   return out;
@@ -107,8 +107,8 @@ py::array_t<float> channel_mean(const py::array& x_array, const std::string& isa
   const std::int64_t positions = x[1] * x[2];
   Buffer<float> partial = make_buffer(x[3]);
   for (std::int64_t image = 0; image < x[0]; ++image) {
-    select_channel_sum(isa).run(
-        ChannelSumArgs{x.data + image * positions * x[3], positions, x[3], partial.data()});
+    select_channel_sum<float>(isa).run(
+        ChannelSumArgs<float>{x.data + image * positions * x[3], positions, x[3], partial.data()});
     merge_channel_sums(partial.data(), 1, x[3], positions, out_data + image * x[3]);
   }
   return out;

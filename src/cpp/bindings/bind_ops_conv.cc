@@ -129,7 +129,7 @@ py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w
   check_window("stride", stride, 1);
   check_window("padding", padding, 0);
   w = read<float>(w_array, "w", {x[3], 1, w[2], w[3]});
-  DepthwiseArgs args{};
+  DepthwiseArgs<float> args{};
   args.in_h = x[1];
   args.in_w = x[2];
   args.c = x[3];
@@ -147,12 +147,12 @@ py::array_t<float> depthwise_conv2d(const py::array& x_array, const py::array& w
 
   const WithoutGil released;
   Buffer<float> packed = make_buffer(depthwise_packed_size(args.kh, args.kw, args.c));
-  pack_depthwise(w.data, args.kh, args.kw, args.c, packed.data());
+  pack_depthwise<float>(w.data, args.kh, args.kw, args.c, packed.data());
   args.w = packed.data();
   for (std::int64_t image = 0; image < x[0]; ++image) {
     args.in = x.data + image * args.in_h * args.in_w * args.c;
     args.out = out_data + image * args.row_end * args.out_w * args.c;
-    select_depthwise(isa).run(args);
+    select_depthwise<float>(isa).run(args);
   }
   return out;
 }
@@ -169,7 +169,7 @@ py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_a
   LPN_CHECK(groups >= 1 && x[3] % groups == 0, "groups is ", groups,
             "; it must divide x's channels, ", x[3]);
   w = read<float>(w_array, "w", {x[3], w[1], w[2], w[3]});
-  GroupDeconvArgs args{};
+  GroupDeconvArgs<float> args{};
   args.in_h = x[1];
   args.in_w = x[2];
   args.in_c = x[3];
@@ -192,17 +192,17 @@ py::array_t<float> group_deconv2d(const py::array& x_array, const py::array& w_a
 
   const WithoutGil released;
   Buffer<float> packed = make_buffer(
-      group_deconv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c, args.groups));
-  pack_group_deconv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, args.groups,
-                    packed.data());
-  Buffer<float> scratch = make_buffer(group_deconv_scratch_size(
+      group_deconv_packed_size<float>(isa, args.kh, args.kw, args.in_c, args.out_c, args.groups));
+  pack_group_deconv<float>(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, args.groups,
+                           packed.data());
+  Buffer<float> scratch = make_buffer(group_deconv_scratch_size<float>(
       args.row_end, args.in_h, args.in_w, args.in_c, args.groups, args.kh, args.stride));
   args.packed_w = packed.data();
   args.scratch = scratch.data();
   for (std::int64_t image = 0; image < x[0]; ++image) {
     args.in = x.data + image * args.in_h * args.in_w * args.in_c;
     args.out = out_data + image * args.row_end * args.out_w * args.out_c;
-    select_group_deconv(isa).run(args);
+    select_group_deconv<float>(isa).run(args);
   }
   return out;
 }

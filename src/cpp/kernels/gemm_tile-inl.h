@@ -83,10 +83,10 @@ inline void clear(F32 (&acc)[kRows][kVectors]) {
 
 // Stores one vector of one row: act((acc + bias) * scale + residual). `n` lanes when kPartial, else
 // all.
-template <bool kPartial>
-inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const float* residual,
-                   float* out, int n) {
-  const auto read = [n](const float* p) { return kPartial ? load_n<F32>(p, n) : load<F32>(p); };
+template <bool kPartial, class Out>
+inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const Out* residual, Out* out,
+                   int n) {
+  const auto read = [n](const auto* p) { return kPartial ? load_n<F32>(p, n) : load<F32>(p); };
   if (epilogue.bias != nullptr) acc = add(acc, read(epilogue.bias + column));
   if (epilogue.scale != nullptr) acc = mul(acc, read(epilogue.scale + column));
   if (residual != nullptr) acc = add(acc, read(residual + column));
@@ -100,9 +100,9 @@ inline void finish(F32 acc, const Epilogue& epilogue, int64_t column, const floa
 
 // act(acc + bias + residual) of whole vectors, without a branch: the bias stays in registers,
 // adding -0 changes nothing, and neither does a maximum with -infinity.
-template <bool kResidual, int kRows, int kVectors>
+template <bool kResidual, int kRows, int kVectors, class Out>
 inline void store_whole_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilogue,
-                             int64_t column, const float* residual, int64_t ld_residual, float* out,
+                             int64_t column, const Out* residual, int64_t ld_residual, Out* out,
                              int64_t ld_out) {
   const F32 least = set1<F32>(epilogue.activation == Activation::kNone ? -INFINITY : 0.0f);
   F32 bias[kVectors];
@@ -125,21 +125,21 @@ inline void store_whole_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& 
 
 // Writes a tile whose first column is `column` and which covers `columns` <= kVectors * kLanes of
 // them.
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, class Out>
 inline void store_tile(const F32 (&acc)[kRows][kVectors], const Epilogue& epilogue, int64_t column,
-                       int64_t columns, const float* residual, int64_t ld_residual, float* out,
+                       int64_t columns, const Out* residual, int64_t ld_residual, Out* out,
                        int64_t ld_out) {
   const int last =
       static_cast<int>(columns - (kVectors - 1) * F32::kLanes);  // lanes of the last vector
   const bool usual = epilogue.scale == nullptr && epilogue.activation != Activation::kRelu6;
   if (usual && last == F32::kLanes) {
     if (residual == nullptr)
-      return store_whole_tile<false>(acc, epilogue, column, nullptr, 0, out, ld_out);
+      return store_whole_tile<false>(acc, epilogue, column, residual, 0, out, ld_out);
     return store_whole_tile<true>(acc, epilogue, column, residual, ld_residual, out, ld_out);
   }
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
-    const float* residual_row = residual == nullptr ? nullptr : residual + r * ld_residual;
+    const Out* residual_row = residual == nullptr ? nullptr : residual + r * ld_residual;
 #pragma GCC unroll 12
     for (int v = 0; v < kVectors; ++v) {
       if (v == kVectors - 1 && last < F32::kLanes) {

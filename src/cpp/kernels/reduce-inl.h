@@ -7,15 +7,35 @@
 namespace lpn {
 namespace {
 
+// Sums across lanes are of sixteen partial sums on every tier, added by halves: that order gives
+// the same bits wherever fma rounds once.
+constexpr int kSumLanes = 16;
+constexpr int kSumVectors = kSumLanes / F32::kLanes;
+
+// The first steps, down to one vector, which reduce_add takes on.
+inline F32 add_halves(F32 (&sum)[kSumVectors]) {
+#pragma GCC unroll 2
+  for (int half = kSumVectors / 2; half > 0; half /= 2) {
+#pragma GCC unroll 2
+    for (int v = 0; v < half; ++v) sum[v] = add(sum[v], sum[v + half]);
+  }
+  return sum[0];
+}
+
+// The lanes of a vector of which `left` are wanted.
+inline int lanes_of(int64_t left) {
+  return static_cast<int>(left < F32::kLanes ? left : F32::kLanes);
+}
+
 // Positions that one float accumulator takes before it is added to the next level, so that rounding
 // grows with 64 + positions / 64 and not with the number of positions.
 constexpr int64_t kPositionsPerSum = 64;
 
 // kVectors vectors of channels of row_sums, `n` lanes of the last one when kPartial.
-template <int kVectors, bool kPartial, bool kWeighted>
-inline void row_sums_block(const float* x, const float* weights, int64_t positions, int64_t c,
-                           int n, float* out) {
-  const auto read = [n](const float* p) { return kPartial ? load_n<F32>(p, n) : load<F32>(p); };
+template <int kVectors, bool kPartial, bool kWeighted, class T>
+inline void row_sums_block(const T* x, const float* weights, int64_t positions, int64_t c, int n,
+                           float* out) {
+  const auto read = [n](const auto* p) { return kPartial ? load_n<F32>(p, n) : load<F32>(p); };
   F32 total[kVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v)
@@ -47,9 +67,8 @@ inline void row_sums_block(const float* x, const float* weights, int64_t positio
 
 // out[c] += sum_p weights[p] x[p, c] when kWeighted, else out[c] = sum_p x[p, c]. Eight vectors of
 // channels at a time: as many chains as the latency (4) x throughput (2) of fma.
-template <bool kWeighted>
-inline void row_sums(const float* x, const float* weights, int64_t positions, int64_t c,
-                     float* out) {
+template <bool kWeighted, class T>
+inline void row_sums(const T* x, const float* weights, int64_t positions, int64_t c, float* out) {
   int64_t channel = 0;
   for (; channel + 8 * F32::kLanes <= c; channel += 8 * F32::kLanes) {
     row_sums_block<8, false, kWeighted>(x + channel, weights, positions, c, F32::kLanes,

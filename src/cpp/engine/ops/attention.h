@@ -25,7 +25,7 @@ struct ChannelVector {
   VectorUse use;
 };
 
-// Reduces runs of positions to one partial each; made for one map on one tier.
+// Reduces runs of positions to one partial each; made for one map, of one type, on one tier.
 class Pooling {
  public:
   struct Info {
@@ -41,8 +41,8 @@ class Pooling {
 
   const Info& info() const { return info_; }
 
-  virtual void run(const float* x, std::int64_t positions, float* partial,
-                   float* scratch) const = 0;
+  // From x on, elements of the map's type.
+  virtual void run(const void* x, std::int64_t positions, float* partial, float* scratch) const = 0;
 
  private:
   const Info info_;
@@ -59,6 +59,9 @@ struct Pool : Operation {
 
   std::vector<int> reads() const final { return {input}; }
   std::vector<int> writes() const final { return {partials}; }
+  bool takes_types(const std::vector<Tensor>& tensors) const final {
+    return type_of(tensors, partials) == DType::kF32;
+  }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const final;
 
   // Of a map of `positions` pixels and `channels` channels in `chunks` chunks: tells the builder
@@ -168,6 +171,9 @@ struct Broadcast final : Operation {
   std::vector<int> reads() const override { return {input, vector.tensor}; }
   std::vector<int> writes() const override { return {output}; }
   bool takes_stride(int tensor) const override { return tensor == input || tensor == output; }
+  bool takes_types(const std::vector<Tensor>& tensors) const override {
+    return type_of(tensors, vector.tensor) == DType::kF32 && of_one_type(tensors, {input, output});
+  }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;

@@ -77,6 +77,10 @@ std::vector<int> Depthwise::writes() const {
   return pool == nullptr ? std::vector<int>{output} : std::vector<int>{output, pool->partials};
 }
 
+bool Depthwise::takes_types(const std::vector<Tensor>& tensors) const {
+  return of_one_type(tensors, {input, output}) && (pool == nullptr || pool->takes_types(tensors));
+}
+
 NodeKind conv2d_kind() {
   NodeKind kind;
   kind.name = "conv2d";

@@ -42,6 +42,7 @@ struct Depthwise final : Operation {
 
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override;
+  bool takes_types(const std::vector<Tensor>& tensors) const override;
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;

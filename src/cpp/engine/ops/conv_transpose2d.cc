@@ -40,10 +40,11 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   graph.add(std::make_unique<ConvTranspose>(node, node.inputs[0], output));
 }
 
+template <class T>
 class ConvTransposeStep final : public Step {
  public:
-  ConvTransposeStep(Info info, const ConvTranspose& operation, GroupDeconvFn run, RowChunks rows,
-                    const GroupDeconvArgs& args)
+  ConvTransposeStep(Info info, const ConvTranspose& operation, GroupDeconvFn<T> run, RowChunks rows,
+                    const GroupDeconvArgs<T>& args)
       : Step(std::move(info)),
         input_(operation.input),
         output_(operation.output),
@@ -52,29 +53,30 @@ class ConvTransposeStep final : public Step {
         args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
-    GroupDeconvArgs args = args_;
+    GroupDeconvArgs<T> args = args_;
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
-    args.in = context.tensor<float>(input_);
-    args.out = context.tensor<float>(output_) + args.row_begin * args.out_w * args.out_c;
+    args.in = context.tensor<T>(input_);
+    args.out = context.tensor<T>(output_) + args.row_begin * args.out_w * args.out_c;
     args.scratch = context.scratch_of<float>(worker);
     run_(args);
   }
 
  private:
   const int input_, output_;
-  const GroupDeconvFn run_;
+  const GroupDeconvFn<T> run_;
   const RowChunks rows_;
-  const GroupDeconvArgs args_;
+  const GroupDeconvArgs<T> args_;
 };
 
 }  // namespace
 
-GroupDeconvArgs ConvTranspose::kernel_args(StepBuilder& builder) const {
+template <class T>
+GroupDeconvArgs<T> ConvTranspose::kernel_args(StepBuilder& builder) const {
   const Weight& w = node->weight("weight");
   const Shape& in = builder.shape(input);
   const Shape& out = builder.shape(output);
-  GroupDeconvArgs args{};
+  GroupDeconvArgs<T> args{};
   args.in_h = in.h;
   args.in_w = in.w;
   args.in_c = in.c;
@@ -87,15 +89,19 @@ GroupDeconvArgs ConvTranspose::kernel_args(StepBuilder& builder) const {
   args.padding = node->attributes.integer("padding");
   args.bias = node->bias();
   args.activation = node->attributes.activation();
+  constexpr const char* kLayout =
+      DTypeOf<T>::kValue == DType::kBf16 ? "/group_deconv/bf16" : "/group_deconv";
   args.packed_w = builder.weights.get<float>(
-      node->name + "/group_deconv",
-      group_deconv_packed_size(builder.isa, args.kh, args.kw, in.c, out.c, args.groups),
+      node->name + kLayout,
+      group_deconv_packed_size<T>(builder.isa, args.kh, args.kw, in.c, out.c, args.groups),
       [&](float* packed) {
-        pack_group_deconv(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, args.groups,
-                          packed);
+        pack_group_deconv<T>(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, args.groups,
+                             packed);
       });
   return args;
 }
+template GroupDeconvArgs<float> ConvTranspose::kernel_args(StepBuilder&) const;
+template GroupDeconvArgs<Bfloat16> ConvTranspose::kernel_args(StepBuilder&) const;
 
 // Every input value meets every tap of its group's outputs.
 double ConvTranspose::flops(const StepBuilder& builder) const {
@@ -104,27 +110,38 @@ double ConvTranspose::flops(const StepBuilder& builder) const {
          static_cast<double>(w[1] * w[2] * w[3]);
 }
 
-std::unique_ptr<Step> ConvTranspose::make_step(StepBuilder& builder) const {
+namespace {
+
+template <class T>
+std::unique_ptr<Step> make_conv_transpose(const ConvTranspose& deconv, StepBuilder& builder) {
   // Few operations per byte, as in a depthwise convolution.
   constexpr double kRelativeCost = 4;
-  const Shape& in = builder.shape(input);
-  const Shape& out = builder.shape(output);
-  const Variant<GroupDeconvFn>& variant = select_group_deconv(builder.isa);
+  const Shape& in = builder.shape(deconv.input);
+  const Shape& out = builder.shape(deconv.output);
+  const Variant<GroupDeconvFn<T>>& variant = select_group_deconv<T>(builder.isa);
 
-  const GroupDeconvArgs args = kernel_args(builder);
+  const GroupDeconvArgs<T> args = deconv.kernel_args<T>(builder);
 
   Step::Info info;
-  info.name = node->name;
+  info.name = deconv.node->name;
   info.kernel = variant.name;
   info.isa = variant.isa;
-  info.flops = flops(builder);
-  info.bytes = builder.traffic(*this, weight_bytes(*node));
+  info.flops = deconv.flops(builder);
+  info.bytes = builder.traffic(deconv, weight_bytes(*deconv.node));
   // Chunks of whole strides read the fewest input rows twice.
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, 2 * args.stride);
   info.chunks = rows.count();
-  info.scratch_bytes = bytes_of<float>(group_deconv_scratch_size(
+  info.scratch_bytes = bytes_of<float>(group_deconv_scratch_size<T>(
       rows.rows_per_chunk, in.h, in.w, in.c, args.groups, args.kh, args.stride));
-  return std::make_unique<ConvTransposeStep>(std::move(info), *this, variant.run, rows, args);
+  return std::make_unique<ConvTransposeStep<T>>(std::move(info), deconv, variant.run, rows, args);
+}
+
+}  // namespace
+
+std::unique_ptr<Step> ConvTranspose::make_step(StepBuilder& builder) const {
+  return with_elements(builder.type(input), [&](auto zero) {
+    return make_conv_transpose<decltype(zero)>(*this, builder);
+  });
 }
 
 NodeKind conv_transpose2d_kind() {

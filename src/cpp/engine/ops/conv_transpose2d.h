@@ -15,10 +15,14 @@ struct ConvTranspose final : Operation {
 
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override { return {output}; }
+  bool takes_types(const std::vector<Tensor>& tensors) const override {
+    return of_one_type(tensors, {input, output});
+  }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
-  // For any step that runs it: everything but the pointers and the rows.
-  GroupDeconvArgs kernel_args(StepBuilder& builder) const;
+  // For any step that runs it on elements T: everything but the pointers and the rows.
+  template <class T>
+  GroupDeconvArgs<T> kernel_args(StepBuilder& builder) const;
   double flops(const StepBuilder& builder) const;
 
   int input;

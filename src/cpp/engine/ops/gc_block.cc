@@ -17,20 +17,21 @@ std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs)
   return c;
 }
 
+template <class T>
 class GcPooling final : public Pooling {
  public:
-  GcPooling(const Variant<GcPoolFn>& variant, const float* mask, std::int64_t channels)
+  GcPooling(const Variant<GcPoolFn<T>>& variant, const float* mask, std::int64_t channels)
       : Pooling({variant.name, variant.isa, 2 + channels, 1, bytes_of<float>(channels)}),
         run_(variant.run),
         mask_(mask),
         channels_(channels) {}
 
-  void run(const float* x, std::int64_t positions, float* partial, float* scratch) const override {
-    run_(GcPoolArgs{x, positions, channels_, mask_, scratch, partial});
+  void run(const void* x, std::int64_t positions, float* partial, float* scratch) const override {
+    run_(GcPoolArgs<T>{static_cast<const T*>(x), positions, channels_, mask_, scratch, partial});
   }
 
  private:
-  const GcPoolFn run_;
+  const GcPoolFn<T> run_;
   const float* const mask_;
   const std::int64_t channels_;
 };
@@ -39,9 +40,12 @@ struct GcPool final : Pool {
   using Pool::Pool;
   std::shared_ptr<const Pooling> make_pooling(std::int64_t pooled_channels,
                                               StepBuilder& builder) const override {
-    return std::make_shared<const GcPooling>(
-        select_gc_pool(builder.isa), gc_mask(*node, projection, builder.isa, builder.weights),
-        pooled_channels);
+    const float* mask = gc_mask(*node, projection, builder.isa, builder.weights);
+    return with_elements(builder.type(input), [&](auto zero) -> std::shared_ptr<const Pooling> {
+      using T = decltype(zero);
+      return std::make_shared<const GcPooling<T>>(select_gc_pool<T>(builder.isa), mask,
+                                                  pooled_channels);
+    });
   }
 };
 

@@ -4,6 +4,7 @@
 
 namespace lpn {
 
-void depthwise_f32_scalar(const DepthwiseArgs& args) { depthwise(args); }
+void depthwise_f32_scalar(const DepthwiseArgs<float>& args) { depthwise(args); }
+void depthwise_bf16_scalar(const DepthwiseArgs<Bfloat16>& args) { depthwise(args); }
 
 }  // namespace lpn

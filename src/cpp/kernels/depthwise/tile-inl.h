@@ -39,8 +39,9 @@ inline const float* channel_taps(const float* w, int64_t taps, int64_t at) {
 }
 
 // The first pixel under a window; the map's first where the window is beyond it.
-inline const float* first_pixel(const DepthwiseArgs& args, const WindowTaps& rows,
-                                const WindowTaps& columns) {
+template <class T>
+inline const T* first_pixel(const DepthwiseArgs<T>& args, const WindowTaps& rows,
+                            const WindowTaps& columns) {
   if (rows.count == 0 || columns.count == 0) return args.in;
   return args.in + ((rows.input - args.in_row_begin) * args.in_w + columns.input) * args.c;
 }
@@ -53,11 +54,11 @@ struct TileOutputs {
 // Computes kRows x kTileColumns outputs and writes those that exist. The input under them is a
 // window like any other, of which taps_inside() tells what lies inside the map. kTapRows is kh
 // where the rows unroll, or 0: kRows is 1 or 2 then.
-template <int kWidth, int kStride, int kRows, int kVectors, int kTapRows>
+template <class T, int kWidth, int kStride, int kRows, int kVectors, int kTapRows>
 class DepthwiseTile {
  public:
   // `columns` of the input under the tile are inside the map.
-  DepthwiseTile(const DepthwiseArgs& args, const TileOutputs& outputs, const WindowTaps& columns)
+  DepthwiseTile(const DepthwiseArgs<T>& args, const TileOutputs& outputs, const WindowTaps& columns)
       : DepthwiseTile(args, outputs,
                       taps_inside(outputs.y, (outputs.rows - 1) * kStride + args.kh, kStride,
                                   args.padding, args.in_h),
@@ -79,7 +80,7 @@ class DepthwiseTile {
   static constexpr int kInputColumns = input_columns<kWidth, kStride>();
   static constexpr int kTapRow = kWidth * kDepthwiseBlock;
 
-  DepthwiseTile(const DepthwiseArgs& args, const TileOutputs& outputs, const WindowTaps& rows,
+  DepthwiseTile(const DepthwiseArgs<T>& args, const TileOutputs& outputs, const WindowTaps& rows,
                 const WindowTaps& columns)
       : row_begin_(rows.tap),
         row_end_(rows.tap + rows.count),
@@ -126,7 +127,7 @@ class DepthwiseTile {
   // One row of input, from its first pixel inside the map: taps of output rows [kFirst, kLast), row
   // of taps `w` for kFirst, earlier ones for the others.
   template <bool kEdge, int kFirst, int kLast, int kCount, class Lanes>
-  LPN_INLINE_BODY void add_row(Sums<kCount>& acc, const Lanes& lanes, const float* row,
+  LPN_INLINE_BODY void add_row(Sums<kCount>& acc, const Lanes& lanes, const T* row,
                                const float* w) const {
 #pragma GCC unroll 2
     for (int v = 0; v < kCount; ++v) {
@@ -140,7 +141,7 @@ class DepthwiseTile {
         for (int j = 0; j < kWidth; ++j) weight[r][j] = load<F32>(taps + j * kDepthwiseBlock);
         if (r + 1 < kLast) taps = reload_from(taps - kStride * kTapRow);
       }
-      const float* column = row + v * F32::kLanes;
+      const T* column = row + v * F32::kLanes;
 #pragma GCC unroll 16
       for (int q = 0; q < kInputColumns; ++q) {
         if (kEdge && (q < column_begin_ || q >= column_end_)) continue;
@@ -160,7 +161,7 @@ class DepthwiseTile {
 
   // Rows of input from kRow on, unrolled; `row` is the next one inside the map.
   template <bool kEdge, int kRow, int kCount, class Lanes>
-  LPN_INLINE_BODY void add_unrolled(Sums<kCount>& acc, const Lanes& lanes, const float* row,
+  LPN_INLINE_BODY void add_unrolled(Sums<kCount>& acc, const Lanes& lanes, const T* row,
                                     const float* w) const {
     if constexpr (kRow < (kRows - 1) * kStride + kTapRows) {
       constexpr int kFirst = kRow < kTapRows ? 0 : (kRow - kTapRows) / kStride + 1;
@@ -176,7 +177,7 @@ class DepthwiseTile {
 
   // The same in loops: rows of input under the first output row only, under both, under the second.
   template <bool kEdge, int kCount, class Lanes>
-  LPN_INLINE_BODY void add_looped(Sums<kCount>& acc, const Lanes& lanes, const float* row,
+  LPN_INLINE_BODY void add_looped(Sums<kCount>& acc, const Lanes& lanes, const T* row,
                                   const float* w) const {
     static_assert(kRows <= 2, "three loops");
     constexpr int64_t kSecond = (kRows - 1) * kStride;
@@ -235,11 +236,11 @@ class DepthwiseTile {
   template <bool kEdge, int kCount, class Lanes>
   LPN_INLINE_BODY void write(const Sums<kCount>& acc, const Lanes& lanes, int64_t at) const {
     const int64_t c = c_, out_row = out_row_, rows = outputs_.rows, columns = outputs_.columns;
-    float* row = out_ + at;
+    T* row = out_ + at;
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r, row += out_row) {
       if (r >= rows) return;
-      float* pixel = row;
+      T* pixel = row;
 #pragma GCC unroll 4
       for (int t = 0; t < kTileColumns; ++t, pixel += c) {
         if (kEdge && t >= columns) break;
@@ -250,12 +251,12 @@ class DepthwiseTile {
   }
 
   const int64_t row_begin_, row_end_, column_begin_, column_end_;  // inside the map
-  const float* const in_;                                          // the first pixel of these
+  const T* const in_;                                              // the first pixel of these
   const int64_t in_row_, c_, kh_;
   const float* const w_;
   const float* const bias_;
   const Activation activation_;
-  float* const out_;
+  T* const out_;
   const int64_t out_row_;
   const TileOutputs outputs_;
 };

@@ -4,6 +4,7 @@
 
 namespace lpn {
 
-void depthwise_f32_avx2(const DepthwiseArgs& args) { depthwise(args); }
+void depthwise_f32_avx2(const DepthwiseArgs<float>& args) { depthwise(args); }
+void depthwise_bf16_avx2(const DepthwiseArgs<Bfloat16>& args) { depthwise(args); }
 
 }  // namespace lpn

@@ -12,43 +12,53 @@
 namespace lpn {
 namespace {
 
-// Lanes of sums[r] add up to x[r, :] . w for kRows rows of c floats: kRows * 2 chains cover the
-// latency (4) x throughput (2) of fma.
-template <int kRows>
-inline void row_products(const float* x, const float* w, int64_t c, F32* sums) {
-  F32 sum[kRows][2];
+// Rows at a time: eight chains, the latency (4) x throughput (2) of fma.
+constexpr int kProductRows = 8 / kSumVectors;
+
+// Lanes of sums[r] add up to x[r, :] . w for kRows rows of c elements.
+template <int kRows, class T>
+inline void row_products(const T* x, const float* w, int64_t c, F32* sums) {
+  F32 sum[kRows][kSumVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = zero<F32>();
+    for (int v = 0; v < kSumVectors; ++v) sum[r][v] = zero<F32>();
+  }
   int64_t i = 0;
-  for (; i + 2 * F32::kLanes <= c; i += 2 * F32::kLanes) {
-    const F32 w0 = load<F32>(w + i);
-    const F32 w1 = load<F32>(w + i + F32::kLanes);
+  for (; i + kSumLanes <= c; i += kSumLanes) {
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-      sum[r][0] = fma(load<F32>(x + r * c + i), w0, sum[r][0]);
-      sum[r][1] = fma(load<F32>(x + r * c + i + F32::kLanes), w1, sum[r][1]);
+    for (int v = 0; v < kSumVectors; ++v) {
+      const int64_t at = i + v * F32::kLanes;
+      const F32 weight = load<F32>(w + at);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) sum[r][v] = fma(load<F32>(x + r * c + at), weight, sum[r][v]);
     }
   }
-  for (; i < c; i += F32::kLanes) {
-    const int n = static_cast<int>(c - i < F32::kLanes ? c - i : F32::kLanes);
-    const F32 w0 = load_n<F32>(w + i, n);
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) sum[r][0] = fma(load_n<F32>(x + r * c + i, n), w0, sum[r][0]);
+  for (int v = 0; v < kSumVectors; ++v) {
+    const int64_t at = i + v * F32::kLanes;
+    if (at >= c) break;
+    const int n = lanes_of(c - at);
+    const F32 weight = load_n<F32>(w + at, n);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+      sum[r][v] = fma(load_n<F32>(x + r * c + at, n), weight, sum[r][v]);
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) sums[r] = add(sum[r][0], sum[r][1]);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) sums[r] = add_halves(sum[r]);
 }
 
 // logits[p] = x[p, :] . w; returns the largest, or -FLT_MAX. NaNs are not compared.
-inline float row_logits(const float* x, const float* w, int64_t positions, int64_t c,
-                        float* logits) {
-  static_assert(F32::kLanes % 4 == 0, "four rows at a time");
+template <class T>
+inline float row_logits(const T* x, const float* w, int64_t positions, int64_t c, float* logits) {
+  static_assert(F32::kLanes % kProductRows == 0, "a vector of logits at a time");
   F32 largest = set1<F32>(-FLT_MAX);
   int64_t p = 0;
   for (; p + F32::kLanes <= positions; p += F32::kLanes) {
     F32 sums[F32::kLanes];
 #pragma GCC unroll 4
-    for (int r = 0; r < F32::kLanes; r += 4) row_products<4>(x + (p + r) * c, w, c, sums + r);
+    for (int r = 0; r < F32::kLanes; r += kProductRows)
+      row_products<kProductRows>(x + (p + r) * c, w, c, sums + r);
     const F32 of_rows = reduce_add_each(sums);
     store(logits + p, of_rows);
     largest = max(of_rows, largest);
@@ -65,22 +75,29 @@ inline float row_logits(const float* x, const float* w, int64_t positions, int64
 
 // logits[p] becomes e^(logits[p] - largest); returns their sum.
 inline float exponentiate(float* logits, int64_t positions, float largest) {
-  F32 sum = zero<F32>();
+  F32 sum[kSumVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kSumVectors; ++v) sum[v] = zero<F32>();
   int64_t p = 0;
-  for (; p + F32::kLanes <= positions; p += F32::kLanes) {
-    const F32 e = exp_nonpositive(sub(load<F32>(logits + p), set1<F32>(largest)));
-    store(logits + p, e);
-    sum = add(sum, e);
+  for (; p + kSumLanes <= positions; p += kSumLanes) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kSumVectors; ++v) {
+      float* const at = logits + p + v * F32::kLanes;
+      const F32 e = exp_nonpositive(sub(load<F32>(at), set1<F32>(largest)));
+      store(at, e);
+      sum[v] = add(sum[v], e);
+    }
   }
-  float result = reduce_add(sum);
-  if (p < positions) {
-    const int n = static_cast<int>(positions - p);
+#pragma GCC unroll 4
+  for (int v = 0; v < kSumVectors; ++v, p += F32::kLanes) {
+    if (p >= positions) break;
+    const int n = lanes_of(positions - p);
     // Lanes beyond n hold 0 - largest, which may be a positive number too large to convert.
     const F32 x = min(zero<F32>(), sub(load_n<F32>(logits + p, n), set1<F32>(largest)));
     store_n(logits + p, n, exp_nonpositive(x));
-    for (; p < positions; ++p) result += logits[p];
+    sum[v] = add(sum[v], load_n<F32>(logits + p, n));
   }
-  return result;
+  return reduce_add(add_halves(sum));
 }
 
 // values[i] *= e^exponent for an exponent <= 0; returns the factor.
@@ -102,7 +119,8 @@ inline int64_t block_positions(int64_t c) {
 }
 
 // Block by block; where a block's maximum is a new one, the sums so far are scaled down to it.
-inline void gc_pool(const GcPoolArgs& args) {
+template <class T>
+inline void gc_pool(const GcPoolArgs<T>& args) {
   assert(args.positions >= 0 && args.c >= 1);
   assert(args.x != nullptr && args.w != nullptr && args.logits != nullptr);
   assert(args.partial != nullptr);
@@ -112,7 +130,7 @@ inline void gc_pool(const GcPoolArgs& args) {
   float largest = -FLT_MAX;
   float sum = 0;
   for (int64_t begin = 0; begin < args.positions; begin += block) {
-    const float* x = args.x + begin * args.c;
+    const T* x = args.x + begin * args.c;
     const int64_t count = args.positions - begin < block ? args.positions - begin : block;
     const float of_block = row_logits(x, args.w, count, args.c, args.logits);
     if (of_block > largest) {

@@ -6,21 +6,27 @@
 namespace lpn {
 namespace {
 
-const Variant<GcPoolFn> kPoolVariants[] = {
-#define LPN_KERNEL(pool, transform, isa) {Isa::isa, #pool, pool},
+template <class T>
+const Variant<GcPoolFn<T>> kPoolVariants[] = {
+#define LPN_KERNEL(type, pool, transform, isa) variant_of<GcPoolFn<T>>(Isa::isa, #pool, pool),
 #include "kernels/gc_pool/kernels.inc"
 #undef LPN_KERNEL
 };
 
 const Variant<GcTransformFn> kTransformVariants[] = {
-#define LPN_KERNEL(pool, transform, isa) {Isa::isa, #transform, transform},
+#define LPN_KERNEL(type, pool, transform, isa) {Isa::isa, #transform, transform},
 #include "kernels/gc_pool/kernels.inc"
 #undef LPN_KERNEL
 };
 
 }  // namespace
 
-const Variant<GcPoolFn>& select_gc_pool(Isa isa) { return select_variant(kPoolVariants, isa); }
+template <class T>
+const Variant<GcPoolFn<T>>& select_gc_pool(Isa isa) {
+  return select_variant(kPoolVariants<T>, isa);
+}
+template const Variant<GcPoolFn<float>>& select_gc_pool<float>(Isa isa);
+template const Variant<GcPoolFn<Bfloat16>>& select_gc_pool<Bfloat16>(Isa isa);
 
 const Variant<GcTransformFn>& select_gc_transform(Isa isa) {
   return select_variant(kTransformVariants, isa);

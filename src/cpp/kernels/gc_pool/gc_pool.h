@@ -4,14 +4,17 @@
 
 #include <cstdint>
 
+#include "base/bfloat16.h"
 #include "kernels/variants.h"
 
 namespace lpn {
 
 // logit[p] = sum_c x[p, c] * w[c]; partial = {max_p logit, sum_p e^(logit - max), sum_p e^(logit -
-// max) x[p, :]}. Softmax ignores a constant, so the mask's bias is not needed.
+// max) x[p, :]}. Softmax ignores a constant, so the mask's bias is not needed. Sums over lanes are
+// sixteen partial sums, added by halves; T is float or Bfloat16.
+template <class T>
 struct GcPoolArgs {
-  const float* x;  // positions rows of c floats
+  const T* x;  // positions rows of c elements
   std::int64_t positions, c;
   const float* w;  // c floats
   float* logits;   // scratch of `positions` floats
@@ -35,16 +38,18 @@ struct GcTransformArgs {
   float* out;         // c_out floats
 };
 
-using GcPoolFn = void (*)(const GcPoolArgs& args);
+template <class T>
+using GcPoolFn = void (*)(const GcPoolArgs<T>& args);
 using GcTransformFn = void (*)(const GcTransformArgs& args);
 
-#define LPN_KERNEL(pool, transform, isa) \
-  void pool(const GcPoolArgs& args);     \
+#define LPN_KERNEL(type, pool, transform, isa) \
+  void pool(const GcPoolArgs<type>& args);     \
   void transform(const GcTransformArgs& args);
 #include "kernels/gc_pool/kernels.inc"
 #undef LPN_KERNEL
 
-const Variant<GcPoolFn>& select_gc_pool(Isa isa);
+template <class T>
+const Variant<GcPoolFn<T>>& select_gc_pool(Isa isa);
 const Variant<GcTransformFn>& select_gc_transform(Isa isa);
 
 // Merges `count` partials (2 + c floats each, in a fixed order, in double) into context[c] = sum_p

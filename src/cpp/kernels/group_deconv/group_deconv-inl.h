@@ -26,14 +26,20 @@ inline Taps taps_at(int64_t position, int64_t extent, int64_t kernel, int64_t st
   return begin < end ? Taps{phase + begin * stride, input - begin, end - begin} : Taps{0, 0, 0};
 }
 
-// Input rows with the channels of a pixel ordered [c][group]; row u is at (u - begin) * in_w *
-// in_c.
-struct PlanarRows {
+// Input rows as floats, with the channels of a pixel ordered [c][group] where each group has one
+// output; row u is at (u - begin) * in_w * in_c.
+struct FloatRows {
   const float* data;
   int64_t begin;
 };
 
-inline void deinterleave_groups(const float* in, int64_t groups, int64_t group_inputs, float* out) {
+inline void copy_floats(const Bfloat16* in, int64_t count, float* out) {
+  for_each_channels(count,
+                    [=](auto lanes, int64_t c) { lanes.write(out + c, lanes.read(in + c)); });
+}
+
+template <class T>
+inline void deinterleave_groups(const T* in, int64_t groups, int64_t group_inputs, float* out) {
   int64_t g = 0;
   if (group_inputs == 2) {
     for (; g + F32::kLanes <= groups; g += F32::kLanes) {
@@ -44,43 +50,62 @@ inline void deinterleave_groups(const float* in, int64_t groups, int64_t group_i
     }
   }
   for (; g < groups; ++g) {
-    for (int64_t c = 0; c < group_inputs; ++c) out[c * groups + g] = in[g * group_inputs + c];
+    for (int64_t c = 0; c < group_inputs; ++c)
+      out[c * groups + g] = widen(in[g * group_inputs + c]);
   }
 }
 
-// The rows this call reads, each rearranged once; with one input per group they are in order where
-// they lie.
-inline PlanarRows planar_rows(const GroupDeconvArgs& args) {
-  const int64_t group_inputs = args.in_c / args.groups;
-  if (group_inputs == 1) return {args.in, args.in_row_begin};
+// Calls copy(pixel, floats) for what this call reads.
+template <class T, class Copy>
+inline FloatRows copy_rows(const GroupDeconvArgs<T>& args, const Copy& copy) {
   const int64_t lowest = args.row_begin + args.padding - args.kh + 1;
   const int64_t begin = lowest > 0 ? (lowest + args.stride - 1) / args.stride : 0;
   const int64_t last = (args.row_end - 1 + args.padding) / args.stride;
   const int64_t end = last < args.in_h ? last + 1 : args.in_h;
   if (begin >= end) return {args.scratch, 0};  // no row is read
-  const float* in = args.in + (begin - args.in_row_begin) * args.in_w * args.in_c;
+  const T* in = args.in + (begin - args.in_row_begin) * args.in_w * args.in_c;
   float* out = args.scratch;
   for (int64_t pixel = begin * args.in_w; pixel < end * args.in_w;
        ++pixel, in += args.in_c, out += args.in_c) {
-    deinterleave_groups(in, args.groups, group_inputs, out);
+    copy(in, out);
   }
   return {args.scratch, begin};
 }
 
+// The rows this call reads, each rearranged or widened once; floats in order stay where they lie.
+inline FloatRows float_rows(const GroupDeconvArgs<float>& args) {
+  const int64_t group_inputs = args.in_c / args.groups;
+  if (group_inputs == 1 || args.out_c != args.groups) return {args.in, args.in_row_begin};
+  return copy_rows(args, [&](const float* in, float* out) {
+    deinterleave_groups(in, args.groups, group_inputs, out);
+  });
+}
+inline FloatRows float_rows(const GroupDeconvArgs<Bfloat16>& args) {
+  const int64_t group_inputs = args.in_c / args.groups;
+  const bool in_order = group_inputs == 1 || args.out_c != args.groups;
+  return copy_rows(args, [&](const Bfloat16* in, float* out) {
+    if (in_order) {
+      copy_floats(in, args.in_c, out);
+    } else {
+      deinterleave_groups(in, args.groups, group_inputs, out);
+    }
+  });
+}
+
 // One output per group: lanes are groups. kInputs is the inputs per group, 0 where they are too
 // many to unroll.
-template <int kInputs>
+template <class T, int kInputs>
 struct GroupTile {
   // Four pixels share a weight, and neighbouring ones the columns they overlap in.
   static constexpr int kPixels = 4;
 
-  const GroupDeconvArgs& args;
-  PlanarRows in;
+  const GroupDeconvArgs<T>& args;
+  FloatRows in;
 
   // kTaps is the count of taps in both directions, or 0 for any: at 2 (kernels 3 and 4 at stride 2,
   // away from the border) everything unrolls and the two taps of a row read the same registers.
   template <int kCount, int kTaps>
-  void pixels_of(const Taps& rows, const Taps& columns, float* out) const {
+  void pixels_of(const Taps& rows, const Taps& columns, T* out) const {
     const int64_t c = args.in_c;
     const int64_t inputs = kInputs > 0 ? kInputs : c / args.groups;
     const int64_t row_taps = kTaps > 0 ? kTaps : rows.count;
@@ -127,7 +152,8 @@ struct GroupTile {
       for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 8
         for (int t = 0; t < kCount; ++t) {
-          finish<lanes.kPartial>(acc[v][t], epilogue, g + v * F32::kLanes, nullptr,
+          const T* const no_residual = nullptr;
+          finish<lanes.kPartial>(acc[v][t], epilogue, g + v * F32::kLanes, no_residual,
                                  out + t * out_step, lanes.count());
         }
       }
@@ -135,7 +161,7 @@ struct GroupTile {
   }
 
   template <int kCount>
-  void pixels(const Taps& rows, const Taps& columns, float* out) const {
+  void pixels(const Taps& rows, const Taps& columns, T* out) const {
     if (rows.count == 2 && columns.count == 2) {
       pixels_of<kCount, 2>(rows, columns, out);
     } else {
@@ -145,40 +171,41 @@ struct GroupTile {
 };
 
 // Several outputs per group: one panel of one group's outputs, each tap a small matrix product.
-template <int kVectors>
+template <class T, int kVectors>
 struct PanelTile {
   static constexpr int kPixels = kTileRows;
 
-  const GroupDeconvArgs& args;
-  const float* in;     // at the group's first channel
+  const GroupDeconvArgs<T>& args;
+  FloatRows in;        // from the group's first channel on
   const float* panel;  // [kh][kw][group_inputs][kPanel]
   int64_t column, columns;
 
   template <int kCount>
-  void pixels(const Taps& tap_rows, const Taps& tap_columns, float* out) const {
+  void pixels(const Taps& tap_rows, const Taps& tap_columns, T* out) const {
     const int64_t group_inputs = args.in_c / args.groups;
     F32 acc[kCount][kVectors];
     clear(acc);
     for (int64_t i = 0; i < tap_rows.count; ++i) {
-      const int64_t in_row = (tap_rows.input - i - args.in_row_begin) * args.in_w;
+      const int64_t in_row = (tap_rows.input - i - in.begin) * args.in_w;
       const int64_t w_row = (tap_rows.weight + i * args.stride) * args.kw;
       for (int64_t j = 0; j < tap_columns.count; ++j) {
         const int64_t pixel = in_row + tap_columns.input - j;
         const int64_t tap = w_row + tap_columns.weight + j * args.stride;
-        accumulate(acc, in + pixel * args.in_c, args.in_c, panel + tap * group_inputs * kPanel,
+        accumulate(acc, in.data + pixel * args.in_c, args.in_c, panel + tap * group_inputs * kPanel,
                    group_inputs, NothingAhead{});
       }
     }
-    store_tile(acc, Epilogue{args.bias, nullptr, args.activation}, column, columns, nullptr, 0, out,
-               args.stride * args.out_c);
+    const T* const no_residual = nullptr;
+    store_tile(acc, Epilogue{args.bias, nullptr, args.activation}, column, columns, no_residual, 0,
+               out, args.stride * args.out_c);
   }
 };
 
 // The pixels first + i * stride of one output row for i in [begin, end): those whose taps are all
 // inside the map in tiles, the others one by one.
-template <class Tile>
-inline void deconv_phase(const GroupDeconvArgs& args, const Tile& tile, const Taps& rows,
-                         int64_t first, int64_t begin, int64_t end, float* out_row) {
+template <class T, class Tile>
+inline void deconv_phase(const GroupDeconvArgs<T>& args, const Tile& tile, const Taps& rows,
+                         int64_t first, int64_t begin, int64_t end, T* out_row) {
   const int64_t s = args.stride;
   const int64_t phase = (first + args.padding) % s;
   const int64_t phase_taps = phase < args.kw ? (args.kw - phase + s - 1) / s : 0;
@@ -188,7 +215,7 @@ inline void deconv_phase(const GroupDeconvArgs& args, const Tile& tile, const Ta
   while (i < end) {
     const int64_t x = first + i * s;
     const Taps columns = taps_at(x + args.padding, args.in_w, args.kw, s);
-    float* out = out_row + x * args.out_c;
+    T* out = out_row + x * args.out_c;
     const bool inside = offset + i + 1 >= phase_taps;
     if (inside && i + Tile::kPixels <= inside_end) {
       tile.template pixels<Tile::kPixels>(rows, columns, out);
@@ -206,14 +233,14 @@ inline void deconv_phase(const GroupDeconvArgs& args, const Tile& tile, const Ta
 // Every output pixel once. Blocks of a tile's width outside and phases inside, since the phases of
 // a block read the same input; the first block is the pixels that have taps left of the map, so
 // that tiles start behind them in every phase.
-template <class Tile>
-inline void deconv_rows(const GroupDeconvArgs& args, const Tile& tile) {
+template <class T, class Tile>
+inline void deconv_rows(const GroupDeconvArgs<T>& args, const Tile& tile) {
   const int64_t s = args.stride;
   const int64_t left_of_map = args.kw - args.padding - s;
   const int64_t lead = left_of_map > 0 ? (left_of_map + s - 1) / s : 0;
   for (int64_t y = args.row_begin; y < args.row_end; ++y) {
     const Taps rows = taps_at(y + args.padding, args.in_h, args.kh, s);
-    float* out_row = args.out + (y - args.row_begin) * args.out_w * args.out_c;
+    T* out_row = args.out + (y - args.row_begin) * args.out_w * args.out_c;
     int64_t end = lead > 0 ? lead : Tile::kPixels;
     for (int64_t begin = 0; begin * s < args.out_w; begin = end, end += Tile::kPixels) {
       // A stride beyond the map leaves most of its phases without a pixel.
@@ -227,31 +254,33 @@ inline void deconv_rows(const GroupDeconvArgs& args, const Tile& tile) {
   }
 }
 
-inline void group_deconv_panels(const GroupDeconvArgs& args) {
+template <class T>
+inline void group_deconv_panels(const GroupDeconvArgs<T>& args, const FloatRows& rows) {
   const int64_t group_inputs = args.in_c / args.groups;
   const int64_t group_outputs = args.out_c / args.groups;
   const int64_t panel_size = args.kh * args.kw * group_inputs * kPanel;
   const float* panel = args.packed_w;
   for (int64_t g = 0; g < args.groups; ++g) {
-    const float* in = args.in + g * group_inputs;
+    const FloatRows in = {rows.data + g * group_inputs, rows.begin};
     for (int64_t o = 0; o < group_outputs; o += kPanel, panel += panel_size) {
       const int64_t columns = group_outputs - o < kPanel ? group_outputs - o : kPanel;
       const int64_t column = g * group_outputs + o;
       const int vectors = static_cast<int>((columns + F32::kLanes - 1) / F32::kLanes);
       if (vectors == kTileVectors) {
-        deconv_rows(args, PanelTile<kTileVectors>{args, in, panel, column, columns});
+        deconv_rows(args, PanelTile<T, kTileVectors>{args, in, panel, column, columns});
       } else if (vectors == 1) {
-        deconv_rows(args, PanelTile<1>{args, in, panel, column, columns});
+        deconv_rows(args, PanelTile<T, 1>{args, in, panel, column, columns});
       } else if (vectors == 2) {
-        deconv_rows(args, PanelTile<2>{args, in, panel, column, columns});
+        deconv_rows(args, PanelTile<T, 2>{args, in, panel, column, columns});
       } else {
-        deconv_rows(args, PanelTile<3>{args, in, panel, column, columns});
+        deconv_rows(args, PanelTile<T, 3>{args, in, panel, column, columns});
       }
     }
   }
 }
 
-inline void group_deconv(const GroupDeconvArgs& args) {
+template <class T>
+inline void group_deconv(const GroupDeconvArgs<T>& args) {
   // A transposed convolution is the sliding window with input and output exchanged.
   assert(args.in_h >= 1 && args.in_w >= 1 && args.kh >= 1 && args.kw >= 1);
   assert(args.stride >= 1 && args.padding >= 0 && args.in_row_begin >= 0);
@@ -260,16 +289,16 @@ inline void group_deconv(const GroupDeconvArgs& args) {
   assert(args.out_w + 2 * args.padding <= (args.in_w - 1) * args.stride + args.kw);
   assert(args.groups >= 1 && args.in_c % args.groups == 0 && args.out_c % args.groups == 0);
   assert(args.in != nullptr && args.packed_w != nullptr && args.out != nullptr);
-  assert(args.in_c == args.groups || args.out_c != args.groups || args.scratch != nullptr);
-  if (args.out_c != args.groups) return group_deconv_panels(args);
-  const PlanarRows in = planar_rows(args);
+  const FloatRows in = float_rows(args);
+  assert(in.data != nullptr);
+  if (args.out_c != args.groups) return group_deconv_panels(args, in);
   switch (args.in_c / args.groups) {
     case 1:
-      return deconv_rows(args, GroupTile<1>{args, in});
+      return deconv_rows(args, GroupTile<T, 1>{args, in});
     case 2:
-      return deconv_rows(args, GroupTile<2>{args, in});
+      return deconv_rows(args, GroupTile<T, 2>{args, in});
     default:
-      return deconv_rows(args, GroupTile<0>{args, in});
+      return deconv_rows(args, GroupTile<T, 0>{args, in});
   }
 }
 

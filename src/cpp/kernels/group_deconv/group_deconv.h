@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/bfloat16.h"
 #include "kernels/activation.h"
 #include "kernels/variants.h"
 
@@ -11,14 +12,15 @@ namespace lpn {
 // out[y, x, g, o] = act(bias[g, o] + sum_{i, j, c} in[u, v, g, c] * w[g, c, o, i, j]) over the taps
 // with y = u * stride - padding + i and x = v * stride - padding + j, for output rows [row_begin,
 // row_end). out_h = (in_h - 1) * stride - 2 * padding + kh, out_w likewise. Ascending (i, j, c):
-// one chain of fma per output.
+// one chain of fma per output. T is float or Bfloat16.
+template <class T>
 struct GroupDeconvArgs {
-  const float* in;  // image row `in_row_begin` of an (in_h, in_w, in_c) map
+  const T* in;  // image row `in_row_begin` of an (in_h, in_w, in_c) map
   std::int64_t in_row_begin;
   std::int64_t in_h, in_w, in_c;
-  const float* packed_w;  // from pack_group_deconv for the same tier
+  const float* packed_w;  // from pack_group_deconv<T> for the same tier
   const float* bias;      // out_c floats, or null
-  float* out;             // output row `row_begin` of an (out_h, out_w, out_c) map
+  T* out;                 // output row `row_begin` of an (out_h, out_w, out_c) map
   std::int64_t out_w, out_c;
   std::int64_t row_begin, row_end;
   std::int64_t groups;  // divides in_c and out_c
@@ -27,24 +29,30 @@ struct GroupDeconvArgs {
   float* scratch;  // group_deconv_scratch_size floats, one per thread
 };
 
-using GroupDeconvFn = void (*)(const GroupDeconvArgs& args);
+template <class T>
+using GroupDeconvFn = void (*)(const GroupDeconvArgs<T>& args);
 
-#define LPN_KERNEL(name, isa, panel)           \
+#define LPN_KERNEL(type, name, isa, panel)     \
   constexpr std::int64_t name##_panel = panel; \
-  void name(const GroupDeconvArgs& args);
+  void name(const GroupDeconvArgs<type>& args);
 #include "kernels/group_deconv/kernels.inc"
 #undef LPN_KERNEL
 
-const PanelVariant<GroupDeconvFn>& select_group_deconv(Isa isa);
+template <class T>
+const PanelVariant<GroupDeconvFn<T>>& select_group_deconv(Isa isa);
 
 // Floats of scratch for a call over at most `rows` output rows.
+template <class T>
 std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,
                                        std::int64_t in_c, std::int64_t groups, std::int64_t kh,
                                        std::int64_t stride);
 
-// Packs w (in_c, out_c / groups, kh, kw), PyTorch's layout, into the kernel's own.
+// Packs w (in_c, out_c / groups, kh, kw), PyTorch's layout, into the kernel's own, each as the
+// nearest number of type T.
+template <class T>
 std::int64_t group_deconv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
                                       std::int64_t out_c, std::int64_t groups);
+template <class T>
 void pack_group_deconv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
                        std::int64_t out_c, std::int64_t groups, float* packed);
 

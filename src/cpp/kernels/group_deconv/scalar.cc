@@ -5,7 +5,9 @@
 namespace lpn {
 
 static_assert(group_deconv_f32_scalar_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(group_deconv_bf16_scalar_panel == kPanel, "kernels.inc names the panel of the tile");
 
-void group_deconv_f32_scalar(const GroupDeconvArgs& args) { group_deconv(args); }
+void group_deconv_f32_scalar(const GroupDeconvArgs<float>& args) { group_deconv(args); }
+void group_deconv_bf16_scalar(const GroupDeconvArgs<Bfloat16>& args) { group_deconv(args); }
 
 }  // namespace lpn

@@ -4,7 +4,8 @@
 
 namespace lpn {
 
-void channel_sum_f32_scalar(const ChannelSumArgs& args) { channel_sum(args); }
+void channel_sum_f32_scalar(const ChannelSumArgs<float>& args) { channel_sum(args); }
+void channel_sum_bf16_scalar(const ChannelSumArgs<Bfloat16>& args) { channel_sum(args); }
 void se_gate_f32_scalar(const SeGateArgs& args) { se_gate(args); }
 
 }  // namespace lpn

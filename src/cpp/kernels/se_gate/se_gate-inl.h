@@ -10,7 +10,8 @@
 namespace lpn {
 namespace {
 
-inline void channel_sum(const ChannelSumArgs& args) {
+template <class T>
+inline void channel_sum(const ChannelSumArgs<T>& args) {
   assert(args.positions >= 0 && args.c >= 1);
   assert(args.x != nullptr && args.partial != nullptr);
   row_sums<false>(args.x, nullptr, args.positions, args.c, args.partial);

@@ -3,23 +3,27 @@
 namespace lpn {
 namespace {
 
-const Variant<ChannelSumFn> kSumVariants[] = {
-#define LPN_KERNEL(sum, gate, isa) {Isa::isa, #sum, sum},
+template <class T>
+const Variant<ChannelSumFn<T>> kSumVariants[] = {
+#define LPN_KERNEL(type, sum, gate, isa) variant_of<ChannelSumFn<T>>(Isa::isa, #sum, sum),
 #include "kernels/se_gate/kernels.inc"
 #undef LPN_KERNEL
 };
 
 const Variant<SeGateFn> kGateVariants[] = {
-#define LPN_KERNEL(sum, gate, isa) {Isa::isa, #gate, gate},
+#define LPN_KERNEL(type, sum, gate, isa) {Isa::isa, #gate, gate},
 #include "kernels/se_gate/kernels.inc"
 #undef LPN_KERNEL
 };
 
 }  // namespace
 
-const Variant<ChannelSumFn>& select_channel_sum(Isa isa) {
-  return select_variant(kSumVariants, isa);
+template <class T>
+const Variant<ChannelSumFn<T>>& select_channel_sum(Isa isa) {
+  return select_variant(kSumVariants<T>, isa);
 }
+template const Variant<ChannelSumFn<float>>& select_channel_sum<float>(Isa isa);
+template const Variant<ChannelSumFn<Bfloat16>>& select_channel_sum<Bfloat16>(Isa isa);
 
 const Variant<SeGateFn>& select_se_gate(Isa isa) { return select_variant(kGateVariants, isa); }
 

@@ -4,13 +4,15 @@
 
 #include <cstdint>
 
+#include "base/bfloat16.h"
 #include "kernels/variants.h"
 
 namespace lpn {
 
-// partial[c] = sum_p x[p, c] over `positions` rows of c floats.
+// partial[c] = sum_p x[p, c] over `positions` rows of c elements, float or Bfloat16.
+template <class T>
 struct ChannelSumArgs {
-  const float* x;
+  const T* x;
   std::int64_t positions, c;
   float* partial;  // c floats
 };
@@ -26,16 +28,18 @@ struct SeGateArgs {
   float* out;       // c_out floats in [0, 1]
 };
 
-using ChannelSumFn = void (*)(const ChannelSumArgs& args);
+template <class T>
+using ChannelSumFn = void (*)(const ChannelSumArgs<T>& args);
 using SeGateFn = void (*)(const SeGateArgs& args);
 
-#define LPN_KERNEL(sum, gate, isa)      \
-  void sum(const ChannelSumArgs& args); \
+#define LPN_KERNEL(type, sum, gate, isa)      \
+  void sum(const ChannelSumArgs<type>& args); \
   void gate(const SeGateArgs& args);
 #include "kernels/se_gate/kernels.inc"
 #undef LPN_KERNEL
 
-const Variant<ChannelSumFn>& select_channel_sum(Isa isa);
+template <class T>
+const Variant<ChannelSumFn<T>>& select_channel_sum(Isa isa);
 const Variant<SeGateFn>& select_se_gate(Isa isa);
 
 // Merges `count` partial sums of c floats (fixed order, in double) into mean[c] over `positions`

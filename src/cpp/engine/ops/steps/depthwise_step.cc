@@ -6,10 +6,11 @@
 namespace lpn {
 namespace {
 
+template <class T>
 class DepthwiseStep final : public Step {
  public:
-  DepthwiseStep(Info info, const Depthwise& depthwise, DepthwiseFn run, RowChunks rows,
-                const DepthwiseArgs& args, std::shared_ptr<const Pooling> pooling)
+  DepthwiseStep(Info info, const Depthwise& depthwise, DepthwiseFn<T> run, RowChunks rows,
+                const DepthwiseArgs<T>& args, std::shared_ptr<const Pooling> pooling)
       : Step(std::move(info)),
         input_(depthwise.input),
         output_(depthwise.output),
@@ -21,11 +22,11 @@ class DepthwiseStep final : public Step {
   }
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
-    DepthwiseArgs args = args_;
+    DepthwiseArgs<T> args = args_;
     args.row_begin = rows_.begin(chunk);
     args.row_end = rows_.end(chunk);
-    args.in = context.tensor<float>(input_);
-    args.out = context.tensor<float>(output_) + args.row_begin * args.out_w * args.c;
+    args.in = context.tensor<T>(input_);
+    args.out = context.tensor<T>(output_) + args.row_begin * args.out_w * args.c;
     run_(args);
     if (pooling_ == nullptr) return;
     pooling_->run(args.out, (args.row_end - args.row_begin) * args.out_w,
@@ -35,47 +36,51 @@ class DepthwiseStep final : public Step {
 
  private:
   const int input_, output_;
-  const DepthwiseFn run_;
+  const DepthwiseFn<T> run_;
   const RowChunks rows_;
-  const DepthwiseArgs args_;
+  const DepthwiseArgs<T> args_;
   const std::shared_ptr<const Pooling> pooling_;  // or null
   int partials_ = 0;                              // of the pooling
 };
 
-}  // namespace
-
-std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
+template <class T>
+std::unique_ptr<Step> make_depthwise_step(const Depthwise& depthwise, StepBuilder& builder) {
   // Loads and stores, not arithmetic, take the time: an operation costs this many of a matrix
   // product's.
   constexpr double kRelativeCost = 8;
-  const Weight& w = node->weight("weight");
-  const Shape& in = builder.shape(input);
-  const Shape& out = builder.shape(output);
-  const Variant<DepthwiseFn>& variant = select_depthwise(builder.isa);
+  const Node& node = *depthwise.node;
+  const Pool* const pool = depthwise.pool.get();
+  const Weight& w = node.weight("weight");
+  const Shape& in = builder.shape(depthwise.input);
+  const Shape& out = builder.shape(depthwise.output);
+  const Variant<DepthwiseFn<T>>& variant = select_depthwise<T>(builder.isa);
 
-  DepthwiseArgs args{};
+  DepthwiseArgs<T> args{};
   args.in_h = in.h;
   args.in_w = in.w;
   args.c = in.c;
   args.out_w = out.w;
   args.kh = w.shape[2];
   args.kw = w.shape[3];
-  args.stride = node->attributes.integer("stride");
-  args.padding = node->attributes.integer("padding");
-  args.bias = node->bias();
-  args.activation = node->attributes.activation();
+  args.stride = node.attributes.integer("stride");
+  args.padding = node.attributes.integer("padding");
+  args.bias = node.bias();
+  args.activation = node.attributes.activation();
+  // Floats, of which a bfloat16 network has the nearest bfloat16 numbers.
+  constexpr const char* kLayout =
+      DTypeOf<T>::kValue == DType::kBf16 ? "/depthwise/bf16" : "/depthwise";
   args.w = builder.weights.get<float>(
-      node->name + "/depthwise", depthwise_packed_size(args.kh, args.kw, in.c),
-      [&](float* packed) { pack_depthwise(w.data(), args.kh, args.kw, in.c, packed); });
+      node.name + kLayout, depthwise_packed_size(args.kh, args.kw, in.c),
+      [&](float* packed) { pack_depthwise<T>(w.data(), args.kh, args.kw, in.c, packed); });
 
   Step::Info info;
-  info.name = node->name;
+  info.name = node.name;
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, kDepthwiseRows);
   info.chunks = rows.count();
-  std::int64_t weights = weight_bytes(*node);
+  std::int64_t weights = weight_bytes(node);
   std::shared_ptr<const Pooling> pooling;
   if (pool != nullptr) {
     pooling = pool->make_pooling(out.c, builder);
@@ -85,9 +90,17 @@ std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
     info.flops += pool->flops(out.c) * static_cast<double>(out.positions());
     weights += pooling->info().weight_bytes;
   }
-  info.bytes = builder.traffic(*this, weights);
-  return std::make_unique<DepthwiseStep>(std::move(info), *this, variant.run, rows, args,
-                                         std::move(pooling));
+  info.bytes = builder.traffic(depthwise, weights);
+  return std::make_unique<DepthwiseStep<T>>(std::move(info), depthwise, variant.run, rows, args,
+                                            std::move(pooling));
+}
+
+}  // namespace
+
+std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
+  return with_elements(builder.type(input), [&](auto zero) {
+    return make_depthwise_step<decltype(zero)>(*this, builder);
+  });
 }
 
 }  // namespace lpn

@@ -6,17 +6,18 @@
 namespace lpn {
 namespace {
 
+template <class T>
 class ChannelSums final : public Pooling {
  public:
-  ChannelSums(const Variant<ChannelSumFn>& variant, std::int64_t channels)
+  ChannelSums(const Variant<ChannelSumFn<T>>& variant, std::int64_t channels)
       : Pooling({variant.name, variant.isa, channels}), run_(variant.run), channels_(channels) {}
 
-  void run(const float* x, std::int64_t positions, float* partial, float*) const override {
-    run_(ChannelSumArgs{x, positions, channels_, partial});
+  void run(const void* x, std::int64_t positions, float* partial, float*) const override {
+    run_(ChannelSumArgs<T>{static_cast<const T*>(x), positions, channels_, partial});
   }
 
  private:
-  const ChannelSumFn run_;
+  const ChannelSumFn<T> run_;
   const std::int64_t channels_;
 };
 
@@ -24,7 +25,10 @@ class ChannelSums final : public Pooling {
 
 std::shared_ptr<const Pooling> MeanPool::make_pooling(std::int64_t channels,
                                                       StepBuilder& builder) const {
-  return std::make_shared<const ChannelSums>(select_channel_sum(builder.isa), channels);
+  return with_elements(builder.type(input), [&](auto zero) -> std::shared_ptr<const Pooling> {
+    using T = decltype(zero);
+    return std::make_shared<const ChannelSums<T>>(select_channel_sum<T>(builder.isa), channels);
+  });
 }
 
 }  // namespace lpn

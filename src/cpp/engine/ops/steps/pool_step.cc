@@ -5,6 +5,7 @@
 namespace lpn {
 namespace {
 
+template <class T>
 class PoolStep final : public Step {
  public:
   PoolStep(Info info, const Pool& pool, RowChunks rows, const Shape& shape,
@@ -18,8 +19,7 @@ class PoolStep final : public Step {
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
     const std::int64_t begin = rows_.begin(chunk) * shape_.w;
-    pooling_->run(context.tensor<float>(input_) + begin * shape_.c,
-                  rows_.end(chunk) * shape_.w - begin,
+    pooling_->run(context.tensor<T>(input_) + begin * shape_.c, rows_.end(chunk) * shape_.w - begin,
                   context.tensor<float>(partials_) + chunk * pooling_->info().partial_size,
                   context.scratch_of<float>(worker));
   }
@@ -55,7 +55,10 @@ std::unique_ptr<Step> Pool::make_step(StepBuilder& builder) const {
   info.bytes = builder.traffic(*this, pooling->info().weight_bytes);
   info.scratch_bytes =
       bytes_of<float>(rows.rows_per_chunk * in.w * pooling->info().scratch_per_position);
-  return std::make_unique<PoolStep>(std::move(info), *this, rows, in, std::move(pooling));
+  return with_elements(builder.type(input), [&](auto zero) -> std::unique_ptr<Step> {
+    return std::make_unique<PoolStep<decltype(zero)>>(std::move(info), *this, rows, in,
+                                                      std::move(pooling));
+  });
 }
 
 }  // namespace lpn

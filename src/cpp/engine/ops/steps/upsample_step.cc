@@ -11,8 +11,8 @@ namespace {
 class UpsampleStep final : public Step {
  public:
   struct Stages {
-    GroupDeconvFn deconv;
-    GroupDeconvArgs deconv_args;
+    GroupDeconvFn<float> deconv;
+    GroupDeconvArgs<float> deconv_args;
     PointwiseFn pointwise;
     std::vector<PointwiseArgs> pointwise_args;
     std::int64_t deconv_scratch;  // floats
@@ -31,7 +31,7 @@ class UpsampleStep final : public Step {
     float* tile = scratch + stages_.deconv_scratch;
     float* other_tile = tile + stages_.tile;
 
-    GroupDeconvArgs deconv = stages_.deconv_args;
+    GroupDeconvArgs<float> deconv = stages_.deconv_args;
     deconv.row_begin = rows_.begin(chunk);
     deconv.row_end = rows_.end(chunk);
     deconv.in = context.tensor<float>(input_);
@@ -60,14 +60,14 @@ class UpsampleStep final : public Step {
 }  // namespace
 
 std::unique_ptr<Step> Upsample::make_step(StepBuilder& builder) const {
-  const Variant<GroupDeconvFn>& deconv_variant = select_group_deconv(builder.isa);
+  const Variant<GroupDeconvFn<float>>& deconv_variant = select_group_deconv<float>(builder.isa);
   const Variant<PointwiseFn>& pointwise_variant = select_pointwise(builder.isa);
   const Shape& in = builder.shape(deconv->input);
   const Shape& out = builder.shape(output());
 
   UpsampleStep::Stages stages{};
   stages.deconv = deconv_variant.run;
-  stages.deconv_args = deconv->kernel_args(builder);
+  stages.deconv_args = deconv->kernel_args<float>(builder);
   stages.pointwise = pointwise_variant.run;
 
   Step::Info info;
@@ -86,11 +86,11 @@ std::unique_ptr<Step> Upsample::make_step(StepBuilder& builder) const {
   }
   info.bytes = builder.traffic(*this, weights);
   // Whole strides read the fewest input rows twice, and few rows keep the tiles in L2.
-  const GroupDeconvArgs& args = stages.deconv_args;
+  const GroupDeconvArgs<float>& args = stages.deconv_args;
   const RowChunks rows = cut_rows(out.h, info.flops, args.stride);
   info.chunks = rows.count();
-  stages.deconv_scratch = group_deconv_scratch_size(rows.rows_per_chunk, in.h, in.w, in.c,
-                                                    args.groups, args.kh, args.stride);
+  stages.deconv_scratch = group_deconv_scratch_size<float>(rows.rows_per_chunk, in.h, in.w, in.c,
+                                                           args.groups, args.kh, args.stride);
   stages.tile = rows.rows_per_chunk * out.w * widest;
   info.scratch_bytes = bytes_of<float>(stages.deconv_scratch + 2 * stages.tile);
   return std::make_unique<UpsampleStep>(std::move(info), *this, rows, std::move(stages));
