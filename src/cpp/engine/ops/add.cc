@@ -2,6 +2,7 @@
 // epilogue does most of it.
 #include "engine/ops/add.h"
 
+#include "base/bfloat16.h"
 #include "base/check.h"
 #include "engine/graph/node_kind.h"
 #include "engine/plan/step_builder.h"
@@ -34,14 +35,15 @@ float activate(float value, Activation activation) {
   return activation == Activation::kRelu6 && value > 6.0f ? 6.0f : value;
 }
 
+// Elements one after the other: whole rows, or positions where one of the maps has a row stride.
+struct Runs {
+  std::int64_t per_row, length;
+  std::int64_t a_stride, b_stride, out_stride;
+};
+
+template <class T>
 class AddStep final : public Step {
  public:
-  // Floats one after the other: whole rows, or positions where one of the maps has a row stride.
-  struct Runs {
-    std::int64_t per_row, length;
-    std::int64_t a_stride, b_stride, out_stride;
-  };
-
   AddStep(Info info, const Add& add, RowChunks rows, const Runs& runs)
       : Step(std::move(info)),
         a_(add.a),
@@ -54,10 +56,11 @@ class AddStep final : public Step {
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
     const std::int64_t end = rows_.end(chunk) * runs_.per_row;
     for (std::int64_t run = rows_.begin(chunk) * runs_.per_row; run < end; ++run) {
-      const float* a = context.tensor<float>(a_) + run * runs_.a_stride;
-      const float* b = context.tensor<float>(b_) + run * runs_.b_stride;
-      float* out = context.tensor<float>(output_) + run * runs_.out_stride;
-      for (std::int64_t i = 0; i < runs_.length; ++i) out[i] = activate(a[i] + b[i], activation_);
+      const T* a = context.tensor<T>(a_) + run * runs_.a_stride;
+      const T* b = context.tensor<T>(b_) + run * runs_.b_stride;
+      T* out = context.tensor<T>(output_) + run * runs_.out_stride;
+      for (std::int64_t i = 0; i < runs_.length; ++i)
+        out[i] = narrow<T>(activate(widen(a[i]) + widen(b[i]), activation_));
     }
   }
 
@@ -71,7 +74,7 @@ class AddStep final : public Step {
 }  // namespace
 
 std::unique_ptr<Step> Add::make_step(StepBuilder& builder) const {
-  constexpr double kRelativeCost = 32;  // three floats of memory traffic each
+  constexpr double kRelativeCost = 32;  // three elements of memory traffic each
   const Shape& out = builder.shape(output);
   Step::Info info;
   info.name = node->name;
@@ -81,11 +84,12 @@ std::unique_ptr<Step> Add::make_step(StepBuilder& builder) const {
   info.bytes = builder.traffic(*this, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
-  AddStep::Runs runs{out.w, out.c, builder.row_stride(a), builder.row_stride(b),
-                     builder.row_stride(output)};
+  Runs runs{out.w, out.c, builder.row_stride(a), builder.row_stride(b), builder.row_stride(output)};
   if (runs.a_stride == out.c && runs.b_stride == out.c && runs.out_stride == out.c)
     runs = {1, out.w * out.c, out.w * out.c, out.w * out.c, out.w * out.c};
-  return std::make_unique<AddStep>(std::move(info), *this, rows, runs);
+  return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
+    return std::make_unique<AddStep<decltype(zero)>>(std::move(info), *this, rows, runs);
+  });
 }
 
 NodeKind add_kind() {

@@ -23,6 +23,9 @@ struct Add final : Operation {
     return a == b ? std::nullopt : std::optional<int>(b);
   }
   bool takes_stride(int /*tensor*/) const override { return true; }
+  bool takes_types(const std::vector<Tensor>& tensors) const override {
+    return of_one_type(tensors, {a, b, output});
+  }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int a, b;

@@ -38,6 +38,11 @@ struct Concat final : Operation {
   }
   std::vector<int> writes() const override { return {output}; }
   bool takes_stride(int /*tensor*/) const override { return true; }
+  bool takes_types(const std::vector<Tensor>& tensors) const override {
+    std::vector<int> touched = reads();
+    touched.push_back(output);
+    return of_one_type(tensors, touched);
+  }
   std::vector<ChannelCopy>* copies() override { return &parts; }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
@@ -55,14 +60,15 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   graph.add(std::make_unique<Concat>(node, output, std::move(parts)));
 }
 
+struct Part {
+  int input;
+  std::int64_t stride, channels;
+  std::int64_t channel;  // of the result, the first
+};
+
+template <class T>
 class ConcatStep final : public Step {
  public:
-  struct Part {
-    int input;
-    std::int64_t stride, channels;
-    std::int64_t channel;  // of the result, the first
-  };
-
   ConcatStep(Info info, std::vector<Part> parts, int output, std::int64_t stride, RowChunks rows,
              std::int64_t row_length)
       : Step(std::move(info)),
@@ -76,8 +82,8 @@ class ConcatStep final : public Step {
     const std::int64_t begin = rows_.begin(chunk) * row_length_;
     const std::int64_t end = rows_.end(chunk) * row_length_;
     for (const Part& part : parts_) {
-      const float* in = context.tensor<float>(part.input) + begin * part.stride;
-      float* out = context.tensor<float>(output_) + begin * stride_ + part.channel;
+      const T* in = context.tensor<T>(part.input) + begin * part.stride;
+      T* out = context.tensor<T>(output_) + begin * stride_ + part.channel;
       for (std::int64_t i = begin; i < end; ++i, in += part.stride, out += stride_)
         std::copy(in, in + part.channels, out);
     }
@@ -92,9 +98,9 @@ class ConcatStep final : public Step {
 };
 
 std::unique_ptr<Step> Concat::make_step(StepBuilder& builder) const {
-  constexpr double kRelativeCost = 16;  // a float of memory traffic in, one out
+  constexpr double kRelativeCost = 16;  // an element of memory traffic in, one out
   const Shape& out = builder.shape(output);
-  std::vector<ConcatStep::Part> copied;
+  std::vector<Part> copied;
   std::int64_t values = 0;
   for (const ChannelCopy& part : parts) {
     const Shape& in = builder.shape(part.input);
@@ -104,11 +110,13 @@ std::unique_ptr<Step> Concat::make_step(StepBuilder& builder) const {
   Step::Info info;
   info.name = node->name;
   info.kernel = "concat";
-  info.bytes = static_cast<double>(bytes_of<float>(2 * values));
+  info.bytes = static_cast<double>(2 * values * size_of(builder.type(output)));
   const RowChunks rows = cut_rows(out.h, kRelativeCost * static_cast<double>(values));
   info.chunks = rows.count();
-  return std::make_unique<ConcatStep>(std::move(info), std::move(copied), output,
-                                      builder.row_stride(output), rows, out.w);
+  return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
+    return std::make_unique<ConcatStep<decltype(zero)>>(std::move(info), std::move(copied), output,
+                                                        builder.row_stride(output), rows, out.w);
+  });
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // The mean of every channel: the partial sums of squeeze-and-excitation, merged in their order.
+#include "base/bfloat16.h"
 #include "engine/graph/node_kind.h"
 #include "engine/ops/attention.h"
 #include "engine/plan/step_builder.h"
@@ -20,6 +21,9 @@ struct Mean final : Operation {
   std::vector<int> writes() const override { return {output}; }
   // One position has no stride.
   bool takes_stride(int tensor) const override { return tensor == output; }
+  bool takes_types(const std::vector<Tensor>& tensors) const override {
+    return type_of(tensors, partials) == DType::kF32;
+  }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int partials;
@@ -32,14 +36,18 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   graph.add(std::make_unique<Mean>(node, partials, output));
 }
 
+template <class T>
 class MeanStep final : public Step {
  public:
   MeanStep(Info info, const Mean& mean, const StepBuilder::Pooled& pooled)
       : Step(std::move(info)), partials_(mean.partials), output_(mean.output), pooled_(pooled) {}
 
-  void run_chunk(const RunContext& context, std::int64_t, int) const override {
+  void run_chunk(const RunContext& context, std::int64_t, int worker) const override {
+    float* const means = context.scratch_of<float>(worker);
     merge_channel_sums(context.tensor<float>(partials_), pooled_.count, pooled_.channels,
-                       pooled_.positions, context.tensor<float>(output_));
+                       pooled_.positions, means);
+    T* const out = context.tensor<T>(output_);
+    for (std::int64_t c = 0; c < pooled_.channels; ++c) out[c] = narrow<T>(means[c]);
   }
 
  private:
@@ -54,7 +62,10 @@ std::unique_ptr<Step> Mean::make_step(StepBuilder& builder) const {
   info.kernel = "mean";
   info.flops = static_cast<double>(pooled.count * pooled.channels);
   info.bytes = builder.traffic(*this, 0);
-  return std::make_unique<MeanStep>(std::move(info), *this, pooled);
+  info.scratch_bytes = bytes_of<float>(pooled.channels);
+  return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
+    return std::make_unique<MeanStep<decltype(zero)>>(std::move(info), *this, pooled);
+  });
 }
 
 }  // namespace

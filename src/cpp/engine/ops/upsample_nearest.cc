@@ -22,6 +22,9 @@ struct UpsampleNearest final : Operation {
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override { return {output}; }
   bool takes_stride(int /*tensor*/) const override { return true; }
+  bool takes_types(const std::vector<Tensor>& tensors) const override {
+    return of_one_type(tensors, {input, output});
+  }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;
@@ -32,13 +35,14 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   graph.add(std::make_unique<UpsampleNearest>(node, output));
 }
 
+// Elements from one position to the next.
+struct Strides {
+  std::int64_t in, out;
+};
+
+template <class T>
 class UpsampleNearestStep final : public Step {
  public:
-  // Floats from one position to the next.
-  struct Strides {
-    std::int64_t in, out;
-  };
-
   UpsampleNearestStep(Info info, const UpsampleNearest& upsample, RowChunks rows, const Shape& in,
                       std::int64_t factor, const Strides& strides)
       : Step(std::move(info)),
@@ -50,10 +54,9 @@ class UpsampleNearestStep final : public Step {
         strides_(strides) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    float* out =
-        context.tensor<float>(output_) + rows_.begin(chunk) * factor_ * in_.w * strides_.out;
+    T* out = context.tensor<T>(output_) + rows_.begin(chunk) * factor_ * in_.w * strides_.out;
     for (std::int64_t row = rows_.begin(chunk); row < rows_.end(chunk); ++row) {
-      const float* in = context.tensor<float>(input_) + row / factor_ * in_.w * strides_.in;
+      const T* in = context.tensor<T>(input_) + row / factor_ * in_.w * strides_.in;
       for (std::int64_t x = 0; x < in_.w; ++x, in += strides_.in) {
         for (std::int64_t i = 0; i < factor_; ++i, out += strides_.out)
           std::copy(in, in + in_.c, out);
@@ -70,7 +73,7 @@ class UpsampleNearestStep final : public Step {
 };
 
 std::unique_ptr<Step> UpsampleNearest::make_step(StepBuilder& builder) const {
-  constexpr double kRelativeCost = 16;  // a float of memory traffic out, a part of one in
+  constexpr double kRelativeCost = 16;  // an element of memory traffic out, a part of one in
   const Shape& out = builder.shape(output);
   Step::Info info;
   info.name = node->name;
@@ -78,9 +81,12 @@ std::unique_ptr<Step> UpsampleNearest::make_step(StepBuilder& builder) const {
   info.bytes = builder.traffic(*this, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * static_cast<double>(out.size()));
   info.chunks = rows.count();
-  return std::make_unique<UpsampleNearestStep>(
-      std::move(info), *this, rows, builder.shape(input), node->attributes.integer("factor"),
-      UpsampleNearestStep::Strides{builder.row_stride(input), builder.row_stride(output)});
+  const Strides strides{builder.row_stride(input), builder.row_stride(output)};
+  return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
+    return std::make_unique<UpsampleNearestStep<decltype(zero)>>(
+        std::move(info), *this, rows, builder.shape(input), node->attributes.integer("factor"),
+        strides);
+  });
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 // An attention block's vector onto every position, where no convolution's epilogue could do it: x +
 // vector, or x * vector.
+#include "base/bfloat16.h"
 #include "engine/ops/attention.h"
 #include "engine/plan/step_builder.h"
 
 namespace lpn {
 namespace {
 
+template <class T>
 class BroadcastStep final : public Step {
  public:
   BroadcastStep(Info info, const Broadcast& operation, RowChunks rows, const Shape& shape,
@@ -24,10 +26,12 @@ class BroadcastStep final : public Step {
     const bool scale = vector_.use == VectorUse::kScale;
     const std::int64_t end = rows_.end(chunk) * shape_.w;
     for (std::int64_t position = rows_.begin(chunk) * shape_.w; position < end; ++position) {
-      const float* x = context.tensor<float>(input_) + position * input_stride_;
-      float* out = context.tensor<float>(output_) + position * output_stride_;
-      for (std::int64_t c = 0; c < shape_.c; ++c)
-        out[c] = scale ? x[c] * vector[c] : x[c] + vector[c];
+      const T* x = context.tensor<T>(input_) + position * input_stride_;
+      T* out = context.tensor<T>(output_) + position * output_stride_;
+      for (std::int64_t c = 0; c < shape_.c; ++c) {
+        const float value = widen(x[c]);
+        out[c] = narrow<T>(scale ? value * vector[c] : value + vector[c]);
+      }
     }
   }
 
@@ -52,8 +56,10 @@ std::unique_ptr<Step> Broadcast::make_step(StepBuilder& builder) const {
   info.bytes = builder.traffic(*this, 0);
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops);
   info.chunks = rows.count();
-  return std::make_unique<BroadcastStep>(std::move(info), *this, rows, out,
-                                         builder.row_stride(input), builder.row_stride(output));
+  return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
+    return std::make_unique<BroadcastStep<decltype(zero)>>(
+        std::move(info), *this, rows, out, builder.row_stride(input), builder.row_stride(output));
+  });
 }
 
 }  // namespace lpn
