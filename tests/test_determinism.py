@@ -58,11 +58,11 @@ def test_bits_do_not_depend_on_earlier_runs(tier: str) -> None:
 @pytest.mark.skipif(
     not {"avx2", "avx512"} <= set(TIERS), reason="this machine has no avx2 and avx512"
 )
-@pytest.mark.parametrize("depth", [50, 101, 152])
-def test_avx2_and_avx512_agree_without_attention(depth: int) -> None:
-    state = random_state(Network(depth, "none"), seed=5)
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.label)
+def test_avx2_and_avx512_agree(network: Network) -> None:
+    state = random_state(network, seed=5)
     for height, width in ((256, 192), (224, 160), (96, 64)):
         images = random_images(2, height, width, seed=6)
-        narrow = compile_state(state, depth, threads=2, isa="avx2").run(images)
-        wide = compile_state(state, depth, threads=2, isa="avx512").run(images)
+        narrow = compile_state(state, network.depth, threads=2, isa="avx2").run(images)
+        wide = compile_state(state, network.depth, threads=2, isa="avx512").run(images)
         assert _bits(narrow) == _bits(wide), f"{height}x{width}"
