@@ -61,11 +61,12 @@ struct Problem {
 
   Floats run(Isa isa, int64_t rows_per_call) const {
     // Panels are read by aligned loads, as the engine's weights allow.
-    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, shape.k, shape.n)));
+    Buffer<float> packed(
+        static_cast<std::size_t>(pointwise_packed_size<float>(isa, shape.k, shape.n)));
     pack_pointwise(isa, w.data(), shape.k, shape.n, packed.data());
     Floats out(residual.size(), kUntouched);
     for (int64_t row = 0; row < shape.m; row += rows_per_call) {
-      PointwiseArgs args{};
+      PointwiseArgs<float, float> args{};
       args.a = a.data() + row * lda;
       args.lda = lda;
       args.packed_b = packed.data();
@@ -79,7 +80,7 @@ struct Problem {
       args.k = shape.k;
       args.n = shape.n;
       args.activation = shape.activation;
-      select_pointwise(isa).run(args);
+      select_pointwise<float, float>(isa).run(args);
     }
     return out;
   }
@@ -179,14 +180,14 @@ LPN_TEST(pointwise_without_rows) {
   const Floats w = random_floats(17 * 3, 2);
   float untouched = kUntouched;
   for (const Isa isa : supported_isas()) {
-    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, 3, 17)));
+    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size<float>(isa, 3, 17)));
     pack_pointwise(isa, w.data(), 3, 17, packed.data());
-    PointwiseArgs args{};
+    PointwiseArgs<float, float> args{};
     args.packed_b = packed.data();
     args.out = &untouched;
     args.lda = args.k = 3;
     args.ld_out = args.n = 17;
-    select_pointwise(isa).run(args);
+    select_pointwise<float, float>(isa).run(args);
     EXPECT(untouched == kUntouched, isa_name(isa));
   }
 }
@@ -196,11 +197,11 @@ LPN_TEST(pointwise_fetches_what_the_caller_names) {
   const Problem problem(Shape{14, 9, 33});
   const Floats next = random_floats(1000, 7);
   for (const Isa isa : supported_isas()) {
-    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, 9, 33)));
+    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size<float>(isa, 9, 33)));
     pack_pointwise(isa, problem.w.data(), 9, 33, packed.data());
-    for (const int64_t size : {0, 1, 15, 16, 17, 1000}) {
+    for (const int64_t size : {0, 1, 63, 64, 65, 4000}) {
       Floats out(problem.residual.size(), kUntouched);
-      PointwiseArgs args{};
+      PointwiseArgs<float, float> args{};
       args.a = problem.a.data();
       args.packed_b = packed.data();
       args.bias = problem.bias.data();
@@ -208,9 +209,9 @@ LPN_TEST(pointwise_fetches_what_the_caller_names) {
       args.m = 14;
       args.lda = args.k = 9;
       args.ld_out = args.n = 33;
-      args.next_packed_b = next.data();
-      args.next_size = size;
-      select_pointwise(isa).run(args);
+      args.next_weights = next.data();
+      args.next_bytes = size;
+      select_pointwise<float, float>(isa).run(args);
       EXPECT(same_bits(out, problem.run(isa, 14)), size, " on ", isa_name(isa));
     }
   }
@@ -221,25 +222,26 @@ LPN_TEST(pointwise_result_may_replace_the_residual) {
   const Problem problem(shape);
   for (const Isa isa : supported_isas()) {
     const Floats expected = problem.run(isa, shape.m);
-    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, shape.k, shape.n)));
+    Buffer<float> packed(
+        static_cast<std::size_t>(pointwise_packed_size<float>(isa, shape.k, shape.n)));
     pack_pointwise(isa, problem.w.data(), shape.k, shape.n, packed.data());
     Floats out = problem.residual;
-    PointwiseArgs args{problem.a.data(),
-                       problem.lda,
-                       packed.data(),
-                       problem.bias.data(),
-                       problem.scale.data(),
-                       out.data(),
-                       problem.ld_out,
-                       out.data(),
-                       problem.ld_out,
-                       shape.m,
-                       shape.k,
-                       shape.n,
-                       shape.activation,
-                       nullptr,
-                       0};
-    select_pointwise(isa).run(args);
+    PointwiseArgs<float, float> args{problem.a.data(),
+                                     problem.lda,
+                                     packed.data(),
+                                     problem.bias.data(),
+                                     problem.scale.data(),
+                                     out.data(),
+                                     problem.ld_out,
+                                     out.data(),
+                                     problem.ld_out,
+                                     shape.m,
+                                     shape.k,
+                                     shape.n,
+                                     shape.activation,
+                                     nullptr,
+                                     0};
+    select_pointwise<float, float>(isa).run(args);
     EXPECT(same_bits(out, expected), isa_name(isa));
   }
 }
@@ -247,10 +249,10 @@ LPN_TEST(pointwise_result_may_replace_the_residual) {
 LPN_TEST(pointwise_panel_is_the_tile_of_its_tier) {
   for (const Isa isa : supported_isas()) {
     // Column `panel` of the weights must open the second panel, whatever the tier's tile is.
-    const int64_t panel = select_pointwise(isa).panel;
+    const int64_t panel = select_pointwise<float, float>(isa).panel;
     const int64_t k = 3;
     const Floats w = random_floats((panel + 2) * k, 6);
-    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size(isa, k, panel + 2)));
+    Buffer<float> packed(static_cast<std::size_t>(pointwise_packed_size<float>(isa, k, panel + 2)));
     EXPECT(packed.size() == static_cast<std::size_t>(2 * panel * k), isa_name(isa));
     pack_pointwise(isa, w.data(), k, panel + 2, packed.data());
     for (int64_t t = 0; t < k; ++t) {

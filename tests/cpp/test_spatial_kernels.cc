@@ -37,13 +37,13 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
   if (with_residual) add_per_channel(problem, residual);
 
   problem.make = [&](Isa isa) -> Rows<float> {
-    Floats packed(at(conv_packed_size(isa, kernel.h, kernel.w, in.c, out_c)));
+    Floats packed(at(conv_packed_size<float>(isa, kernel.h, kernel.w, in.c, out_c)));
     pack_conv(isa, w.data(), kernel.h, kernel.w, in.c, out_c, packed.data());
     return [&, isa, packed](const float* x, int64_t in_row_begin, float* y, int64_t begin,
                             int64_t end) {
-      Floats scratch(at(conv_scratch_size(end - begin, in.h, in.w, in.c, kernel.h, kernel.stride,
-                                          kernel.padding)));
-      ConvArgs args = {};
+      Floats scratch(at(conv_scratch_size<float, float>(end - begin, in.h, in.w, in.c, kernel.h,
+                                                        kernel.stride, kernel.padding)));
+      ConvArgs<float, float> args = {};
       args.in = x;
       args.in_row_begin = in_row_begin;
       args.in_h = in.h;
@@ -65,7 +65,7 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, Activation a
       args.padding = kernel.padding;
       args.activation = activation;
       args.scratch = scratch.data();
-      select_conv(isa).run(args);
+      select_conv<float, float>(isa).run(args);
     };
   };
   check(problem);

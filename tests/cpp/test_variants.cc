@@ -30,7 +30,7 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #define LPN_KERNEL(name, isa) check(&select_argmax, Isa::isa, #name);
 #include "kernels/argmax/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(name, isa, panel) check(&select_conv, Isa::isa, #name);
+#define LPN_KERNEL(in, out, name, isa, panel) check(&select_conv<in, out>, Isa::isa, #name);
 #include "kernels/conv/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa) check(&select_crc32c, Isa::isa, #name);
@@ -59,7 +59,7 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #define LPN_KERNEL(type, name, isa) check(&select_max_pool<type>, Isa::isa, #name);
 #include "kernels/max_pool/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(name, isa, panel) check(&select_pointwise, Isa::isa, #name);
+#define LPN_KERNEL(in, out, name, isa, panel) check(&select_pointwise<in, out>, Isa::isa, #name);
 #include "kernels/pointwise/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(type, first, second, isa)          \

@@ -1,7 +1,9 @@
 // Tiers, threads and the list of kernels.
 #include <pybind11/stl.h>
 
+#include <map>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,14 +18,23 @@ namespace {
 namespace py = pybind11;
 
 using Variants = std::vector<std::pair<std::string, std::string>>;
-using TypedVariants = std::vector<std::pair<DType, Variants::value_type>>;
+using TypedVariants = std::vector<std::pair<std::string, Variants::value_type>>;
 
-Variants of_type(DType type, const TypedVariants& variants) {
-  Variants chosen;
-  for (const auto& [elements, variant] : variants) {
-    if (elements == type) chosen.push_back(variant);
-  }
-  return chosen;
+// What an operator's name gets for a table of elements other than float32.
+template <class T>
+std::string types() {
+  return DTypeOf<T>::kValue == DType::kF32 ? "" : "_bf16";
+}
+template <class In, class Out>
+std::string types() {
+  if (std::is_same_v<In, Out>) return types<In>();
+  return std::is_same_v<In, float> ? "_f32bf16" : "_bf16f32";
+}
+
+std::map<std::string, Variants> tables_of(const TypedVariants& variants) {
+  std::map<std::string, Variants> tables;
+  for (const auto& [suffix, variant] : variants) tables[suffix].push_back(variant);
+  return tables;
 }
 
 // Every kernels.inc once more, as data.
@@ -32,10 +43,8 @@ py::dict list_kernels() {
   const auto add = [&](const std::string& op, const Variants& variants) {
     kernels[py::str(op)] = variants;
   };
-  // Of bfloat16 elements as an operator of its own.
   const auto add_typed = [&](const std::string& op, const TypedVariants& variants) {
-    add(op, of_type(DType::kF32, variants));
-    add(op + "_bf16", of_type(DType::kBf16, variants));
+    for (const auto& [suffix, table] : tables_of(variants)) add(op + suffix, table);
   };
 #define LPN_KERNEL(name, isa) {#name, isa_name(Isa::isa)},
   add("argmax", {
@@ -57,7 +66,7 @@ py::dict list_kernels() {
 #include "kernels/soft_argmax/kernels.inc"
                      });
 #undef LPN_KERNEL
-#define LPN_KERNEL(type, name, isa) {DTypeOf<type>::kValue, {#name, isa_name(Isa::isa)}},
+#define LPN_KERNEL(type, name, isa) {types<type>(), {#name, isa_name(Isa::isa)}},
   add_typed("depthwise", {
 #include "kernels/depthwise/kernels.inc"
                          });
@@ -65,20 +74,20 @@ py::dict list_kernels() {
 #include "kernels/max_pool/kernels.inc"
                         });
 #undef LPN_KERNEL
-#define LPN_KERNEL(type, name, isa, panel) {DTypeOf<type>::kValue, {#name, isa_name(Isa::isa)}},
+#define LPN_KERNEL(type, name, isa, panel) {types<type>(), {#name, isa_name(Isa::isa)}},
   add_typed("group_deconv", {
 #include "kernels/group_deconv/kernels.inc"
                             });
 #undef LPN_KERNEL
-#define LPN_KERNEL(name, isa, panel) {#name, isa_name(Isa::isa)},
-  add("conv", {
+#define LPN_KERNEL(in, out, name, isa, panel) {types<in, out>(), {#name, isa_name(Isa::isa)}},
+  add_typed("conv", {
 #include "kernels/conv/kernels.inc"
-              });
-  add("pointwise", {
+                    });
+  add_typed("pointwise", {
 #include "kernels/pointwise/kernels.inc"
-                   });
+                         });
 #undef LPN_KERNEL
-#define LPN_KERNEL(type, first, second, isa) {DTypeOf<type>::kValue, {#first, isa_name(Isa::isa)}},
+#define LPN_KERNEL(type, first, second, isa) {types<type>(), {#first, isa_name(Isa::isa)}},
   add_typed("channel_sum", {
 #include "kernels/se_gate/kernels.inc"
                            });
@@ -87,13 +96,13 @@ py::dict list_kernels() {
                        });
 #undef LPN_KERNEL
 // The second ones read vectors of floats, whatever the map was.
-#define LPN_KERNEL(type, first, second, isa) {DTypeOf<type>::kValue, {#second, isa_name(Isa::isa)}},
-  add("gc_transform", of_type(DType::kF32, {
+#define LPN_KERNEL(type, first, second, isa) {types<type>(), {#second, isa_name(Isa::isa)}},
+  add("gc_transform", tables_of({
 #include "kernels/gc_pool/kernels.inc"
-                                           }));
-  add("se_gate", of_type(DType::kF32, {
+                      })[""]);
+  add("se_gate", tables_of({
 #include "kernels/se_gate/kernels.inc"
-                                      }));
+                 })[""]);
 #undef LPN_KERNEL
   return kernels;
 }

@@ -53,7 +53,7 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
   check_window("stride", stride, 1);
   check_window("padding", padding, 0);
   w = read<float>(w_array, "w", {w[0], x[3], w[2], w[3]});
-  ConvArgs args{};
+  ConvArgs<float, float> args{};
   args.in_h = x[1];
   args.in_w = x[2];
   args.in_c = x[3];
@@ -73,9 +73,9 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
 
   const WithoutGil released;
   Buffer<float> packed =
-      make_buffer(conv_packed_size(isa, args.kh, args.kw, args.in_c, args.out_c));
+      make_buffer(conv_packed_size<float>(isa, args.kh, args.kw, args.in_c, args.out_c));
   pack_conv(isa, w.data, args.kh, args.kw, args.in_c, args.out_c, packed.data());
-  Buffer<float> scratch = make_buffer(conv_scratch_size(
+  Buffer<float> scratch = make_buffer(conv_scratch_size<float, float>(
       args.row_end, args.in_h, args.in_w, args.in_c, args.kh, args.stride, args.padding));
   args.packed_w = packed.data();
   args.scratch = scratch.data();
@@ -85,7 +85,7 @@ py::array_t<float> conv2d(const py::array& x_array, const py::array& w_array, co
     args.in = x.data + image * in_size;
     args.out = out_data + image * out_size;
     args.residual = residual_data == nullptr ? nullptr : residual_data + image * out_size;
-    select_conv(isa).run(args);
+    select_conv<float, float>(isa).run(args);
   }
   return out;
 }
@@ -100,7 +100,7 @@ py::array_t<float> pointwise_conv2d(const py::array& x_array, const py::array& w
   w = read<float>(w_array, "w", {w[0], x[3]});
   LPN_CHECK(w[0] >= 1, "w has shape ", format_shape(w.shape), "; O must be at least 1");
   const std::vector<std::int64_t> shape{x[0], x[1], x[2], w[0]};
-  PointwiseArgs args{};
+  PointwiseArgs<float, float> args{};
   args.a = x.data;
   args.lda = args.k = x[3];
   args.ld_out = args.ld_residual = args.n = w[0];
@@ -113,10 +113,10 @@ py::array_t<float> pointwise_conv2d(const py::array& x_array, const py::array& w
   args.out = out.mutable_data();
 
   const WithoutGil released;
-  Buffer<float> packed = make_buffer(pointwise_packed_size(isa, args.k, args.n));
+  Buffer<float> packed = make_buffer(pointwise_packed_size<float>(isa, args.k, args.n));
   pack_pointwise(isa, w.data, args.k, args.n, packed.data());
   args.packed_b = packed.data();
-  select_pointwise(isa).run(args);
+  select_pointwise<float, float>(isa).run(args);
   return out;
 }
 

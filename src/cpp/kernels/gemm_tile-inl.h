@@ -6,6 +6,8 @@
 
 #include "kernels/activation.h"
 #include "kernels/inline_body.h"
+#include "kernels/term_group.h"
+#include "simd/flush_subnormals.h"
 
 namespace lpn {
 namespace {
@@ -41,35 +43,109 @@ inline void fetch(Ahead ahead, int64_t turn) {
   prefetch_l2(static_cast<const char*>(ahead.first) + turn * ahead.step);
 }
 
-// acc[r][v] += sum_t a[r * a_stride + t] * b[t * kPanel + v], one fma chain per accumulator in
-// ascending t. Two terms a turn share the loop's own instructions; whether there is anything to
-// fetch is not asked, as a branch costs more than a fetch. (Not always_inline: GCC 12 then finds
-// that prefetch_l2 has no effect, and drops it.)
-template <int kRows, int kVectors, class Fetch>
-inline void accumulate(F32 (&acc)[kRows][kVectors], const float* a, int64_t a_stride,
-                       const float* b, int64_t k, Fetch ahead) {
-  const auto add_term = [&acc, a, a_stride, b](int64_t t) LPN_INLINE_BODY {
-    F32 weight[kVectors];
+// The vectors that terms of type T are multiplied in, floats or pairs of bfloat16, and the mode in
+// which a product computes.
+template <class T>
+struct Terms;
+template <>
+struct Terms<float> {
+  using Mode = CallersMode;
+  using Vector = F32;
+};
+template <>
+struct Terms<Bfloat16> {
+  using Mode = FlushSubnormals;
+  using Vector = BF16;
+};
+
+inline F32 multiply_add(F32 a, F32 b, F32 c) { return fma(a, b, c); }
+inline F32 multiply_add(BF16 a, BF16 b, F32 c) { return dot(a, b, c); }
+
+template <int kRows, int kVectors>
+inline void copy(const F32 (&from)[kRows][kVectors], F32 (&to)[kRows][kVectors]) {
 #pragma GCC unroll 12
-    for (int v = 0; v < kVectors; ++v) weight[v] = load<F32>(b + t * kPanel + v * F32::kLanes);
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r) {
-      const F32 value = set1<F32>(a[r * a_stride + t]);
-#pragma GCC unroll 12
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(value, weight[v], acc[r][v]);
-    }
-  };
-  int64_t t = 0;
-  if constexpr (kVectorRegisters < 16) {  // two terms would spill more of a tile that is in memory
-    for (; t < k; ++t) add_term(t);
-  } else {
-    for (; t + 2 <= k; t += 2) {
-      fetch(ahead, t / 2);
-      add_term(t);
-      add_term(t + 1);
-    }
-    if (t < k) add_term(t);
+    for (int v = 0; v < kVectors; ++v) to[r][v] = from[r][v];
   }
+}
+
+// A group of terms in every lane: all that a group holds, or an odd last term and zero.
+struct FullGroup {
+  static F32 broadcast(const float* p) { return set1<F32>(*p); }
+  static BF16 broadcast(const Bfloat16* p) { return set1_pair<BF16>(p); }
+};
+struct LastOfPair {
+  static BF16 broadcast(const Bfloat16* p) { return set1_single<BF16>(p); }
+};
+
+// What of a group is multiplied at once.
+struct WholeGroup {
+  template <class Vector>
+  static Vector of(Vector group) {
+    return group;
+  }
+};
+struct SecondOfPairs {
+  static F32 of(BF16 pairs) { return odd_lanes(pairs); }
+};
+struct FirstOfPairs {
+  static F32 of(BF16 pairs) { return even_lanes(pairs); }
+};
+
+// acc[r][v] += part of a group of row r of `a` * part of the v-th vector of b
+template <class Group, class Part, int kRows, int kVectors, class T>
+LPN_INLINE_BODY inline void add_products(F32 (&acc)[kRows][kVectors], const T* a, int64_t a_stride,
+                                         const T* b) {
+  using Vector = typename Terms<T>::Vector;
+  decltype(Part::of(Vector{})) weight[kVectors];
+#pragma GCC unroll 12
+  for (int v = 0; v < kVectors; ++v) weight[v] = Part::of(load<Vector>(b + v * Vector::kLanes));
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r) {
+    const auto value = Part::of(Group::broadcast(a + r * a_stride));
+#pragma GCC unroll 12
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = multiply_add(value, weight[v], acc[r][v]);
+  }
+}
+
+// One group of terms. Where no instruction takes a pair, all second numbers come before the first
+// ones, the order of dot(): then no more registers hold weights than of floats.
+template <class Group, int kRows, int kVectors, class T>
+LPN_INLINE_BODY inline void add_group(F32 (&acc)[kRows][kVectors], const T* a, int64_t a_stride,
+                                      const T* b) {
+  if constexpr (kTermGroup<T> == 1 || kHasDot) {
+    add_products<Group, WholeGroup>(acc, a, a_stride, b);
+  } else {
+    add_products<Group, SecondOfPairs>(acc, a, a_stride, b);
+    add_products<Group, FirstOfPairs>(acc, reload_from(a), a_stride, reload_from(b));
+  }
+}
+
+// acc[r][v] += sum_t a[r * a_stride + t] * b[t, v] of a panel's columns (kernels/panel.h), one
+// chain of fma, or of dot, per accumulator in ascending t. Two groups of terms a turn share the
+// loop's own instructions; whether there is anything to fetch is not asked, as a branch costs more
+// than a fetch. (Not always_inline: GCC 12 then finds that prefetch_l2 has no effect, and drops
+// it.)
+template <int kRows, int kVectors, class T, class Fetch>
+inline void accumulate(F32 (&acc)[kRows][kVectors], const T* a, int64_t a_stride, const T* b,
+                       int64_t k, Fetch ahead) {
+  constexpr int kGroup = kTermGroup<T>;
+  F32 sum[kRows][kVectors];  // out of line, what is behind a reference would be stored every turn
+  copy(acc, sum);
+  int64_t t = 0;
+  if constexpr (kVectorRegisters >= 16) {  // fewer would spill more of a tile that is in memory
+    for (; t + 2 * kGroup <= k; t += 2 * kGroup) {
+      fetch(ahead, t / (2 * kGroup));
+      add_group<FullGroup>(sum, a + t, a_stride, b + t * kPanel);
+      add_group<FullGroup>(sum, a + t + kGroup, a_stride, b + (t + kGroup) * kPanel);
+    }
+  }
+  for (; t + kGroup <= k; t += kGroup) add_group<FullGroup>(sum, a + t, a_stride, b + t * kPanel);
+  if constexpr (kGroup > 1) {
+    if (t < k) add_group<LastOfPair>(sum, a + t, a_stride, b + t * kPanel);
+  }
+  copy(sum, acc);
 }
 
 template <int kRows, int kVectors>

@@ -13,18 +13,16 @@ template <class V>
 V set1(typename V::Lane x);
 template <class V>
 V iota();
-template <class V>
-V load(const typename V::Lane* p);
-template <class V>
-V load_n(const typename V::Lane* p, int n);
+template <class V, class Element>
+V load(const Element* p);
+template <class V, class Element>
+V load_n(const Element* p, int n);
 template <class V>
 typename V::Mask mask_none();
-
-// Of floats only: from bfloat16 numbers, widened exactly.
 template <class V>
-V load(const Bfloat16* p);
+V set1_pair(const typename V::Lane* p);
 template <class V>
-V load_n(const Bfloat16* p, int n);
+V set1_single(const typename V::Lane* p);
 
 }  // namespace
 }  // namespace lpn

@@ -40,6 +40,13 @@ struct U8 {
   __m256i v;
 };
 
+struct BF16 {
+  using Lane = Bfloat16;
+  static constexpr int kLanes = 16;
+
+  __m256i v;
+};
+
 // The first n of eight 32-bit masks: a window into eight set words followed by eight clear ones.
 inline __m256i first_lanes(int n) {
   static const int32_t kWindow[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -97,6 +104,31 @@ inline F32 load_n<F32>(const Bfloat16* p, int n) {
   memcpy(&halves, p, static_cast<size_t>(n) * sizeof(Bfloat16));
   return widen(halves);
 }
+template <>
+inline BF16 load<BF16>(const Bfloat16* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+template <>
+inline BF16 load_n<BF16>(const Bfloat16* p, int n) {
+  BF16 r = {_mm256_setzero_si256()};
+  memcpy(&r.v, p, static_cast<size_t>(n) * sizeof(Bfloat16));
+  return r;
+}
+template <>
+inline BF16 set1_pair<BF16>(const Bfloat16* p) {
+  int32_t pair;
+  memcpy(&pair, p, sizeof pair);
+  return {_mm256_set1_epi32(pair)};
+}
+template <>
+inline BF16 set1_single<BF16>(const Bfloat16* p) {
+  return {_mm256_set1_epi32(static_cast<uint16_t>(*p))};
+}
+inline F32 even_lanes(BF16 a) { return {_mm256_castsi256_ps(_mm256_slli_epi32(a.v, 16))}; }
+inline F32 odd_lanes(BF16 a) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
+  return {_mm256_castsi256_ps(_mm256_and_si256(a.v, upper))};
+}
 inline __m128i round_to_bfloat16(__m256 a) {
   const __m256i bits = _mm256_castps_si256(a);
   const __m256i cut = _mm256_srli_epi32(bits, 16);
@@ -133,10 +165,9 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   odd.v = _mm256_shuffle_ps(first, second, 0xDD);
 }
 inline void load_deinterleave2(const Bfloat16* p, F32& even, F32& odd) {
-  const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
-  even.v = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
-  odd.v = _mm256_castsi256_ps(_mm256_and_si256(pairs, upper));
+  const BF16 pairs = load<BF16>(p);
+  even = even_lanes(pairs);
+  odd = odd_lanes(pairs);
 }
 // Bytes 4 i + j become lane i of part[j].
 inline void deinterleave4(U8 bytes, F32 (&part)[4]) {
@@ -163,6 +194,10 @@ inline F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline F32 div(F32 a, F32 b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 inline F64 fma(F64 a, F64 b, F64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+constexpr bool kHasDot = false;
+inline F32 dot(BF16 a, BF16 b, F32 c) {
+  return fma(even_lanes(a), even_lanes(b), fma(odd_lanes(a), odd_lanes(b), c));
+}
 inline F32 max(F32 a, F32 b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.v, b.v)}; }
 inline F32 round_even(F32 a) {

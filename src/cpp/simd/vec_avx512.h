@@ -41,6 +41,13 @@ struct U8 {
   __m512i v;
 };
 
+struct BF16 {
+  using Lane = Bfloat16;
+  static constexpr int kLanes = 32;
+
+  __m512i v;
+};
+
 inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
 template <>
@@ -97,6 +104,29 @@ template <>
 inline F32 load_n<F32>(const Bfloat16* p, int n) {
   return widen(_mm256_maskz_loadu_epi16(first_lanes(n), p));
 }
+template <>
+inline BF16 load<BF16>(const Bfloat16* p) {
+  return {_mm512_loadu_si512(p)};
+}
+template <>
+inline BF16 load_n<BF16>(const Bfloat16* p, int n) {
+  return {_mm512_maskz_loadu_epi16(static_cast<__mmask32>((uint64_t{1} << n) - 1), p)};
+}
+template <>
+inline BF16 set1_pair<BF16>(const Bfloat16* p) {
+  int32_t pair;
+  memcpy(&pair, p, sizeof pair);
+  return {_mm512_set1_epi32(pair)};
+}
+template <>
+inline BF16 set1_single<BF16>(const Bfloat16* p) {
+  return {_mm512_set1_epi32(static_cast<uint16_t>(*p))};
+}
+inline F32 even_lanes(BF16 a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(a.v, 16))}; }
+inline F32 odd_lanes(BF16 a) {
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+  return {_mm512_castsi512_ps(_mm512_and_si512(a.v, upper))};
+}
 inline __m256i round_to_bfloat16(__m512 a) {
 #if defined(__AVX512BF16__)
   const __m256bh halves = _mm512_cvtneps_pbh(a);
@@ -137,10 +167,9 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   odd.v = _mm512_permutex2var_ps(lo, odds, hi);
 }
 inline void load_deinterleave2(const Bfloat16* p, F32& even, F32& odd) {
-  const __m512i pairs = _mm512_loadu_si512(p);
-  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
-  even.v = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-  odd.v = _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
+  const BF16 pairs = load<BF16>(p);
+  even = even_lanes(pairs);
+  odd = odd_lanes(pairs);
 }
 // Bytes 4 i + j become lane i of part[j].
 inline void deinterleave4(U8 bytes, F32 (&part)[4]) {
@@ -176,6 +205,21 @@ inline F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline F32 div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline F64 fma(F64 a, F64 b, F64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+#if defined(__AVX512BF16__)
+constexpr bool kHasDot = true;
+inline F32 dot(BF16 a, BF16 b, F32 c) {
+  __m512bh a_pairs;
+  __m512bh b_pairs;
+  memcpy(&a_pairs, &a.v, sizeof a_pairs);
+  memcpy(&b_pairs, &b.v, sizeof b_pairs);
+  return {_mm512_dpbf16_ps(c.v, a_pairs, b_pairs)};
+}
+#else
+constexpr bool kHasDot = false;
+inline F32 dot(BF16 a, BF16 b, F32 c) {
+  return fma(even_lanes(a), even_lanes(b), fma(odd_lanes(a), odd_lanes(b), c));
+}
+#endif
 inline F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline F32 round_even(F32 a) {

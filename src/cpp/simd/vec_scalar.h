@@ -42,6 +42,13 @@ struct U8 {
   uint8_t lane[kLanes];
 };
 
+struct BF16 {
+  using Lane = Bfloat16;
+  static constexpr int kLanes = 8;
+
+  Bfloat16 lane[kLanes];
+};
+
 template <class Op>
 inline F32 map_lanes(Op op) {
   F32 r;
@@ -99,6 +106,33 @@ template <>
 inline F32 load_n<F32>(const Bfloat16* p, int n) {
   return map_lanes([&](int i) { return i < n ? widen(p[i]) : 0.0f; });
 }
+template <>
+inline BF16 load_n<BF16>(const Bfloat16* p, int n) {
+  BF16 r{};
+  for (int i = 0; i < n; ++i) r.lane[i] = p[i];
+  return r;
+}
+template <>
+inline BF16 load<BF16>(const Bfloat16* p) {
+  return load_n<BF16>(p, BF16::kLanes);
+}
+template <>
+inline BF16 set1_pair<BF16>(const Bfloat16* p) {
+  BF16 r;
+  for (int i = 0; i < BF16::kLanes; ++i) r.lane[i] = p[i % 2];
+  return r;
+}
+template <>
+inline BF16 set1_single<BF16>(const Bfloat16* p) {
+  const Bfloat16 pair[2] = {*p, Bfloat16{}};
+  return set1_pair<BF16>(pair);
+}
+inline F32 even_lanes(BF16 a) {
+  return map_lanes([&](int i) { return widen(a.lane[2 * i]); });
+}
+inline F32 odd_lanes(BF16 a) {
+  return map_lanes([&](int i) { return widen(a.lane[2 * i + 1]); });
+}
 inline void store_n(Bfloat16* p, int n, F32 v) {
   for (int i = 0; i < n; ++i) p[i] = narrow<Bfloat16>(v.lane[i]);
 }
@@ -124,10 +158,9 @@ inline void load_deinterleave2(const float* p, F32& even, F32& odd) {
   }
 }
 inline void load_deinterleave2(const Bfloat16* p, F32& even, F32& odd) {
-  for (int i = 0; i < F32::kLanes; ++i) {
-    even.lane[i] = widen(p[2 * i]);
-    odd.lane[i] = widen(p[2 * i + 1]);
-  }
+  const BF16 pairs = load<BF16>(p);
+  even = even_lanes(pairs);
+  odd = odd_lanes(pairs);
 }
 // Bytes 4 i + j become lane i of part[j].
 inline void deinterleave4(U8 bytes, F32 (&part)[4]) {
@@ -161,6 +194,10 @@ inline F32 fma(F32 a, F32 b, F32 c) {
 }
 inline F64 fma(F64 a, F64 b, F64 c) {
   return {{a.lane[0] * b.lane[0] + c.lane[0], a.lane[1] * b.lane[1] + c.lane[1]}};
+}
+constexpr bool kHasDot = false;
+inline F32 dot(BF16 a, BF16 b, F32 c) {
+  return fma(even_lanes(a), even_lanes(b), fma(odd_lanes(a), odd_lanes(b), c));
 }
 // b where a is not greater, or either is NaN, as x86 does: max(0, v) keeps a NaN, max(v, 0) does
 // not.

@@ -13,10 +13,13 @@ double StepBuilder::traffic(const Operation& operation, std::int64_t weight_byte
   return static_cast<double>(bytes);
 }
 
-std::int64_t weight_bytes(const Node& node) {
-  std::size_t count = 0;
-  for (const auto& named : node.weights) count += named.second.values->size();
-  return bytes_of<float>(static_cast<std::int64_t>(count));
+std::int64_t weight_bytes(const Node& node, DType factors) {
+  std::int64_t bytes = 0;
+  for (const auto& [name, weight] : node.weights) {
+    const auto count = static_cast<std::int64_t>(weight.values->size());
+    bytes += count * size_of(name == "weight" ? factors : DType::kF32);
+  }
+  return bytes;
 }
 
 }  // namespace lpn

@@ -40,7 +40,7 @@ struct StepBuilder {
   double traffic(const Operation& operation, std::int64_t weight_bytes) const;
 };
 
-// All of a node's weights as float32.
-std::int64_t weight_bytes(const Node& node);
+// All of a node's weights as float32, but the factors of its products, "weight", of type `factors`.
+std::int64_t weight_bytes(const Node& node, DType factors = DType::kF32);
 
 }  // namespace lpn

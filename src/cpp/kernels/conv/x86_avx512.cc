@@ -5,7 +5,11 @@
 namespace lpn {
 
 static_assert(conv_f32_avx512_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(conv_bf16_avx512_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(conv_f32bf16_avx512_panel == kPanel, "kernels.inc names the panel of the tile");
 
-void conv_f32_avx512(const ConvArgs& args) { conv(args); }
+void conv_f32_avx512(const ConvArgs<float, float>& args) { conv(args); }
+void conv_bf16_avx512(const ConvArgs<Bfloat16, Bfloat16>& args) { conv(args); }
+void conv_f32bf16_avx512(const ConvArgs<float, Bfloat16>& args) { conv(args); }
 
 }  // namespace lpn

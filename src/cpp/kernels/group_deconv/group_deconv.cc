@@ -38,8 +38,8 @@ template <class T>
 std::int64_t group_deconv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
                                       std::int64_t out_c, std::int64_t groups) {
   if (out_c == groups) return kh * kw * in_c;
-  return groups * packed_panels_size(select_group_deconv<T>(isa).panel, kh * kw * (in_c / groups),
-                                     out_c / groups);
+  return groups * packed_panels_size<float>(select_group_deconv<T>(isa).panel,
+                                            kh * kw * (in_c / groups), out_c / groups);
 }
 
 // One output per group: [kh][kw][in_c / groups][groups]. Otherwise each group's panels:
@@ -60,7 +60,8 @@ void pack_group_deconv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw
     return;
   }
   const std::int64_t panel = select_group_deconv<T>(isa).panel;
-  const std::int64_t group_size = packed_panels_size(panel, taps * group_inputs, group_outputs);
+  const std::int64_t group_size =
+      packed_panels_size<float>(panel, taps * group_inputs, group_outputs);
   for (std::int64_t g = 0; g < groups; ++g) {
     const auto weight = [&](std::int64_t t, std::int64_t o) {
       const std::int64_t tap = t / group_inputs;

@@ -15,7 +15,7 @@ struct PanelAhead {
   int64_t size, per_tile, step;  // bytes
 
   // `panel` is what the tile has at hand.
-  Ahead of_tile(int64_t tile, const float* panel) const {
+  Ahead of_tile(int64_t tile, const void* panel) const {
     const int64_t offset = tile * per_tile;
     return offset < size ? Ahead{begin + offset, step} : Ahead{panel, 0};
   }
@@ -23,39 +23,42 @@ struct PanelAhead {
 
 // After a panel comes the next one of this product or its lone column, after the last one what the
 // caller names. There must be rows. Fewer than eight tiles do not get round to all of it.
-inline PanelAhead panel_ahead(const PointwiseArgs& args, int64_t column, int64_t tile_rows) {
+template <class In, class Out>
+inline PanelAhead panel_ahead(const PointwiseArgs<In, Out>& args, int64_t column,
+                              int64_t tile_rows) {
+  const int64_t terms = grouped_terms<In>(args.k);
   const int64_t left = args.n - column - kPanel;
   const bool last = left <= 0;
-  const float* next = last ? args.next_packed_b : args.packed_b + (column + kPanel) * args.k;
+  const void* next = last ? args.next_weights : args.packed_b + (column + kPanel) * terms;
   const int64_t next_columns = left == 1 && has_lone_column(args.n) ? 1 : kPanel;
-  const int64_t floats = last ? args.next_size : next_columns * args.k;
-  const int64_t size = floats * static_cast<int64_t>(sizeof(float));
+  const int64_t size =
+      last ? args.next_bytes : next_columns * terms * static_cast<int64_t>(sizeof(In));
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows;
   const int64_t lines_per_tile = (size + tiles * kCacheLine - 1) / (tiles * kCacheLine);
-  const int64_t turns = (args.k + 1) / 2;
+  const int64_t turns = (terms / kTermGroup<In> + 1) / 2;
   const int64_t step = (lines_per_tile * kCacheLine + turns - 1) / turns;
-  return {reinterpret_cast<const char*>(next), size, lines_per_tile * kCacheLine,
+  return {static_cast<const char*>(next), size, lines_per_tile * kCacheLine,
           step < kCacheLine ? step : kCacheLine};
 }
 
 // In line: between two tiles every instruction counts that is not theirs.
-template <int kRows, int kVectors, class Fetch>
-LPN_INLINE_BODY inline void pointwise_tile(const PointwiseArgs& args, int64_t row, int64_t column,
-                                           int64_t columns, const float* panel, Fetch ahead) {
+template <int kRows, int kVectors, class In, class Out, class Fetch>
+LPN_INLINE_BODY inline void pointwise_tile(const PointwiseArgs<In, Out>& args, int64_t row,
+                                           int64_t column, int64_t columns, const In* panel,
+                                           Fetch ahead) {
   F32 acc[kRows][kVectors];
   clear(acc);
   accumulate(acc, args.a + row * args.lda, args.lda, panel, args.k, ahead);
-  const float* residual =
-      args.residual == nullptr ? nullptr : args.residual + row * args.ld_residual;
+  const Out* residual = args.residual == nullptr ? nullptr : args.residual + row * args.ld_residual;
   store_tile(acc, Epilogue{args.bias, args.scale, args.activation}, column, columns, residual,
              args.ld_residual, args.out + row * args.ld_out, args.ld_out);
 }
 
 // All rows against one panel: full tiles, then the ragged rest. A panel one vector wide takes twice
 // the rows, or six chains would wait for the latency of fma.
-template <int kVectors>
-inline void pointwise_panel_rows(const PointwiseArgs& args, int64_t column, int64_t columns,
-                                 const float* panel) {
+template <int kVectors, class In, class Out>
+inline void pointwise_panel_rows(const PointwiseArgs<In, Out>& args, int64_t column,
+                                 int64_t columns, const In* panel) {
   constexpr int kRows = kVectors == 1 ? 2 * kTileRows : kTileRows;
   const PanelAhead ahead = panel_ahead(args, column, kRows);
   int64_t row = 0;
@@ -68,64 +71,73 @@ inline void pointwise_panel_rows(const PointwiseArgs& args, int64_t column, int6
   if (row < args.m) pointwise_tile<1, kVectors>(args, row, column, columns, panel, NothingAhead{});
 }
 
-// Rows [row, row + kRows) of the lone last column: kLoneChains chains a row, t modulo kLoneChains,
-// added by halves.
-template <int kRows>
-inline void lone_column_tile(const PointwiseArgs& args, int64_t row, const float* weights) {
+// Rows [row, row + kRows) of the lone last column: kLoneChains chains a row, each group of terms in
+// the next one, added by halves.
+template <int kRows, class In, class Out>
+inline void lone_column_tile(const PointwiseArgs<In, Out>& args, int64_t row, const In* weights) {
+  using Vector = typename Terms<In>::Vector;
   constexpr int kVectors = kLoneChains / F32::kLanes;
-  const float* a = args.a + row * args.lda;
+  constexpr int64_t kTurn = kLoneChains * kTermGroup<In>;
+  const In* a = args.a + row * args.lda;
   F32 acc[kRows][kVectors];
   clear(acc);
   int64_t t = 0;
-  for (; t + kLoneChains <= args.k; t += kLoneChains) {
+  for (; t + kTurn <= args.k; t += kTurn) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      const F32 weight = load<F32>(weights + t + v * F32::kLanes);
+      const Vector weight = load<Vector>(weights + t + v * Vector::kLanes);
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r)
-        acc[r][v] = fma(load<F32>(a + r * args.lda + t + v * F32::kLanes), weight, acc[r][v]);
+      for (int r = 0; r < kRows; ++r) {
+        const Vector value = load<Vector>(a + r * args.lda + t + v * Vector::kLanes);
+        acc[r][v] = multiply_add(value, weight, acc[r][v]);
+      }
     }
   }
-  for (int v = 0; t < args.k; ++v, t += F32::kLanes) {
-    const int n = static_cast<int>(args.k - t < F32::kLanes ? args.k - t : F32::kLanes);
-    const F32 weight = load_n<F32>(weights + t, n);
+  for (int v = 0; t < args.k; ++v, t += Vector::kLanes) {
+    const int n = static_cast<int>(args.k - t < Vector::kLanes ? args.k - t : Vector::kLanes);
+    const Vector weight = load_n<Vector>(weights + t, n);
     for (int r = 0; r < kRows; ++r)
-      acc[r][v] = fma(load_n<F32>(a + r * args.lda + t, n), weight, acc[r][v]);
+      acc[r][v] = multiply_add(load_n<Vector>(a + r * args.lda + t, n), weight, acc[r][v]);
   }
   const Epilogue epilogue = {args.bias, args.scale, args.activation};
   for (int r = 0; r < kRows; ++r) {
     for (int half = kVectors / 2; half > 0; half /= 2) {
       for (int v = 0; v < half; ++v) acc[r][v] = add(acc[r][v], acc[r][v + half]);
     }
-    const float* residual =
+    const Out* residual =
         args.residual == nullptr ? nullptr : args.residual + (row + r) * args.ld_residual;
     finish<true>(set1<F32>(reduce_add(acc[r][0])), epilogue, args.n - 1, residual,
                  args.out + (row + r) * args.ld_out, 1);
   }
 }
 
-inline void lone_column(const PointwiseArgs& args, const float* weights) {
+template <class In, class Out>
+inline void lone_column(const PointwiseArgs<In, Out>& args, const In* weights) {
   constexpr int kRows = 4;  // two vectors each on AVX2: the latency (4) x throughput (2) of fma
   int64_t row = 0;
   for (; row + kRows <= args.m; row += kRows) lone_column_tile<kRows>(args, row, weights);
   for (; row < args.m; ++row) lone_column_tile<1>(args, row, weights);
 }
 
-// Panels outside, rows inside: a panel (k x kPanel floats) is read from L2 once per row tile, and
+// Panels outside, rows inside: a panel (k x kPanel elements) is read from L2 once per row tile, and
 // the rows of `a` that a caller passes at once should fit there beside it. A network's weights do
 // not stay in L2 from one image to the next, and the first tile would wait for L3: hence each panel
 // is fetched while the one before it is in use.
-inline void pointwise(const PointwiseArgs& args) {
+template <class In, class Out>
+inline void pointwise(const PointwiseArgs<In, Out>& args) {
   assert(args.m >= 0 && args.k >= 1 && args.n >= 1);
   assert(args.m <= 1 || (args.lda >= args.k && args.ld_out >= args.n));
   assert(args.m <= 1 || args.residual == nullptr || args.ld_residual >= args.n);
   assert(args.m == 0 || (args.a != nullptr && args.packed_b != nullptr && args.out != nullptr));
-  assert(args.m == 0 || args.a != args.out);
-  assert(args.next_packed_b != nullptr || args.next_size == 0);
+  assert(args.m == 0 || static_cast<const void*>(args.a) != args.out);
+  assert(args.next_weights != nullptr || args.next_bytes == 0);
   if (args.m == 0) return;
+  typename Terms<In>::Mode mode;
+  mode.enter();
   const int64_t panel_columns = has_lone_column(args.n) ? args.n - 1 : args.n;
-  const float* panel = args.packed_b;
-  for (int64_t column = 0; column < panel_columns; column += kPanel, panel += kPanel * args.k) {
+  const int64_t panel_size = kPanel * grouped_terms<In>(args.k);
+  const In* panel = args.packed_b;
+  for (int64_t column = 0; column < panel_columns; column += kPanel, panel += panel_size) {
     const int64_t left = panel_columns - column;
     const int64_t columns = left < kPanel ? left : kPanel;
     const int vectors = static_cast<int>((columns + F32::kLanes - 1) / F32::kLanes);
@@ -140,6 +152,7 @@ inline void pointwise(const PointwiseArgs& args) {
     }
   }
   if (has_lone_column(args.n)) lone_column(args, panel);
+  mode.leave();
 }
 
 }  // namespace

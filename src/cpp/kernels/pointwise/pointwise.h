@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "base/bfloat16.h"
 #include "kernels/activation.h"
 #include "kernels/variants.h"
 
@@ -11,33 +12,38 @@ namespace lpn {
 
 // out[m, n] = act((sum_k a[m, k] * b[k, n] + bias[n]) * scale[n] + residual[m, n])
 // The sum is one chain of fused multiply-adds in ascending k, so every tier with fma gives the same
-// bits; for a lone last column it is sixteen chains, k modulo 16, added by halves.
+// bits; for a lone last column it is sixteen chains, k modulo 16, added by halves. Of bfloat16, a
+// step of a chain takes a pair, its second product first, and subnormal numbers are zero.
+template <class In, class Out>
 struct PointwiseArgs {
-  const float* a;  // m rows of k floats, lda apart
+  const In* a;  // m rows of k elements, lda apart
   std::int64_t lda;
-  const float* packed_b;  // from pack_pointwise for the same tier
-  const float* bias;      // n floats, or null
-  const float* scale;     // n floats, or null (the SE gate)
-  const float* residual;  // m rows of n floats, ld_residual apart, or null
+  const In* packed_b;   // from pack_pointwise for the same tier
+  const float* bias;    // n floats, or null
+  const float* scale;   // n floats, or null (the SE gate)
+  const Out* residual;  // m rows of n elements, ld_residual apart, or null
   std::int64_t ld_residual;
-  float* out;  // m rows of n floats, ld_out apart; may be `residual`, never `a`
+  Out* out;  // m rows of n elements, ld_out apart; may be `residual`, never `a`
   std::int64_t ld_out;
   std::int64_t m, k, n;
   Activation activation;
   // Weights that the caller will use after these: fetched into L2 meanwhile. May be null.
-  const float* next_packed_b;
-  std::int64_t next_size;  // floats
+  const void* next_weights;
+  std::int64_t next_bytes;
 };
 
-using PointwiseFn = void (*)(const PointwiseArgs& args);
+template <class In, class Out>
+using PointwiseFn = void (*)(const PointwiseArgs<In, Out>& args);
 
-#define LPN_KERNEL(name, isa, panel)           \
+#define LPN_KERNEL(in, out, name, isa, panel)  \
   constexpr std::int64_t name##_panel = panel; \
-  void name(const PointwiseArgs& args);
+  void name(const PointwiseArgs<in, out>& args);
 #include "kernels/pointwise/kernels.inc"
 #undef LPN_KERNEL
 
-const PanelVariant<PointwiseFn>& select_pointwise(Isa isa);
+// For <float, float>, <Bfloat16, Bfloat16> and <Bfloat16, float>.
+template <class In, class Out>
+const PanelVariant<PointwiseFn<In, Out>>& select_pointwise(Isa isa);
 
 // Output rows that one register tile covers on every tier: rows in multiples of it leave no ragged
 // tile between chunks.
@@ -51,11 +57,13 @@ constexpr std::int64_t kPointwiseWidestPanel = 64;
 constexpr std::int64_t kLoneChains = 16;
 static inline bool has_lone_column(std::int64_t n) { return n % kLoneChains == 1; }
 
-// Floats that pack_pointwise writes.
+// Elements that pack_pointwise writes, for inputs of type In.
+template <class In>
 std::int64_t pointwise_packed_size(Isa isa, std::int64_t k, std::int64_t n);
 
-// Packs w (n, k), output-major as convolution weights are stored, into panels [ceil(n /
-// panel)][k][panel]; the last panel is padded with zeros. A lone column follows in the order of k.
-void pack_pointwise(Isa isa, const float* w, std::int64_t k, std::int64_t n, float* packed);
+// Packs w (n, k), output-major as convolution weights are stored, rounded to In, into panels
+// (kernels/panel.h). A lone column follows in the order of k, in whole groups of terms.
+template <class In>
+void pack_pointwise(Isa isa, const float* w, std::int64_t k, std::int64_t n, In* packed);
 
 }  // namespace lpn

@@ -5,7 +5,11 @@
 namespace lpn {
 
 static_assert(pointwise_f32_avx2_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(pointwise_bf16_avx2_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(pointwise_bf16f32_avx2_panel == kPanel, "kernels.inc names the panel of the tile");
 
-void pointwise_f32_avx2(const PointwiseArgs& args) { pointwise(args); }
+void pointwise_f32_avx2(const PointwiseArgs<float, float>& args) { pointwise(args); }
+void pointwise_bf16_avx2(const PointwiseArgs<Bfloat16, Bfloat16>& args) { pointwise(args); }
+void pointwise_bf16f32_avx2(const PointwiseArgs<Bfloat16, float>& args) { pointwise(args); }
 
 }  // namespace lpn

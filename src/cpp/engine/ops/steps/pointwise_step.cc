@@ -2,6 +2,7 @@
 // columns where the positions alone do not make enough chunks.
 #include "engine/ops/steps/pointwise_args.h"
 #include "kernels/pointwise/pointwise.h"
+#include "kernels/term_group.h"
 
 namespace lpn {
 namespace {
@@ -16,15 +17,19 @@ struct TileChunks {
 };
 
 // The weights of at most kPointwiseWidestPanel columns from `column` on, at which a panel starts.
-WeightSpan first_panel(const PointwiseArgs& args, std::int64_t column) {
-  return {args.packed_b + column * args.k,
-          bytes_of<float>(std::min(kPointwiseWidestPanel, args.n - column) * args.k)};
+template <class In, class Out>
+WeightSpan first_panel(const PointwiseArgs<In, Out>& args, std::int64_t column) {
+  const std::int64_t terms = grouped_terms<In>(args.k);
+  return {args.packed_b + column * terms,
+          bytes_of<In>(std::min(kPointwiseWidestPanel, args.n - column) * terms)};
 }
 
+template <class In, class Out>
 class PointwiseStep final : public Step {
  public:
-  PointwiseStep(Info info, const Conv& conv, PointwiseFn run, TileChunks chunks,
-                std::int64_t row_length, std::int64_t in_row_stride, const PointwiseArgs& args)
+  PointwiseStep(Info info, const Conv& conv, PointwiseFn<In, Out> run, TileChunks chunks,
+                std::int64_t row_length, std::int64_t in_row_stride,
+                const PointwiseArgs<In, Out>& args)
       : Step(std::move(info)),
         input_(conv.input),
         output_(conv.output),
@@ -37,7 +42,7 @@ class PointwiseStep final : public Step {
         args_(args) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    PointwiseArgs args = args_;
+    PointwiseArgs<In, Out> args = args_;
     if (vector_) {
       (vector_->use == VectorUse::kBias ? args.bias : args.scale) =
           context.tensor<float>(vector_->tensor);
@@ -45,10 +50,10 @@ class PointwiseStep final : public Step {
     const std::int64_t column = chunks_.columns.begin(chunk / chunks_.rows.count());
     const std::int64_t column_end = chunks_.columns.end(chunk / chunks_.rows.count());
     const WeightSpan after = weights_after(chunk, column_end);
-    args.next_packed_b = static_cast<const float*>(after.data);
-    args.next_size = after.bytes / bytes_of<float>(1);
+    args.next_weights = after.data;
+    args.next_bytes = after.bytes;
     args.n = column_end - column;
-    args.packed_b += column * args.k;
+    args.packed_b += column * grouped_terms<In>(args.k);
     if (args.bias != nullptr) args.bias += column;
     if (args.scale != nullptr) args.scale += column;
 
@@ -57,9 +62,9 @@ class PointwiseStep final : public Step {
     const std::int64_t end = chunks_.rows.end(chunk % chunks_.rows.count());
     const std::int64_t rows_per_call = row_length_ == 1 ? end - begin : 1;
     args.m = rows_per_call * row_length_;
-    const float* in = context.tensor<float>(input_);
-    const float* residual = residual_ ? context.tensor<float>(*residual_) : nullptr;
-    float* out = context.tensor<float>(output_) + column;
+    const In* in = context.tensor<In>(input_);
+    const Out* residual = residual_ ? context.tensor<Out>(*residual_) : nullptr;
+    Out* out = context.tensor<Out>(output_) + column;
     if (residual != nullptr) residual += column;
     for (std::int64_t row = begin; row < end; row += rows_per_call) {
       const std::int64_t position = row * row_length_;
@@ -81,11 +86,11 @@ class PointwiseStep final : public Step {
   const int input_, output_;
   const std::optional<ChannelVector> vector_;
   const std::optional<int> residual_;
-  const PointwiseFn run_;
+  const PointwiseFn<In, Out> run_;
   const TileChunks chunks_;
   const std::int64_t row_length_;  // positions of one output row; 1 when rows are single positions
-  const std::int64_t in_row_stride_;  // floats from one row's input to the next's
-  const PointwiseArgs args_;
+  const std::int64_t in_row_stride_;  // elements from one row's input to the next's
+  const PointwiseArgs<In, Out> args_;
 };
 
 // Every chunk reads its columns' weights once, so it should cover enough rows for that: with 48 of
@@ -107,44 +112,18 @@ TileChunks cut_tiles(std::int64_t rows, std::int64_t row_length, std::int64_t co
   return {row_chunks, {columns, panels_per_group * kPointwiseWidestPanel}};
 }
 
-}  // namespace
-
-PointwiseArgs pointwise_args(const Conv& conv, StepBuilder& builder) {
-  const Node& node = *conv.node;
-  const std::int64_t in_c = builder.shape(conv.input).c;
-  const std::int64_t out_c = builder.shape(conv.output).c;
-  PointwiseArgs args{};
-  args.k = in_c;
-  args.lda = builder.row_stride(conv.input);
-  args.n = out_c;
-  args.ld_out = builder.row_stride(conv.output);
-  if (conv.residual) args.ld_residual = builder.row_stride(*conv.residual);
-  args.bias = node.bias();
-  args.activation = conv.activation;
-  args.packed_b = builder.weights.get<float>(
-      node.name + "/pointwise", pointwise_packed_size(builder.isa, in_c, out_c),
-      [&](float* packed) {
-        pack_pointwise(builder.isa, node.weight("weight").data(), in_c, out_c, packed);
-      });
-  return args;
-}
-
-double pointwise_flops(const Conv& conv, const StepBuilder& builder) {
-  return 2.0 * static_cast<double>(builder.shape(conv.output).size()) *
-         static_cast<double>(builder.shape(conv.input).c);
-}
-
-std::unique_ptr<Step> make_pointwise_step(const Conv& conv, StepBuilder& builder) {
+template <class In, class Out>
+std::unique_ptr<Step> make_step(const Conv& conv, StepBuilder& builder) {
   const Node& node = *conv.node;
   const Shape& in = builder.shape(conv.input);
   const Shape& out = builder.shape(conv.output);
   const std::int64_t stride = node.attributes.integer("stride");
-  const Variant<PointwiseFn>& variant = select_pointwise(builder.isa);
+  const Variant<PointwiseFn<In, Out>>& variant = select_pointwise<In, Out>(builder.isa);
 
   const bool dense = stride == 1;
   const std::int64_t row_length = dense ? 1 : out.w;
 
-  PointwiseArgs args = pointwise_args(conv, builder);
+  PointwiseArgs<In, Out> args = pointwise_args<In, Out>(conv, builder);
   const std::int64_t in_row_stride = dense ? args.lda : stride * in.w * args.lda;
   // Rows of one position each go to one call, so there the next position is the next row's.
   args.lda = row_length == 1 ? in_row_stride : stride * args.lda;
@@ -155,15 +134,28 @@ std::unique_ptr<Step> make_pointwise_step(const Conv& conv, StepBuilder& builder
   info.isa = variant.isa;
   info.flops = pointwise_flops(conv, builder);
   // A stride leaves whole positions unread.
-  info.bytes = builder.traffic(conv, weight_bytes(node)) -
-               static_cast<double>(in.size() - out.positions() * in.c) * sizeof(float);
+  info.bytes = builder.traffic(conv, weight_bytes(node, DTypeOf<In>::kValue)) -
+               static_cast<double>(in.size() - out.positions() * in.c) * sizeof(In);
   const TileChunks chunks =
       cut_tiles(dense ? out.positions() : out.h, row_length, out.c, info.flops);
   info.chunks = chunks.count();
   info.column_groups = chunks.columns.count();
   info.first_weights = first_panel(args, 0);
-  return std::make_unique<PointwiseStep>(std::move(info), conv, variant.run, chunks, row_length,
-                                         in_row_stride, args);
+  return std::make_unique<PointwiseStep<In, Out>>(std::move(info), conv, variant.run, chunks,
+                                                  row_length, in_row_stride, args);
+}
+
+}  // namespace
+
+double pointwise_flops(const Conv& conv, const StepBuilder& builder) {
+  return 2.0 * static_cast<double>(builder.shape(conv.output).size()) *
+         static_cast<double>(builder.shape(conv.input).c);
+}
+
+std::unique_ptr<Step> make_pointwise_step(const Conv& conv, StepBuilder& builder) {
+  if (builder.type(conv.input) == DType::kF32) return make_step<float, float>(conv, builder);
+  return with_elements(builder.type(conv.output),
+                       [&](auto out) { return make_step<Bfloat16, decltype(out)>(conv, builder); });
 }
 
 }  // namespace lpn

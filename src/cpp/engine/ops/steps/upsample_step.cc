@@ -13,8 +13,8 @@ class UpsampleStep final : public Step {
   struct Stages {
     GroupDeconvFn<float> deconv;
     GroupDeconvArgs<float> deconv_args;
-    PointwiseFn pointwise;
-    std::vector<PointwiseArgs> pointwise_args;
+    PointwiseFn<float, float> pointwise;
+    std::vector<PointwiseArgs<float, float>> pointwise_args;
     std::int64_t deconv_scratch;  // floats
     std::int64_t tile;            // floats of the largest map's rows of a chunk
   };
@@ -42,7 +42,7 @@ class UpsampleStep final : public Step {
     const std::int64_t first = deconv.row_begin * deconv.out_w;
     for (std::size_t i = 0; i < stages_.pointwise_args.size(); ++i) {
       const bool last = i + 1 == stages_.pointwise_args.size();
-      PointwiseArgs args = stages_.pointwise_args[i];
+      PointwiseArgs<float, float> args = stages_.pointwise_args[i];
       args.m = rows_.end(chunk) * deconv.out_w - first;
       args.a = tile;
       args.out = last ? context.tensor<float>(output_) + first * args.ld_out : other_tile;
@@ -61,7 +61,8 @@ class UpsampleStep final : public Step {
 
 std::unique_ptr<Step> Upsample::make_step(StepBuilder& builder) const {
   const Variant<GroupDeconvFn<float>>& deconv_variant = select_group_deconv<float>(builder.isa);
-  const Variant<PointwiseFn>& pointwise_variant = select_pointwise(builder.isa);
+  const Variant<PointwiseFn<float, float>>& pointwise_variant =
+      select_pointwise<float, float>(builder.isa);
   const Shape& in = builder.shape(deconv->input);
   const Shape& out = builder.shape(output());
 
@@ -78,7 +79,7 @@ std::unique_ptr<Step> Upsample::make_step(StepBuilder& builder) const {
   std::int64_t weights = weight_bytes(*node);
   std::int64_t widest = stages.deconv_args.out_c;
   for (const std::unique_ptr<const Conv>& projection : projections) {
-    stages.pointwise_args.push_back(pointwise_args(*projection, builder));
+    stages.pointwise_args.push_back(pointwise_args<float, float>(*projection, builder));
     widest = std::max(widest, stages.pointwise_args.back().n);
     info.name += " + " + projection->node->name;
     info.flops += pointwise_flops(*projection, builder);

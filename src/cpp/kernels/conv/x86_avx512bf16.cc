@@ -1,0 +1,13 @@
+#include "simd/vec_avx512.h"
+
+#include "kernels/conv/conv-inl.h"
+
+namespace lpn {
+
+static_assert(conv_bf16_avx512bf16_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(conv_f32bf16_avx512bf16_panel == kPanel, "kernels.inc names the panel of the tile");
+
+void conv_bf16_avx512bf16(const ConvArgs<Bfloat16, Bfloat16>& args) { conv(args); }
+void conv_f32bf16_avx512bf16(const ConvArgs<float, Bfloat16>& args) { conv(args); }
+
+}  // namespace lpn
