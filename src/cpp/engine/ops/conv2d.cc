@@ -69,6 +69,14 @@ bool Conv::takes_stride(int tensor) const {
   return !vector || tensor != vector->tensor;
 }
 
+// Products of positions may leave bfloat16, products of windows enter it.
+bool Conv::takes_types(const std::vector<Tensor>& tensors) const {
+  if (vector && type_of(tensors, vector->tensor) != DType::kF32) return false;
+  if (residual && !of_one_type(tensors, {*residual, output})) return false;
+  if (of_one_type(tensors, {input, output})) return true;
+  return is_pointwise() == (type_of(tensors, output) == DType::kF32);
+}
+
 std::unique_ptr<Step> Conv::make_step(StepBuilder& builder) const {
   return is_pointwise() ? make_pointwise_step(*this, builder) : make_conv_step(*this, builder);
 }

@@ -27,6 +27,7 @@ struct Conv final : Operation {
   std::vector<int> writes() const override { return {output}; }
   std::optional<int> overwritable() const override;
   bool takes_stride(int tensor) const override;
+  bool takes_types(const std::vector<Tensor>& tensors) const override;
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;

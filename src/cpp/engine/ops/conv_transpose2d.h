@@ -39,6 +39,8 @@ struct Upsample final : Operation {
   std::vector<int> reads() const override { return deconv->reads(); }
   std::vector<int> writes() const override { return {output()}; }
   bool takes_stride(int tensor) const override { return tensor == output(); }
+  // Maps in between, which nobody else sees, are of the input's type.
+  bool takes_types(const std::vector<Tensor>& tensors) const override;
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   std::unique_ptr<const ConvTranspose> deconv;
