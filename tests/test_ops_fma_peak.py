@@ -55,10 +55,28 @@ def test_chains_refuse_float64() -> None:
         _core.fma_peak(np.zeros(VALUES), 0.5, 1.0, 1, "auto")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("isa", TIERS)
+def test_chains_of_bfloat16_add_both_signs_of_a_product(isa: str) -> None:
+    x = np.random.default_rng(2).normal(0, 1, VALUES).astype(np.float32)
+    expected, product = x.copy(), np.float32(0.75 * -1.25)  # both factors are bfloat16
+    for _ in range(9):
+        expected = (expected - product) + product
+    actual = _core.fma_peak(x, 0.75, -1.25, 9, isa, "bfloat16")
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_chains_refuse_another_dtype() -> None:
+    with pytest.raises(ValueError, match='dtype "float16" is not known; give float32 or bfloat16'):
+        _core.fma_peak(np.zeros(VALUES, np.float32), 0.5, 1.0, 1, "auto", "float16")
+    with pytest.raises(ValueError, match='dtype "int8" is not known'):
+        _core.peak_gflops("auto", 1, 0.001, "int8")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("isa", [*TIERS, "auto"])
 @pytest.mark.parametrize("threads", [0, 1, 2, 3])
-def test_peak_is_a_speed(threads: int, isa: str) -> None:
-    gflops = _core.peak_gflops(isa, threads, 0.001)
+def test_peak_is_a_speed(threads: int, isa: str, dtype: str) -> None:
+    gflops = _core.peak_gflops(isa, threads, 0.001, dtype)
     assert isinstance(gflops, float)
     assert 0 < gflops < np.inf
 

@@ -145,12 +145,22 @@ class CompiledModel:
     def release_workspaces(self) -> None: ...
 
 def fma_peak(
-    x: NDArray[np.float32], factor: float, addend: float, steps: int, isa: str
+    x: NDArray[np.float32],
+    factor: float,
+    addend: float,
+    steps: int,
+    isa: str,
+    dtype: str = "float32",
 ) -> NDArray[np.float32]:
-    """x (192,) after ``steps`` times x <- x * factor + addend, 0 < factor < 1, in registers."""
+    """x (192,) after ``steps`` times x <- x * factor + addend, 0 < factor < 1, in registers.
 
-def peak_gflops(isa: str, threads: int, seconds: float) -> float:
-    """The fp32 multiply-adds that the threads together do, in 10^9 operations a second.
+    With dtype "bfloat16", x <- (x - p) + p for the product p of both rounded to bfloat16.
+    """
+
+def peak_gflops(isa: str, threads: int, seconds: float, dtype: str = "float32") -> float:
+    """The multiply-adds that the threads together do, in 10^9 operations a second.
+
+    Of float32 factors, or of pairs of bfloat16.
 
     The best of the bursts that fit into ``seconds``; threads >= 1, or 0 for default_threads().
     """

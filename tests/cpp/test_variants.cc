@@ -42,7 +42,7 @@ LPN_TEST(every_variant_is_picked_for_its_own_features) {
 #define LPN_KERNEL(type, name, isa) check(&select_depthwise<type>, Isa::isa, #name);
 #include "kernels/depthwise/kernels.inc"
 #undef LPN_KERNEL
-#define LPN_KERNEL(name, isa) check(&select_fma_peak, Isa::isa, #name);
+#define LPN_KERNEL(type, name, isa) check(&select_fma_peak<type>, Isa::isa, #name);
 #include "kernels/fma_peak/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(type, first, second, isa)      \

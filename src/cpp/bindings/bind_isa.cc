@@ -56,9 +56,6 @@ py::dict list_kernels() {
   add("crop_affine", {
 #include "kernels/crop_affine/kernels.inc"
                      });
-  add("fma_peak", {
-#include "kernels/fma_peak/kernels.inc"
-                  });
   add("matmul", {
 #include "kernels/matmul/kernels.inc"
                 });
@@ -70,6 +67,9 @@ py::dict list_kernels() {
   add_typed("depthwise", {
 #include "kernels/depthwise/kernels.inc"
                          });
+  add_typed("fma_peak", {
+#include "kernels/fma_peak/kernels.inc"
+                        });
   add_typed("max_pool", {
 #include "kernels/max_pool/kernels.inc"
                         });

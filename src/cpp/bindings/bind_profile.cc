@@ -14,17 +14,24 @@
 namespace lpn::bindings {
 namespace {
 
-py::array_t<float> run_fma_peak(const py::array& x, double factor, double addend,
-                                std::int64_t steps, const std::string& isa) {
+DType parse_factors(const std::string& dtype) {
+  if (dtype == "bfloat16") return DType::kBf16;
+  LPN_CHECK(dtype == "float32", "dtype \"", dtype, "\" is not known; give float32 or bfloat16");
+  return DType::kF32;
+}
+
+template <class T>
+py::array_t<float> run_chains(const py::array& x, double factor, double addend, std::int64_t steps,
+                              const std::string& isa) {
   const Input<float> input = read<float>(x, "x", {kFmaPeakValues});
-  FmaPeakArgs args{};
+  FmaPeakArgs<T> args{};
   args.factor = static_cast<float>(factor);
   args.addend = static_cast<float>(addend);
   LPN_CHECK(args.factor > 0.0f && args.factor < 1.0f, "factor is ", factor,
             "; it must lie between 0 and 1, so that values stay finite");
   LPN_CHECK(std::isfinite(args.addend), "addend is ", addend, "; it must be finite");
   LPN_CHECK(steps >= 0, "steps is ", steps, "; it must be at least 0");
-  const FmaPeakFn run = select_fma_peak(parse_isa(isa)).run;
+  const FmaPeakFn<T> run = select_fma_peak<T>(parse_isa(isa)).run;
   py::array_t<float> out = make_array<float>("the result", {kFmaPeakValues});
   args.x = input.data;
   args.steps = steps;
@@ -34,15 +41,24 @@ py::array_t<float> run_fma_peak(const py::array& x, double factor, double addend
   return out;
 }
 
-double measure_peak(const std::string& isa, int threads, double seconds) {
+py::array_t<float> run_fma_peak(const py::array& x, double factor, double addend,
+                                std::int64_t steps, const std::string& isa,
+                                const std::string& dtype) {
+  return with_elements(parse_factors(dtype), [&](auto zero) {
+    return run_chains<decltype(zero)>(x, factor, addend, steps, isa);
+  });
+}
+
+double measure_peak(const std::string& isa, int threads, double seconds, const std::string& dtype) {
   constexpr double kMaxSeconds = 60;
   LPN_CHECK(threads >= 0, "threads is ", threads,
             "; it must be at least 1, or 0 for as many as this process may use");
   LPN_CHECK(seconds > 0 && seconds <= kMaxSeconds, "seconds is ", seconds,
             "; it must be above 0 and at most ", kMaxSeconds);
   const Isa tier = parse_isa(isa);
+  const DType factors = parse_factors(dtype);
   const WithoutGil released;
-  return peak_gflops(tier, threads == 0 ? default_threads() : threads, seconds);
+  return peak_gflops(tier, threads == 0 ? default_threads() : threads, seconds, factors);
 }
 
 double measure_loop(int threads, std::int64_t chunks, std::int64_t steps, double seconds) {
@@ -60,9 +76,10 @@ double measure_loop(int threads, std::int64_t chunks, std::int64_t steps, double
 
 void bind_profile(py::module_& module) {
   module.def("fma_peak", &run_fma_peak, DefaultFloats(), py::arg("x").noconvert(),
-             py::arg("factor"), py::arg("addend"), py::arg("steps"), py::arg("isa"));
+             py::arg("factor"), py::arg("addend"), py::arg("steps"), py::arg("isa"),
+             py::arg("dtype") = "float32");
   module.def("peak_gflops", &measure_peak, DefaultFloats(), py::arg("isa"), py::arg("threads"),
-             py::arg("seconds"));
+             py::arg("seconds"), py::arg("dtype") = "float32");
   module.def("loop_seconds", &measure_loop, DefaultFloats(), py::arg("threads"), py::arg("chunks"),
              py::arg("steps"), py::arg("seconds"));
 }

@@ -22,6 +22,38 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+template <class T>
+double peak_of(Isa isa, int threads, double seconds) {
+  // About 10 us at 100 GFLOP/s: a hundred times what handing out a chunk costs. A burst ends when
+  // the slowest thread does, up to one of its chunks after the others: 1%.
+  constexpr std::int64_t kStepsPerChunk = 1 << 12;
+  constexpr std::int64_t kChunksPerThread = 100;
+  // Two threads may share a CPU for as long as both keep running; after a pause in which they
+  // sleep, each is given one anew.
+  constexpr int kBurstsPerRound = 8;
+  constexpr std::chrono::milliseconds kPause{1};
+  const FmaPeakFn<T> run = select_fma_peak<T>(isa).run;
+  std::array<float, kFmaPeakValues> start;
+  for (std::size_t i = 0; i < start.size(); ++i) start[i] = static_cast<float>(i + 1);
+  ThreadPool pool(threads);
+  const std::int64_t chunks = threads * kChunksPerThread;
+  const double flops = fma_peak_flops<T>(kStepsPerChunk) * static_cast<double>(chunks);
+  double best = 0;
+  const Clock::time_point begin = Clock::now();
+  do {
+    for (int i = 0; i < kBurstsPerRound; ++i) {
+      const Clock::time_point burst = Clock::now();
+      pool.parallel_for(chunks, [&](std::int64_t, int) {
+        std::array<float, kFmaPeakValues> end;
+        run({start.data(), 0.5f, 1.0f, kStepsPerChunk, end.data()});
+      });
+      best = std::max(best, flops / seconds_since(burst));
+    }
+    if (threads > 1) std::this_thread::sleep_for(kPause);
+  } while (seconds_since(begin) < seconds);
+  return best * 1e-9;
+}
+
 }  // namespace
 
 bool profile(CompiledModel& model, PreparedPlan& plan, const float* pixels, std::int64_t rounds,
@@ -58,7 +90,7 @@ bool profile_chunks(PreparedPlan& plan, const float* pixels, std::int64_t rounds
 }
 
 double loop_seconds(int threads, std::int64_t chunks, std::int64_t steps, double seconds) {
-  const FmaPeakFn run = select_fma_peak(Isa::kScalar).run;
+  const FmaPeakFn<float> run = select_fma_peak<float>(Isa::kScalar).run;
   const std::array<float, kFmaPeakValues> start{};
   ThreadPool pool(threads);
   std::vector<double> times;
@@ -67,7 +99,7 @@ double loop_seconds(int threads, std::int64_t chunks, std::int64_t steps, double
     const Clock::time_point loop = Clock::now();
     pool.parallel_for(chunks, [&](std::int64_t, int) {
       std::array<float, kFmaPeakValues> end;
-      run(FmaPeakArgs{start.data(), 0.5f, 1.0f, steps, end.data()});
+      run({start.data(), 0.5f, 1.0f, steps, end.data()});
     });
     times.push_back(seconds_since(loop));
   } while (seconds_since(begin) < seconds);
@@ -76,35 +108,9 @@ double loop_seconds(int threads, std::int64_t chunks, std::int64_t steps, double
   return *middle;
 }
 
-double peak_gflops(Isa isa, int threads, double seconds) {
-  // About 10 us at 100 GFLOP/s: a hundred times what handing out a chunk costs. A burst ends when
-  // the slowest thread does, up to one of its chunks after the others: 1%.
-  constexpr std::int64_t kStepsPerChunk = 1 << 12;
-  constexpr std::int64_t kChunksPerThread = 100;
-  // Two threads may share a CPU for as long as both keep running; after a pause in which they
-  // sleep, each is given one anew.
-  constexpr int kBurstsPerRound = 8;
-  constexpr std::chrono::milliseconds kPause{1};
-  const FmaPeakFn run = select_fma_peak(isa).run;
-  std::array<float, kFmaPeakValues> start;
-  for (std::size_t i = 0; i < start.size(); ++i) start[i] = static_cast<float>(i + 1);
-  ThreadPool pool(threads);
-  const std::int64_t chunks = threads * kChunksPerThread;
-  const double flops = fma_peak_flops(kStepsPerChunk) * static_cast<double>(chunks);
-  double best = 0;
-  const Clock::time_point begin = Clock::now();
-  do {
-    for (int i = 0; i < kBurstsPerRound; ++i) {
-      const Clock::time_point burst = Clock::now();
-      pool.parallel_for(chunks, [&](std::int64_t, int) {
-        std::array<float, kFmaPeakValues> end;
-        run(FmaPeakArgs{start.data(), 0.5f, 1.0f, kStepsPerChunk, end.data()});
-      });
-      best = std::max(best, flops / seconds_since(burst));
-    }
-    if (threads > 1) std::this_thread::sleep_for(kPause);
-  } while (seconds_since(begin) < seconds);
-  return best * 1e-9;
+double peak_gflops(Isa isa, int threads, double seconds, DType factors) {
+  return with_elements(factors,
+                       [&](auto zero) { return peak_of<decltype(zero)>(isa, threads, seconds); });
 }
 
 }  // namespace lpn

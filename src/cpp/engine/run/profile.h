@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "base/isa.h"
+#include "engine/graph/dtype.h"
 #include "engine/run/compiled_model.h"
 
 namespace lpn {
@@ -24,8 +25,9 @@ bool profile_chunks(PreparedPlan& plan, const float* pixels, std::int64_t rounds
 // the loops, one right after the other, that fit into `seconds`.
 double loop_seconds(int threads, std::int64_t chunks, std::int64_t steps, double seconds);
 
-// The multiply-adds in registers that `threads` threads together do on a tier, in 10^9 operations
-// a second (an fma is two): the best of the bursts of about a millisecond that fit into `seconds`.
-double peak_gflops(Isa isa, int threads, double seconds);
+// The multiply-adds of `factors` in registers that `threads` threads together do on a tier, in 10^9
+// operations a second (an fma is two): the best of the bursts of about a millisecond that fit into
+// `seconds`.
+double peak_gflops(Isa isa, int threads, double seconds, DType factors = DType::kF32);
 
 }  // namespace lpn

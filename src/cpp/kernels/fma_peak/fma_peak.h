@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "base/bfloat16.h"
+#include "kernels/term_group.h"
 #include "kernels/variants.h"
 
 namespace lpn {
@@ -18,8 +20,12 @@ constexpr int kFmaPeakChains = 12;
 // lanes at most), and every tier computes all of them.
 constexpr int kFmaPeakValues = kFmaPeakChains * 16;
 
-// out[i] = x[i] after `steps` times x[i] <- x[i] * factor + addend, kFmaPeakValues values. With
-// 0 < factor < 1 it goes to addend / (1 - factor), so that values stay finite and normal.
+// out[i] = x[i] after `steps` steps, kFmaPeakValues values. Of float factors, a step is x[i] <-
+// x[i]
+// * factor + addend: with 0 < factor < 1 it goes to addend / (1 - factor), so that values stay
+// finite and normal. Of bfloat16, it adds a pair of products, factor * addend rounded to bfloat16
+// each, once negated and then as it is, so that values stay about where they are.
+template <class T>
 struct FmaPeakArgs {
   const float* x;
   float factor, addend;
@@ -27,16 +33,19 @@ struct FmaPeakArgs {
   float* out;
 };
 
-inline double fma_peak_flops(std::int64_t steps) {
-  return 2.0 * kFmaPeakValues * static_cast<double>(steps);
+template <class T>
+double fma_peak_flops(std::int64_t steps) {
+  return 2.0 * kTermGroup<T> * kFmaPeakValues * static_cast<double>(steps);
 }
 
-using FmaPeakFn = void (*)(const FmaPeakArgs& args);
+template <class T>
+using FmaPeakFn = void (*)(const FmaPeakArgs<T>& args);
 
-#define LPN_KERNEL(name, isa) void name(const FmaPeakArgs& args);
+#define LPN_KERNEL(type, name, isa) void name(const FmaPeakArgs<type>& args);
 #include "kernels/fma_peak/kernels.inc"
 #undef LPN_KERNEL
 
-const Variant<FmaPeakFn>& select_fma_peak(Isa isa);
+template <class T>
+const Variant<FmaPeakFn<T>>& select_fma_peak(Isa isa);
 
 }  // namespace lpn

@@ -4,6 +4,7 @@
 
 namespace lpn {
 
-void fma_peak_f32_scalar(const FmaPeakArgs& args) { fma_peak(args); }
+void fma_peak_f32_scalar(const FmaPeakArgs<float>& args) { fma_peak(args); }
+void fma_peak_bf16_scalar(const FmaPeakArgs<Bfloat16>& args) { fma_peak(args); }
 
 }  // namespace lpn

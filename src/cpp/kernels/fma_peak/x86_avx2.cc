@@ -4,6 +4,7 @@
 
 namespace lpn {
 
-void fma_peak_f32_avx2(const FmaPeakArgs& args) { fma_peak(args); }
+void fma_peak_f32_avx2(const FmaPeakArgs<float>& args) { fma_peak(args); }
+void fma_peak_bf16_avx2(const FmaPeakArgs<Bfloat16>& args) { fma_peak(args); }
 
 }  // namespace lpn

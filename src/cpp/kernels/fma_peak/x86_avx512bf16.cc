@@ -1,0 +1,9 @@
+#include "simd/vec_avx512.h"
+
+#include "kernels/fma_peak/fma_peak-inl.h"
+
+namespace lpn {
+
+void fma_peak_bf16_avx512bf16(const FmaPeakArgs<Bfloat16>& args) { fma_peak(args); }
+
+}  // namespace lpn
