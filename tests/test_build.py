@@ -39,6 +39,7 @@ def test_isa_objects_define_their_kernels_only(name: str, tmp_path: Path) -> Non
     for source in sources:
         target = tmp_path / f"{source.parent.name}.o"
         command = [cxx, "-std=c++17", "-O0", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+        command += ["-fno-exceptions"]
         definitions = [*(f"-DLPN_HAVE_{built.upper()}=1" for built in SETS), f"-I{SOURCES}"]
         paths = ["-c", str(source), "-o", str(target)]
         subprocess.run([*command, *definitions, *flags, *paths], check=True)

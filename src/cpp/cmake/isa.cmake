@@ -5,6 +5,9 @@ include(CheckCXXCompilerFlag)
 
 set(LPN_ISA_SETS ${CMAKE_CURRENT_LIST_DIR}/../base/isa_sets.inc)
 
+# Kernels throw nothing, and tables for unwinding them would be weak symbols.
+set(LPN_ISA_FLAGS -fno-exceptions)
+
 # What files with AVX-512 are compiled with beside their features.
 set(LPN_AVX512_FLAGS -mprefer-vector-width=512)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -32,7 +35,7 @@ function(lpn_add_set target files have)
   endif()
   if(built)
     target_sources(${target} PRIVATE ${sources})
-    set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "${flags};${LPN_KERNEL_FLAGS}")
+    set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "${flags};${LPN_ISA_FLAGS};${LPN_KERNEL_FLAGS}")
   endif()
   target_compile_definitions(${target} PUBLIC ${have}=$<BOOL:${built}>)
 endfunction()
