@@ -55,11 +55,11 @@ def random_state(network: Network, joints: int = 17, seed: int = 0) -> State:
 
 
 def compile_state(
-    state: State, depth: int, *, threads: int = 1, isa: str = "auto"
+    state: State, depth: int, *, threads: int = 1, isa: str = "auto", precision: str = "fp32"
 ) -> Any:  # _core.CompiledModel
     """The state dict as a compiled model of ours."""
     spec, weights = build_lpn(state, depth)
-    return spec.compile(weights, threads=threads, isa=isa)
+    return spec.compile(weights, threads=threads, isa=isa, precision=precision)
 
 
 def random_images(count: int, height: int, width: int, seed: int = 0) -> NDArray[np.float32]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from lpn_core import default_threads, load, supported_isas
+from lpn_core.estimator import load_model
 from lpn_core.model import timing
 
 pytest.importorskip("click")
@@ -17,6 +19,9 @@ from click.testing import CliRunner, Result  # noqa: E402
 from lpn_core.cli import main  # noqa: E402
 from lpn_core.cli.bar_chart import Bar, bar_chart  # noqa: E402
 from lpn_core.cli.bench import Case, conclude, scattered_boxes, synthetic_photo  # noqa: E402
+
+if TYPE_CHECKING:
+    from lpn_core._types import Precision
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +41,11 @@ def test_table(tiny_path: Path) -> None:
     assert title.startswith("lpn_core ")
     assert "tiny" in title
     assert blank == ""
-    assert heading.split()[:3] == ["what", "threads", "batch"]
-    assert [row.split()[:3] for row in rows] == [["network", "1", "1"], ["pipeline", "1", "1"]]
+    assert heading.split()[:4] == ["what", "precision", "threads", "batch"]
+    assert [row.split()[:4] for row in rows] == [
+        ["network", "fp32", "1", "1"],
+        ["pipeline", "fp32", "1", "1"],
+    ]
     assert all(row.endswith("%") for row in rows)
 
 
@@ -63,8 +71,30 @@ def test_json(tiny_path: Path, isa: str) -> None:
         assert 0 < entry["minimum_s"] <= entry["median_s"]
         assert entry["persons_per_s"] == pytest.approx(entry["batch"] / entry["median_s"])
         assert entry["share_of_floor"] == pytest.approx(entry["floor_s"] / entry["median_s"])
-    peaks = {(entry["threads"], entry["peak_gflops"]) for entry in document["results"]}
+        assert set(entry["peak_gflops"]) == {"fp32"}
+    peaks = {(entry["threads"], entry["peak_gflops"]["fp32"]) for entry in document["results"]}
     assert len(peaks) == 2, "one peak per number of threads"
+
+
+def test_precisions_side_by_side(tiny_path: Path, tmp_path: Path) -> None:
+    chart = tmp_path / "chart.png"
+    result = _run(
+        tiny_path, "--threads", 1, "--batch", 1, "--rounds", 2, "--json", "--chart", chart,
+        "--precision", "fp32", "--precision", "bf16",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    results = json.loads(result.stdout)["results"]
+    assert [(entry["what"], entry["precision"]) for entry in results] == [
+        (what, precision) for what in ("network", "pipeline") for precision in ("fp32", "bf16")
+    ]
+    with load_model(tiny_path, precision="bf16") as model:
+        multiplied = {step["precision"] for step in model.steps()}
+    for entry in results:
+        assert set(entry["peak_gflops"]) == (
+            multiplied if entry["precision"] == "bf16" else {"fp32"}
+        )
+    with Image.open(chart) as picture:
+        assert picture.size[1] > 4 * 72, "four bars"
 
 
 def test_defaults(tiny_path: Path) -> None:
@@ -78,11 +108,13 @@ def test_defaults(tiny_path: Path) -> None:
 def test_floor_is_that_of_the_best_peak_of_so_many_threads() -> None:
     def case(threads: int, peak: float) -> Case:
         taken = timing.Timing(0.004, 0.003, 0.001, 7)
-        return Case("network", threads, 8, 2e7, taken, peak)
+        flops: dict[Precision, float] = {"fp32": 1e7, "bf16": 2e7}
+        peaks: dict[Precision, float] = {"fp32": peak, "bf16": 2 * peak}
+        return Case("network", "bf16", threads, 8, flops, taken, peaks)
 
     cases = [case(1, 20.0), case(2, 30.0), case(1, 10.0)]
     result = conclude(cases[2], cases)
-    assert result.peak_gflops == 20.0
+    assert result.peak_gflops == {"fp32": 20.0, "bf16": 40.0}
     assert result.floor_s == pytest.approx(1e-3)
     assert result.share_of_floor == pytest.approx(0.25)
     assert result.persons_per_s == pytest.approx(2000)

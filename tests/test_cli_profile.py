@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from isa_sets import FEATURES
 from lpn_core import supported_isas
 
 pytest.importorskip("click")
@@ -46,7 +47,8 @@ def test_json(tiny_path: Path, isa: str) -> None:
     assert document["peak_gflops"][isa] > 0
     (step,) = document["steps"]
     assert step["name"] == "head"
-    assert step["kernel"].endswith(isa)
+    assert step["kernel"].endswith(step["isa"])
+    assert FEATURES[step["isa"]] == [f for f in FEATURES[isa] if f in FEATURES[step["isa"]]]
     assert {"median_s", "minimum_s", "gflops", "share_of_peak", "bytes", "gbytes_per_s"} <= set(
         step
     )

@@ -51,11 +51,13 @@ def _calls(isa: str, tiny: bool) -> dict[str, Call]:
     network = _compile("gc", isa, 1e-15 if tiny else 1.0)
     people = (network, image, boxes, 32, 32, 1.3, *how, 1 / 3, True, None, 1)
     bias_free = (None, 1, 1, "none", isa)
+    content = image.tobytes()
     return {
         "argmax": lambda: _core.argmax(maps, "nhwc", True, isa),
         "channel_mean": lambda: _core.channel_mean(x, isa),
         "check_boxes": lambda: _core.check_boxes(corners, "xyxy"),
         "conv2d": lambda: _core.conv2d(x, kernel, None, *bias_free),
+        "crc32c": lambda: _core.crc32c((content,), isa),
         "crop_affine": lambda: _core.crop_affine(image, matrices, 20, 30, *how, isa, 1),
         "depthwise_conv2d": lambda: _core.depthwise_conv2d(x, depthwise, *bias_free),
         "draw_lines": lambda: _painted(image, boxes),

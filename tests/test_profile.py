@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from helpers import lpn_state_dict
 from lpn_core import Model, _core
 from lpn_core.convert.architectures.lpn import build_lpn
 from lpn_core.model import timing
-from lpn_core.model.profile import Profile, StepProfile
+from lpn_core.model.profile import Profile, StepProfile, peak_name
 from lpn_core.model_file import ModelFile
 from numpy.typing import NDArray
 
@@ -123,23 +123,23 @@ def test_marks_refuse(shape: tuple[int, ...], rounds: int, words: str) -> None:
 
 
 def _made(marks: NDArray[np.float64]) -> Profile:
-    """Three steps of two kernels on a machine of 10 GFLOP/s, its scalar tier at 2."""
+    """Three steps of two kernels on a machine of 10 GFLOP/s, 20 in bf16, its scalar tier at 2."""
     seconds = np.diff(marks)
     rows = (
-        ("a", "mul_f32_avx2", "avx2", 4e6, 1e6),
-        ("b", "add", "scalar", 1e6, 8e6),
-        ("c", "mul_f32_avx2", "avx2", 5e6, 2e6),
+        ("a", "mul_f32_avx2", "avx2", "fp32", 4e6, 1e6),
+        ("b", "add", "scalar", "fp32", 1e6, 8e6),
+        ("c", "mul_f32_avx2", "avx2", "fp32", 5e6, 2e6),
     )
-    peaks = {"avx2": 10.0, "scalar": 2.0}
+    peaks = {"avx2": 10.0, "scalar": 2.0, "avx2 bf16": 20.0}
     steps = tuple(
         StepProfile(
-            name, kernel, isa, 2, flops, size,
+            name, kernel, isa, precision, 2, flops, size,
             float(np.median(seconds[:, i])), float(seconds[:, i].min()), peaks[isa],
         )
-        for i, (name, kernel, isa, flops, size) in enumerate(rows)
+        for i, (name, kernel, isa, precision, flops, size) in enumerate(rows)
     )  # fmt: skip
     run = timing.summarise(np.array([0.0050, 0.0045, 0.0060]))
-    return Profile("made", 64, 48, "avx2", 2, peaks, steps, run, marks)
+    return Profile("made", 64, 48, "avx2", "fp32", 2, peaks, steps, run, marks)
 
 
 @pytest.fixture
@@ -167,6 +167,12 @@ def test_arithmetic(made: Profile) -> None:
     assert made.run.spread_s == pytest.approx(0.00075)
 
 
+def test_floor_is_at_the_peak_of_each_precision(made: Profile) -> None:
+    narrow = replace(made.steps[2], precision="bf16")
+    mixed = replace(made, precision="bf16", steps=(*made.steps[:2], narrow))
+    assert mixed.floor_s == pytest.approx(0.75e-3)
+
+
 def test_by_kernel(made: Profile) -> None:
     product, add = made.by_kernel()
     assert (product.name, product.kernel, product.chunks) == ("2 steps", "mul_f32_avx2", 4)
@@ -181,7 +187,8 @@ def test_by_kernel(made: Profile) -> None:
 def test_table(made: Profile) -> None:
     lines = made.table().splitlines()
     assert lines[0] == (
-        "made, 64 x 48 (H x W), avx2, 2 threads, 3 runs; peak in GFLOP/s: avx2 10.0, scalar 2.0"
+        "made, 64 x 48 (H x W), fp32, avx2, 2 threads, 3 runs; "
+        "peak in GFLOP/s: avx2 10.0, scalar 2.0, avx2 bf16 20.0"
     )
     heading, *rows = lines[2:6]
     assert heading.split()[:4] == ["step", "kernel", "isa", "chunks"]
@@ -219,7 +226,7 @@ def test_trace(made: Profile) -> None:
 
 def test_dict_holds_what_the_table_shows(made: Profile) -> None:
     document = json.loads(json.dumps(made.to_dict(), allow_nan=False))
-    assert document["peak_gflops"] == {"avx2": 10.0, "scalar": 2.0}
+    assert document["peak_gflops"] == {"avx2": 10.0, "scalar": 2.0, "avx2 bf16": 20.0}
     assert document["rounds"] == 3
     assert document["run"]["median_s"] == 0.005
     step = document["steps"][1]
@@ -243,10 +250,9 @@ def test_model_is_profiled(tiny: ModelFile, isa: str) -> None:
     assert profile.marks.shape == (13, len(plan) + 1)
     assert profile.peaks[isa] > 0
     for step, planned in zip(profile.steps, plan, strict=True):
-        shown = (step.name, step.kernel, step.isa, step.chunks, step.flops, step.bytes)
-        assert shown == tuple(planned.values())
+        assert {name: getattr(step, name) for name in planned} == planned
         assert 0 < step.minimum_s <= step.median_s
-        assert step.peak_gflops == profile.peaks[step.isa]
+        assert step.peak_gflops == profile.peaks[peak_name(step.isa, step.precision)]
 
 
 def test_model_refuses_to_be_profiled(tiny: ModelFile) -> None:

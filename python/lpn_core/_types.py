@@ -34,6 +34,7 @@ BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 Activation: TypeAlias = Literal["none", "relu", "relu6"]
 DecodeKind: TypeAlias = Literal["soft_argmax", "argmax"]
+Precision: TypeAlias = Literal["fp32", "bf16"]
 AttributeType: TypeAlias = Literal["int", "float", "activation"]
 
 
@@ -51,6 +52,7 @@ class PlanStep(TypedDict):
     name: str
     kernel: str
     isa: str
+    precision: Precision  # of its multiply-adds
     chunks: int
     flops: float
     bytes: float

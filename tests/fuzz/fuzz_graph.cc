@@ -57,8 +57,9 @@ void compile_and_run(ByteSource& source) {
   const std::int64_t h = source.side();
   const std::int64_t w = source.side();
   const bool two_threads = source.one_in(16);
+  const Precision precision = source.one_in(3) ? Precision::kBf16 : Precision::kFp32;
   const Graph graph = make_graph(source);
-  CompiledModel model(graph, 1, isa, kMemoryLimit);
+  CompiledModel model(graph, 1, isa, kMemoryLimit, precision);
   const std::shared_ptr<PreparedPlan> prepared = model.prepare(h, w);
   double flops = 0;
   double bytes = 0;
@@ -77,7 +78,7 @@ void compile_and_run(ByteSource& source) {
   expect_same_bits(twice.data(), twice.data() + size, size, "the place in a batch");
   if (!two_threads) return;
   images.insert(images.end(), image.begin(), image.end());
-  CompiledModel threaded(graph, 2, isa, kMemoryLimit);
+  CompiledModel threaded(graph, 2, isa, kMemoryLimit, precision);
   const std::vector<float> thrice = run_model(threaded, *threaded.prepare(h, w), images, 3);
   expect_same_bits(twice.data(), thrice.data(), size, "the threads");
   expect_same_bits(twice.data(), thrice.data() + 2 * size, size, "the threads");

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -23,13 +25,16 @@ from lpn_core.cli.models import available_threads, isa_option, open_model
 from lpn_core.cli.outputs import check_folder
 from lpn_core.estimator import PoseEstimator
 from lpn_core.model import timing
-from lpn_core.model.model import Model
+from lpn_core.model.model import PRECISIONS, Model
+
+if TYPE_CHECKING:
+    from lpn_core._types import Precision
 
 # The pipeline's photograph.
 _WIDTH, _HEIGHT = 1920, 1080
 _HEADINGS = (
-    "what", "threads", "batch", "median ms", "minimum", "spread", "persons/s", "floor ms",
-    "of floor",
+    "what", "precision", "threads", "batch", "median ms", "minimum", "spread", "persons/s",
+    "floor ms", "of floor",
 )  # fmt: skip
 
 
@@ -38,11 +43,12 @@ class Case:
     """What was measured; see :class:`Result`."""
 
     what: str
+    precision: Precision
     threads: int
     batch: int
-    flops: float
+    flops: Mapping[Precision, float]
     taken: timing.Timing
-    peak_gflops: float
+    peaks: Mapping[Precision, float]
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Result:
 
     Attributes:
         what: "network" (crops to heatmaps) or "pipeline" (photo and boxes to keypoints).
+        precision: of the network.
         threads: that worked together.
         batch: people per call.
         rounds: calls measured.
@@ -58,12 +65,15 @@ class Result:
         minimum_s: of the fastest call.
         spread_s: interquartile range.
         persons_per_s: at the median.
-        peak_gflops: fp32 peak of so many threads, the best of before and after each case.
-        floor_s: seconds that the network's operations alone take at the peak.
+        peak_gflops: by precision, the peak of so many threads, the best of before and after each
+            case.
+        floor_s: seconds that the network's operations alone take at the peak of the precision that
+            each is done in.
         share_of_floor: the floor over the median; 1 is the machine's limit.
     """
 
     what: str
+    precision: Precision
     threads: int
     batch: int
     rounds: int
@@ -71,7 +81,7 @@ class Result:
     minimum_s: float
     spread_s: float
     persons_per_s: float
-    peak_gflops: float
+    peak_gflops: Mapping[Precision, float]
     floor_s: float
     share_of_floor: float
 
@@ -94,6 +104,15 @@ class Result:
 )
 @isa_option
 @click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(PRECISIONS),
+    multiple=True,
+    default=("fp32",),
+    show_default=True,
+    help="Of maps and matrix products; may be repeated: all in one table and one chart.",
+)
+@click.option(
     "--rounds",
     type=click.IntRange(1, 10_000),
     default=50,
@@ -112,6 +131,7 @@ def bench(
     threads: tuple[int, ...],
     batch: tuple[int, ...],
     isa: str | None,
+    precisions: tuple[str, ...],
     rounds: int,
     chart: Path | None,
     as_json: bool,
@@ -120,19 +140,21 @@ def bench(
 
     Two ways: the network alone (normalised crops to heatmaps) and the whole pipeline (a 1920 x 1080
     photo with boxes to keypoints). Every block of ten calls starts warm. The floor is the time that
-    the network's operations alone take at the fp32 peak that so many threads reach on this machine,
-    measured before and after each case; "of floor" is 100% at the machine's limit. Other work on
-    the machine shows in the figures: look at the minimum, too.
+    the network's operations alone take at the peak of their precision that so many threads reach on
+    this machine, measured before and after each case; "of floor" is 100% at the machine's limit.
+    Other work on the machine shows in the figures: look at the minimum, too.
     """
     if chart is not None and chart.suffix.lower() != ".png":
         raise click.BadParameter(f"{chart} is not called .png", param_hint="--chart")
     if chart is not None:
         check_folder(chart.parent, "--chart")
     counts = sorted(set(threads or (1, available_threads())))
-    cases = [(count, size) for count in counts for size in sorted(set(batch))]
+    cases = list(itertools.product(dict.fromkeys(precisions), counts, sorted(set(batch))))
     measured: list[Case] = []
-    for count, size in tqdm(cases, unit="case", file=sys.stderr, disable=None, leave=False):
-        with open_model(model, threads=count, isa=isa) as opened:
+    for precision, count, size in tqdm(
+        cases, unit="case", file=sys.stderr, disable=None, leave=False
+    ):
+        with open_model(model, threads=count, isa=isa, precision=precision) as opened:
             name, tier = opened.name, opened.isa
             measured += run_case(opened, size, rounds)
     results = [conclude(case, measured) for case in sorted(measured, key=lambda case: case.what)]
@@ -143,7 +165,7 @@ def bench(
         "version": __version__,
         "results": [asdict(result) for result in results],
     }
-    title = f"lpn_core {__version__}, {name}, fp32, {tier}, {document['cpu']}"
+    title = f"lpn_core {__version__}, {name}, {tier}, {document['cpu']}"
     if chart is not None:
         _write_chart(chart, title, results)
     if as_json:
@@ -163,22 +185,30 @@ def run_case(model: Model, batch: int, rounds: int) -> list[Case]:
         "network": lambda: model(crops),
         "pipeline": lambda: estimator(photo, boxes, order="rgb"),
     }
-    flops = batch * sum(float(str(step["flops"])) for step in model.steps())
+    flops: dict[Precision, float] = {}
+    for step in model.steps():
+        flops[step["precision"]] = flops.get(step["precision"], 0) + batch * step["flops"]
     cases = []
-    peak = timing.peak_gflops(model.isa, model.threads)
+    peaks = _peaks(model, flops)
     for what, run in runs.items():
         taken = timing.measure(run, rounds)
-        peak = max(peak, timing.peak_gflops(model.isa, model.threads))
-        cases.append(Case(what, model.threads, batch, flops, taken, peak))
+        peaks = {name: max(peaks[name], gflops) for name, gflops in _peaks(model, flops).items()}
+        cases.append(Case(what, model.precision, model.threads, batch, flops, taken, peaks))
     return cases
 
 
+def _peaks(model: Model, precisions: Iterable[Precision]) -> dict[Precision, float]:
+    return {name: timing.peak_gflops(model.isa, model.threads, name) for name in precisions}
+
+
 def conclude(case: Case, cases: Iterable[Case]) -> Result:
-    """A case's figures, against the best peak that any case saw with as many threads."""
-    peak = max(other.peak_gflops for other in cases if other.threads == case.threads)
-    floor_s = case.flops / peak / 1e9
+    """A case's figures, against the best peaks that any case saw with as many threads."""
+    seen = [other.peaks for other in cases if other.threads == case.threads]
+    peaks = {name: max(peaks[name] for peaks in seen if name in peaks) for name in case.flops}
+    floor_s = sum(flops / peaks[name] / 1e9 for name, flops in case.flops.items())
     return Result(
         what=case.what,
+        precision=case.precision,
         threads=case.threads,
         batch=case.batch,
         rounds=case.taken.rounds,
@@ -186,7 +216,7 @@ def conclude(case: Case, cases: Iterable[Case]) -> Result:
         minimum_s=case.taken.minimum_s,
         spread_s=case.taken.spread_s,
         persons_per_s=case.batch / case.taken.median_s,
-        peak_gflops=peak,
+        peak_gflops=peaks,
         floor_s=floor_s,
         share_of_floor=floor_s / case.taken.median_s,
     )
@@ -217,6 +247,7 @@ def table(results: Iterable[Result]) -> str:
     rows += [
         (
             result.what,
+            result.precision,
             str(result.threads),
             str(result.batch),
             f"{result.median_s * 1e3:.2f}",
@@ -228,14 +259,14 @@ def table(results: Iterable[Result]) -> str:
         )
         for result in results
     ]
-    return "\n".join(align(rows, left=1))
+    return "\n".join(align(rows, left=2))
 
 
 def _write_chart(path: Path, title: str, results: Iterable[Result]) -> None:
     bars = [
         Bar(
-            label=f"{result.what}, {result.threads} thread{'s' * (result.threads != 1)}, "
-            f"batch {result.batch}",
+            label=f"{result.what}, {result.precision}, {result.threads} "
+            f"thread{'s' * (result.threads != 1)}, batch {result.batch}",
             group=result.what,
             value=result.persons_per_s,
             limit=result.batch / result.floor_s,
@@ -243,7 +274,7 @@ def _write_chart(path: Path, title: str, results: Iterable[Result]) -> None:
         )
         for result in results
     ]
-    picture = bar_chart(title, "persons per second; outlined: at the fp32 peak of the CPU", bars)
+    picture = bar_chart(title, "persons per second; outlined: at the peak of the CPU", bars)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     try:

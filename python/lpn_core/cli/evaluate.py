@@ -19,7 +19,7 @@ from lpn_core.cli.eval_options import (
     summary,
     suppression,
 )
-from lpn_core.cli.models import open_model
+from lpn_core.cli.models import open_model, precision_option
 from lpn_core.cli.tables import table
 from lpn_core.evaluation import (
     DECODES,
@@ -101,6 +101,7 @@ def _parse_betas(_: click.Context, __: click.Parameter, value: str | None) -> tu
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Default: all that this process may use."
 )
+@precision_option
 def evaluate(
     model: str,
     annotations: Path,
@@ -121,6 +122,7 @@ def evaluate(
     limit: int,
     batch: int,
     threads: int | None,
+    precision: str,
 ) -> None:
     """Measure MODEL, a bundled name or a model file, on annotated people.
 
@@ -141,7 +143,7 @@ def evaluate(
             "leave one out, or add --decode beta or beta-quarter"
         )
     check_results_folder(results)
-    with open_model(model, threads=threads) as opened:
+    with open_model(model, threads=threads, precision=precision) as opened:
         try:
             people = open_people(
                 opened.keypoint_set,

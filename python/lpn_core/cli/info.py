@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lpn_core.cli.models import open_model
+from lpn_core.cli.models import open_model, precision_option
 from lpn_core.estimator import model_card, model_path
 from lpn_core.model.file import stored_sha256
 from lpn_core.model.model import Model
@@ -16,10 +16,11 @@ from lpn_core.model.model import Model
 
 @click.command()
 @click.argument("model")
+@precision_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def info(model: str, as_json: bool) -> None:
+def info(model: str, precision: str, as_json: bool) -> None:
     """Show what MODEL, a bundled name or a model file, is."""
-    with open_model(model) as opened:
+    with open_model(model, precision=precision) as opened:
         document = {**describe(opened), "card": model_card(model)}
     document["sha256"] = stored_sha256(model_path(model))
     if as_json:
@@ -59,6 +60,7 @@ def describe(model: Model) -> dict[str, Any]:
             "joints": file.self_test.keypoints.shape[1],
         },
         "isa": model.isa,
+        "precision": model.precision,
         "threads": model.threads,
         "steps": list(model.steps()),
     }

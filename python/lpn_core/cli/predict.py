@@ -17,7 +17,7 @@ from lpn_core._files import write_atomically
 from lpn_core.cli.boxes import BoxesFile, read_boxes
 from lpn_core.cli.images import absolute, expand, result_name
 from lpn_core.cli.messages import with_name
-from lpn_core.cli.models import open_model
+from lpn_core.cli.models import open_model, precision_option
 from lpn_core.cli.outputs import check_folder
 from lpn_core.cli.results import Results, document_of
 from lpn_core.cli.stopping import StopRequest
@@ -54,6 +54,7 @@ def _check_threshold(_: click.Context, __: click.Parameter, value: float) -> flo
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Default: all that this process may use."
 )
+@precision_option
 @click.option("--model", default="lpn50", show_default=True, help="Bundled name or model file.")
 @click.option(
     "--threshold",
@@ -79,6 +80,7 @@ def predict(
     whole_image: bool,
     flip: bool,
     threads: int | None,
+    precision: str,
     model: str,
     threshold: float,
     output: Path | None,
@@ -118,7 +120,7 @@ def predict(
     boxes_file = None if boxes is None else read_boxes(boxes, len(paths))
     exif = not (no_exif or (boxes_file is not None and boxes_file.is_coco))
     folder = output if output is not None or to_stdout else Path()
-    estimator = PoseEstimator(open_model(model, threads=threads))
+    estimator = PoseEstimator(open_model(model, threads=threads, precision=precision))
     if folder is not None:
         _make_folder(folder)
     job = _Job(estimator, boxes_file, exif, flip, threshold, folder)

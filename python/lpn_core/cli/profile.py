@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lpn_core._files import write_atomically
-from lpn_core.cli.models import isa_option, open_model
+from lpn_core.cli.models import isa_option, open_model, precision_option
 from lpn_core.cli.outputs import check_folder
 from lpn_core.model.profile import GROUPS, SORTS
 
@@ -19,6 +19,7 @@ from lpn_core.model.profile import GROUPS, SORTS
     "--threads", type=click.IntRange(min=1), help="Default: all that this process may use."
 )
 @isa_option
+@precision_option
 @click.option(
     "--rounds",
     type=click.IntRange(1, 10_000),
@@ -47,6 +48,7 @@ def profile(
     model: str,
     threads: int | None,
     isa: str | None,
+    precision: str,
     rounds: int,
     by: str,
     sort: str,
@@ -55,15 +57,15 @@ def profile(
 ) -> None:
     """Measure MODEL, a bundled name or a model file, step by step on one crop.
 
-    For each step: the kernel and its instruction set, time, speed, its share of the fp32 peak that
-    so many threads reach on that instruction set in the same minute, the least memory traffic
-    (inputs, weights and outputs once each) and its rate. Below it the whole run as it is without
-    recording, and the floor: the time of its operations alone at the peak. Other work on the
-    machine shows in the figures.
+    For each step: the kernel and its instruction set, time, speed, its share of the peak that so
+    many threads reach with that instruction set and precision in the same minute, the least memory
+    traffic (inputs, weights and outputs once each) and its rate. Below it the whole run as it is
+    without recording, and the floor: the time of its operations alone at the peak. Other work on
+    the machine shows in the figures.
     """
     if trace is not None:
         check_folder(trace.parent, "--trace")
-    with open_model(model, threads=threads, isa=isa) as opened:
+    with open_model(model, threads=threads, isa=isa, precision=precision) as opened:
         result = opened.profile(rounds)
     if trace is not None:
         text = json.dumps(result.chrome_trace(), allow_nan=False)

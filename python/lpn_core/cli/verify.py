@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from lpn_core.cli.models import open_model
+from lpn_core.cli.models import open_model, precision_option
 from lpn_core.convert import SELF_TEST_TOLERANCE, self_test_error
 from lpn_core.estimator import model_path
 from lpn_core.model.file import check_sha256
@@ -16,15 +16,16 @@ from lpn_core.model.file import check_sha256
 
 @click.command()
 @click.argument("model")
+@precision_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify(model: str, as_json: bool) -> None:
+def verify(model: str, precision: str, as_json: bool) -> None:
     """Check the SHA-256 of MODEL, a bundled name or a model file, and run its self-test.
 
     Exit status: 0 passed, 1 failed, 2 not a readable model.
     """
-    with open_model(model) as opened:
+    with open_model(model, precision=precision) as opened:
         error = self_test_error(opened)
-        name, isa = opened.name, opened.isa
+        name, isa, computed = opened.name, opened.isa, opened.precision
     try:
         sha256 = check_sha256(model_path(model))
     except (ValueError, OSError) as err:
@@ -39,12 +40,13 @@ def verify(model: str, as_json: bool) -> None:
             "limit_px": SELF_TEST_TOLERANCE,
             "sha256": sha256,
             "isa": isa,
+            "precision": computed,
         }
         click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
     else:
         click.echo(
             f"{name}: self-test {'passed' if passed else 'FAILED'}: joints within "
-            f"{error:.2g} px (limit {SELF_TEST_TOLERANCE}) on {isa}; SHA-256 {sha256}"
+            f"{error:.2g} px (limit {SELF_TEST_TOLERANCE}) in {computed} on {isa}; SHA-256 {sha256}"
         )
     if not passed:
         sys.exit(1)

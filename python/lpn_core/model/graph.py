@@ -77,7 +77,12 @@ class GraphSpec:
         return graph
 
     def compile(
-        self, weights: Mapping[str, NDArray[np.float32]], *, threads: int | None, isa: str | None
+        self,
+        weights: Mapping[str, NDArray[np.float32]],
+        *,
+        threads: int | None,
+        isa: str | None,
+        precision: str = "fp32",
     ) -> _core.CompiledModel:
         """Compiles the network for this CPU.
 
@@ -85,8 +90,11 @@ class GraphSpec:
             weights: as :meth:`build` takes them.
             threads: at least 1; None for the allowed physical cores.
             isa: one of ``lpn_core.supported_isas()``; None for the best one.
+            precision: as :class:`lpn_core.Model` takes it.
 
         Raises:
             ValueError: the graph is not consistent (the message names the node), or a bad option.
         """
-        return _core.CompiledModel(self.build(weights), threads or 0, isa_name(isa))
+        return _core.CompiledModel(
+            self.build(weights), threads or 0, isa_name(isa), precision=precision
+        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from lpn_core._text import align
 from lpn_core.model import timing
 
 if TYPE_CHECKING:
-    from lpn_core._types import PlanStep
+    from lpn_core._types import PlanStep, Precision
 
 SORTS = ("order", "time")
 GROUPS = ("step", "kernel")
@@ -31,17 +31,20 @@ class StepProfile:
         name: of the graph's node.
         kernel: the function that does the work.
         isa: its tier.
+        precision: of its multiply-adds.
         chunks: pieces that threads may take.
         flops: floating-point operations.
         bytes: the least memory traffic: inputs, weights and outputs once each.
         median_s: seconds, median of the rounds.
         minimum_s: seconds, least of the rounds.
-        peak_gflops: what the threads do at most on this tier, measured in the same run.
+        peak_gflops: what the threads do at most on this tier in this precision, measured in the
+            same run.
     """
 
     name: str
     kernel: str
     isa: str
+    precision: Precision
     chunks: int
     flops: float
     bytes: float
@@ -70,6 +73,7 @@ class StepProfile:
             "name": self.name,
             "kernel": self.kernel,
             "isa": self.isa,
+            "precision": self.precision,
             "chunks": self.chunks,
             "flops": self.flops,
             "bytes": self.bytes,
@@ -90,8 +94,10 @@ class Profile:
         height: of the image.
         width: of the image.
         isa: the model's tier; a step may use a lower one.
+        precision: the model's; a step may multiply in fp32.
         threads: that worked together.
-        peaks: by tier, the fp32 peak of so many threads in 10^9 operations a second.
+        peaks: of so many threads in 10^9 operations a second: of fp32 by tier ("avx512"), of
+            another precision by tier and precision ("avx512bf16 bf16").
         steps: in order of execution.
         run: of whole runs that were not recorded, interleaved with those that were.
         marks: (rounds, steps + 1) seconds: when each step began and the last one ended.
@@ -101,6 +107,7 @@ class Profile:
     height: int
     width: int
     isa: str
+    precision: Precision
     threads: int
     peaks: Mapping[str, float]
     steps: tuple[StepProfile, ...]
@@ -114,8 +121,11 @@ class Profile:
 
     @property
     def floor_s(self) -> float:
-        """Seconds that the operations alone would take at the peak."""
-        return self.flops / self.peaks[self.isa] / 1e9
+        """Seconds that the operations alone would take at the peaks of the model's tier."""
+        return sum(
+            step.flops / self.peaks[peak_name(self.isa, step.precision)] / 1e9
+            for step in self.steps
+        )
 
     @property
     def share_of_floor(self) -> float:
@@ -150,6 +160,7 @@ class Profile:
             name=f"{len(steps)} step{'s' * (len(steps) != 1)}",
             kernel=first.kernel,
             isa=first.isa,
+            precision=first.precision,
             chunks=sum(step.chunks for step in steps),
             flops=sum(step.flops for step in steps),
             bytes=sum(step.bytes for step in steps),
@@ -178,12 +189,12 @@ class Profile:
         total = self.steps_median_s
         rows: list[Sequence[str]] = [("steps" if by == "kernel" else "step", *_HEADINGS)]
         rows += [_row(entry, total) for entry in entries]
-        peaks = ", ".join(f"{isa} {gflops:.1f}" for isa, gflops in self.peaks.items())
+        peaks = ", ".join(f"{name} {gflops:.1f}" for name, gflops in self.peaks.items())
         return "\n".join(
             [
-                f"{self.model}, {self.height} x {self.width} (H x W), {self.isa}, "
-                f"{self.threads} thread{'s' * (self.threads != 1)}, {self.run.rounds} runs; "
-                f"peak in GFLOP/s: {peaks}",
+                f"{self.model}, {self.height} x {self.width} (H x W), {self.precision}, "
+                f"{self.isa}, {self.threads} thread{'s' * (self.threads != 1)}, "
+                f"{self.run.rounds} runs; peak in GFLOP/s: {peaks}",
                 "",
                 *align(rows, left=3),
                 "",
@@ -204,6 +215,7 @@ class Profile:
             "height": self.height,
             "width": self.width,
             "isa": self.isa,
+            "precision": self.precision,
             "threads": self.threads,
             "rounds": self.run.rounds,
             "peak_gflops": dict(self.peaks),
@@ -272,7 +284,7 @@ def profile_network(
         run_seconds.append(timing.time_runs(lambda: compiled.run(image), block))
         marks.append(compiled.profile(image, block))
     # The clock may have changed meanwhile, or another program stopped.
-    peaks = {isa: max(gflops, peaks[isa]) for isa, gflops in _peaks(plan, compiled).items()}
+    peaks = {name: max(gflops, peaks[name]) for name, gflops in _peaks(plan, compiled).items()}
     all_marks = np.concatenate(marks)
     seconds = np.diff(all_marks)
     steps = tuple(
@@ -280,7 +292,7 @@ def profile_network(
             **step,
             median_s=float(np.median(seconds[:, i])),
             minimum_s=float(seconds[:, i].min()),
-            peak_gflops=peaks[step["isa"]],
+            peak_gflops=peaks[peak_name(step["isa"], step["precision"])],
         )
         for i, step in enumerate(plan)
     )
@@ -289,6 +301,7 @@ def profile_network(
         height=height,
         width=width,
         isa=compiled.isa,
+        precision=cast("Precision", compiled.precision),
         threads=compiled.threads,
         peaks=peaks,
         steps=steps,
@@ -297,9 +310,18 @@ def profile_network(
     )
 
 
-def _peaks(plan: Iterable[PlanStep], compiled: _core.CompiledModel) -> dict[str, float]:
-    tiers = dict.fromkeys([compiled.isa, *(step["isa"] for step in plan)])
-    return {isa: timing.peak_gflops(isa, compiled.threads) for isa in tiers}
+def peak_name(isa: str, precision: Precision) -> str:
+    """What :attr:`Profile.peaks` calls a tier's peak in a precision."""
+    return isa if precision == "fp32" else f"{isa} {precision}"
+
+
+def _peaks(plan: Sequence[PlanStep], compiled: _core.CompiledModel) -> dict[str, float]:
+    used = {(step["isa"], step["precision"]): None for step in plan}
+    floors = {(compiled.isa, step["precision"]): None for step in plan}
+    return {
+        peak_name(isa, precision): timing.peak_gflops(isa, compiled.threads, precision)
+        for isa, precision in floors | used
+    }
 
 
 def _rate(amount: float, seconds: float) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core import _core
+
+if TYPE_CHECKING:
+    from lpn_core._types import Precision
 
 # Threads that slept may wake on one CPU; the scheduler takes some milliseconds to part them, and
 # caches and clocks need as long. So each block of runs starts with unmeasured ones.
@@ -19,6 +23,8 @@ WARM_UP_S = 0.05
 BLOCK = 10
 _PAUSE_S = 0.002
 _PEAK_S = 0.1
+# Of the factors.
+_DTYPES: Mapping[Precision, str] = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,6 @@ def measure(run: Callable[[], object], rounds: int) -> Timing:
     return summarise(np.concatenate(seconds))
 
 
-def peak_gflops(isa: str, threads: int) -> float:
-    """The fp32 multiply-adds that so many threads do on a tier, in 10^9 operations a second."""
-    return _core.peak_gflops(isa, threads, _PEAK_S)
+def peak_gflops(isa: str, threads: int, precision: Precision = "fp32") -> float:
+    """The multiply-adds that so many threads do on a tier, in 10^9 operations a second."""
+    return _core.peak_gflops(isa, threads, _PEAK_S, _DTYPES[precision])

@@ -25,6 +25,10 @@ Precision parse_precision(const std::string& name, Isa isa) {
   return contains(isa, Isa::kAvx512Bf16) ? Precision::kBf16 : Precision::kFp32;
 }
 
+const char* precision_name(Precision precision) {
+  return precision == Precision::kFp32 ? "fp32" : "bf16";
+}
+
 std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const std::string& isa,
                                           std::int64_t memory_limit, const std::string& precision) {
   LPN_CHECK(threads >= 0, "threads is ", threads,
@@ -109,6 +113,7 @@ py::list list_steps(CompiledModel& model, std::int64_t h, std::int64_t w) {
     entry["name"] = info.name;
     entry["kernel"] = info.kernel;
     entry["isa"] = isa_name(info.isa);
+    entry["precision"] = precision_name(info.precision);
     entry["chunks"] = info.chunks;
     entry["flops"] = info.flops;
     entry["bytes"] = info.bytes;
@@ -126,10 +131,8 @@ void bind_model(py::module_& module) {
       .def_property_readonly("threads", &CompiledModel::threads)
       .def_property_readonly("isa",
                              [](const CompiledModel& model) { return isa_name(model.isa()); })
-      .def_property_readonly("precision",
-                             [](const CompiledModel& model) {
-                               return model.precision() == Precision::kFp32 ? "fp32" : "bf16";
-                             })
+      .def_property_readonly(
+          "precision", [](const CompiledModel& model) { return precision_name(model.precision()); })
       .def_property_readonly(
           "input_channels",
           [](const CompiledModel& model) { return model.graph().input_channels(); })

@@ -11,6 +11,7 @@
 
 #include "base/isa.h"
 #include "engine/graph/dtype.h"
+#include "engine/graph/precision.h"
 #include "engine/plan/placement.h"
 
 namespace lpn {
@@ -43,12 +44,13 @@ struct WeightSpan {
 class Step {
  public:
   struct Info {
-    std::string name;         // of the graph's node
-    std::string kernel;       // the functions that do the work
-    Isa isa = Isa::kScalar;   // and its tier
-    std::int64_t chunks = 1;  // never depends on the number of threads
-    std::int64_t column_groups =
-        1;             // chunks that are chunks / column_groups apart share their rows
+    std::string name;                        // of the graph's node
+    std::string kernel;                      // the functions that do the work
+    Isa isa = Isa::kScalar;                  // and its tier
+    Precision precision = Precision::kFp32;  // of its multiply-adds: which peak they can reach
+    std::int64_t chunks = 1;                 // never depends on the number of threads
+    // Chunks that are chunks / column_groups apart share their rows.
+    std::int64_t column_groups = 1;
     double flops = 0;  // of one image
     double bytes = 0;  // of one image: the least memory traffic, everything moved once
     std::int64_t scratch_bytes = 0;  // per worker

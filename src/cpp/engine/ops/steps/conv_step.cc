@@ -74,6 +74,7 @@ std::unique_ptr<Step> make_step(const Conv& conv, StepBuilder& builder) {
   info.name = node.name;
   info.kernel = variant.name;
   info.isa = variant.isa;
+  info.precision = precision_of(DTypeOf<Out>::kValue);
   info.flops =
       2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw * in.c);
   info.bytes = builder.traffic(conv, weight_bytes(node, DTypeOf<Out>::kValue));

@@ -132,6 +132,7 @@ std::unique_ptr<Step> make_step(const Conv& conv, StepBuilder& builder) {
   info.name = node.name;
   info.kernel = variant.name;
   info.isa = variant.isa;
+  info.precision = precision_of(DTypeOf<In>::kValue);
   info.flops = pointwise_flops(conv, builder);
   // A stride leaves whole positions unread.
   info.bytes = builder.traffic(conv, weight_bytes(node, DTypeOf<In>::kValue)) -

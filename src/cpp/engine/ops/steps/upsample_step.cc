@@ -89,6 +89,7 @@ std::unique_ptr<Step> make_upsample_step(const Upsample& upsample, StepBuilder& 
   info.name = upsample.node->name;
   info.kernel = deconv_variant.name;
   info.isa = last_variant.isa;
+  info.precision = precision_of(DTypeOf<T>::kValue);
   info.flops = deconv.flops(builder);
   std::int64_t weights = weight_bytes(*upsample.node);
   std::int64_t widest = stages.deconv_args.out_c;
