@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +18,12 @@ from report import Column, Report, Value
 from rounds import Samples, Worker, WorkerError, interleave
 
 ROUNDS = 12
-TOLERANCE = 1e-4
+# bfloat16 rounds the maps between layers to 8 bits.
+TOLERANCES = {"fp32": 1e-4, "bf16": 0.05}
 # CPUs beyond the number of threads that an engine may seem to use.
 MARGIN = 0.1
 ONE_THREAD = ", 1 thread"
+IN_FP32 = ", fp32"
 CLOCK = ReplayClock()
 
 COLUMNS = (
@@ -37,6 +40,8 @@ COLUMNS = (
     Column("waited", "waited", ".1%"),
     Column("speed-up by threads: median", "scaling_median", ".2f"),
     Column("min", "scaling_min", ".2f"),
+    Column("by precision: median", "narrow_median", ".2f"),
+    Column("min", "narrow_min", ".2f"),
     Column("error", "error", ".0e"),
     Column("note", "note"),
 )
@@ -52,14 +57,16 @@ GC_COLUMNS = (
 
 @dataclass(frozen=True)
 class Case:
-    """One network, batch and number of threads."""
+    """One network, batch, number of threads and precision."""
 
     network: str
     batch: int
     threads: int
+    precision: str = "fp32"
 
     def __str__(self) -> str:
-        return f"{self.network}-batch{self.batch}-threads{self.threads}"
+        narrow = "" if self.precision == "fp32" else f"-{self.precision}"
+        return f"{self.network}-batch{self.batch}-threads{self.threads}{narrow}"
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,8 @@ class Measured:
         samples: without seconds where the entry failed; the note says why.
         errors: relative maximum difference from our first entry's answer.
         versions: of the engines.
-        isas: the tier whose peak an entry is compared with.
-        peaks: GFLOP/s by tier, one a round.
+        isas: the tier, and the precision unless it is fp32, whose peak an entry is compared with.
+        peaks: GFLOP/s by these, one a round.
     """
 
     case: Case
@@ -100,28 +107,41 @@ class Measured:
     peaks: list[dict[str, float]] = field(default_factory=list)
 
 
-def cases(smoke: bool) -> list[Case]:
-    if smoke:
-        return [Case("lpn50", 1, 1)]
-    return [Case(n, batch, t) for n in NAMES for batch in (1, 8) for t in (1, 2)]
+def cases(options: Options) -> list[Case]:
+    if options.smoke:
+        return [Case("lpn50", 1, 1, precision) for precision in options.precisions]
+    return [Case(*axes) for axes in itertools.product(NAMES, (1, 8), (1, 2), options.precisions)]
 
 
-def our_entries(options: Options, threads: int) -> list[Entry]:
-    """Our tiers; with several threads also the first tier on one, for how well they scale."""
+def our_entries(options: Options, threads: int, precision: str = "fp32") -> list[Entry]:
+    """Our tiers; the first one also on one thread, and in float32, for what both bring."""
     entries = [
-        Entry(peers.OURS, f"{peers.OURS} {isa}", threads, {"isa": isa})
+        Entry(peers.OURS, f"{peers.OURS} {isa}", threads, {"isa": isa, "precision": precision})
         for isa in options.isas or (_core.default_isa(),)
     ]
+    first = entries[0]
     if threads > 1 and not options.smoke:
-        first = entries[0]
         entries.append(Entry(peers.OURS, f"{first.name}{ONE_THREAD}", 1, first.settings))
+    if precision != "fp32":
+        wide = {**first.settings, "precision": "fp32"}
+        entries.insert(0, Entry(peers.OURS, f"{first.name}{IN_FP32}", threads, wide))
     return entries
+
+
+def peer_entries(options: Options, case: Case) -> list[Entry]:
+    """The engines that compute in the case's precision."""
+    if case.precision == "fp32":
+        return [Entry(name, name, case.threads) for name in options.peers]
+    settings = {"precision": case.precision}
+    return [
+        Entry(name, name, case.threads, settings) for name in options.peers if name in peers.BF16
+    ]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options = read_options(metafunc.config)
     if "measured" in metafunc.fixturenames:
-        metafunc.parametrize("measured", cases(options.smoke), indirect=True, ids=str)
+        metafunc.parametrize("measured", cases(options), indirect=True, ids=str)
         metafunc.parametrize("engine", [peers.OURS, *options.peers])
 
 
@@ -140,8 +160,7 @@ def measure(case: Case, options: Options, prepared: Prepared) -> Measured:
     result = Measured(case)
     network = prepared.network(case.network)
     images = network.images(case.batch)
-    ours = our_entries(options, case.threads)
-    entries = ours + [Entry(name, name, case.threads) for name in options.peers]
+    entries = our_entries(options, case.threads, case.precision) + peer_entries(options, case)
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         expected: Any = None
@@ -172,14 +191,20 @@ def measure(case: Case, options: Options, prepared: Prepared) -> Measured:
             workers[entry.name] = worker
         peak = Worker("peak", case.threads)
         stack.callback(peak.close)
-        best_isa = _core.default_isa()
-        result.isas = {entry.name: entry.settings.get("isa", best_isa) for entry in entries}
+        result.isas = {entry.name: limit_of(entry) for entry in entries}
         isas = sorted(set(result.isas.values()))
         peak.start("peak:Peak", isas=isas, threads=case.threads)
         runs = 5 if case.batch == 1 else 2
         timed, result.peaks = interleave(workers, options.rounds(ROUNDS), runs=runs, probe=peak)
         result.samples |= timed
     return result
+
+
+def limit_of(entry: Entry) -> str:
+    """The tier and precision whose peak an entry is compared with: the CPU's best for a peer."""
+    isa = entry.settings.get("isa", _core.default_isa())
+    precision = entry.settings.get("precision", "fp32")
+    return isa if precision == "fp32" else f"{isa} {precision}"
 
 
 def relative_error(answer: Any, expected: Any) -> float:
@@ -194,12 +219,13 @@ def tabulate(result: Measured, network: Network, report: Report) -> None:
     table = report.table("Networks: one run of a batch", COLUMNS)
     case = result.case
     flops = network.flops() * case.batch
+    tolerance = TOLERANCES[case.precision]
     right = [
         samples
         for name, samples in result.samples.items()
         if not name.startswith(peers.OURS)
         and samples.seconds
-        and result.errors[name] <= TOLERANCE
+        and result.errors[name] <= tolerance
         and samples.cpus <= case.threads + MARGIN
     ]
     for name, samples in result.samples.items():
@@ -232,12 +258,18 @@ def tabulate(result: Measured, network: Network, report: Report) -> None:
                     "scaling_median": alone.median / samples.median,
                     "scaling_min": alone.minimum / samples.minimum,
                 }
+            wide = result.samples.get(f"{name}{IN_FP32}")
+            if wide is not None and wide.seconds:
+                record |= {
+                    "narrow_median": wide.median / samples.median,
+                    "narrow_min": wide.minimum / samples.minimum,
+                }
             if right:
                 record |= {
                     "ratio_median": min(s.median for s in right) / samples.median,
                     "ratio_min": min(s.minimum for s in right) / samples.minimum,
                 }
-            if result.errors[name] > TOLERANCE:
+            if result.errors[name] > tolerance:
                 record["note"] = "wrong answer, not counted"
             elif samples.cpus > case.threads + MARGIN:
                 record["note"] = "more threads than it may, not counted"
@@ -246,14 +278,18 @@ def tabulate(result: Measured, network: Network, report: Report) -> None:
 
 @pytest.mark.benchmark(timer=CLOCK)
 def test_network(benchmark: Any, measured: Measured, engine: str) -> None:
-    name = next(name for name in measured.samples if name.split()[0] == engine)
+    tolerance = TOLERANCES[measured.case.precision]
+    entries = [name for name in measured.samples if name.split()[0] == engine]
+    if not entries:
+        pytest.skip(f"{engine} has no {measured.case.precision}")
+    name = next((name for name in entries if not name.endswith(IN_FP32)), entries[0])
     samples = measured.samples[name]
     if not samples.seconds:
         pytest.skip(f"{engine}: {samples.note}")
     if engine == peers.OURS:
         errors = [e for other, e in measured.errors.items() if not other.startswith(peers.OURS)]
-        assert not errors or min(errors) <= TOLERANCE, "no peer computes what we compute"
-    elif measured.errors[name] > TOLERANCE:
+        assert not errors or min(errors) <= tolerance, "no peer computes what we compute"
+    elif measured.errors[name] > tolerance:
         pytest.xfail(f"{engine} is off by {measured.errors[name]:.1e}")
     benchmark.group = str(measured.case)
     benchmark.extra_info.update(

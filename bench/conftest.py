@@ -8,7 +8,7 @@ from pathlib import Path
 
 import peers
 import pytest
-from harness import Options, Prepared, read_options
+from harness import PRECISIONS, Options, Prepared, read_options
 from report import Report
 
 _REPORT = pytest.StashKey[Report]()
@@ -31,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--isa",
         default=None,
         help="our tier, or several that are timed beside each other; the first one is compared",
+    )
+    group.addoption(
+        "--precision",
+        default="fp32",
+        help=f"of whole networks, comma-separated, of {', '.join(PRECISIONS)} (fp32)",
     )
     group.addoption(
         "--plot", type=Path, default=None, help="where bench_scaling.py draws its curves"

@@ -13,6 +13,7 @@ from lpn_core import _core
 from networks import Network, network
 from rounds import Samples, Worker, WorkerError
 
+PRECISIONS = ("fp32", "bf16")
 SMOKE_PEERS = ("onnxruntime", "torch_eager")
 
 
@@ -24,11 +25,13 @@ class Options:
         smoke: as little as possible.
         peers: names of the engines to compare with.
         isas: our tiers; none: what each benchmark does without.
+        precisions: of whole networks.
     """
 
     smoke: bool
     peers: tuple[str, ...]
     isas: tuple[str, ...]
+    precisions: tuple[str, ...]
     _rounds: int | None
 
     def rounds(self, default: int) -> int:
@@ -58,7 +61,13 @@ def read_options(config: pytest.Config) -> Options:
             f"--isa {','.join(isas)}: this CPU has no {', '.join(unknown)}; "
             f"wanted of {', '.join(_core.supported_isas())}"
         )
-    return Options(smoke, tuple(chosen), isas, config.getoption("--rounds"))
+    precisions = tuple(config.getoption("--precision").split(","))
+    unknown = sorted(set(precisions) - set(PRECISIONS))
+    if unknown:
+        raise pytest.UsageError(
+            f"--precision {','.join(precisions)}: wanted of {', '.join(PRECISIONS)}"
+        )
+    return Options(smoke, tuple(chosen), isas, precisions, config.getoption("--rounds"))
 
 
 class Prepared:

@@ -2,8 +2,8 @@
 
 A module has ``available() -> str | None``, the version that is installed; ``prepare(network,
 folder)``, which writes what its users would have converted in advance; and ``load(folder, threads,
-batch) -> Session``. Everything but ``available`` runs in a process of the engine's own, whose
-environment limits its threads.
+batch) -> Session``, which also takes a ``precision`` where the engine is in ``BF16``. Everything
+but ``available`` runs in a process of the engine's own, whose environment limits its threads.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 OURS = "lpn_core"
 NAMES = ("onnxruntime", "openvino", "ncnn", "mnn", "torch_eager", "torch_compile")
+# That compute in bfloat16, too; onnxruntime and MNN's wheel do not on CPUs.
+BF16 = ("openvino", "ncnn", "torch_eager", "torch_compile")
 
 Images = NDArray[np.float32]
 

@@ -22,8 +22,10 @@ def prepare(network: Network, folder: Path) -> None:
     (folder / "network.pickle").write_bytes(pickle.dumps(network))
 
 
-def load(folder: Path, threads: int, batch: int, isa: str | None = None) -> Session:
+def load(
+    folder: Path, threads: int, batch: int, precision: str = "fp32", isa: str | None = None
+) -> Session:
     del batch
     network: Network = pickle.loads((folder / "network.pickle").read_bytes())
-    model = network.graph.compile(network.weights, threads=threads, isa=isa)
+    model = network.graph.compile(network.weights, threads=threads, isa=isa, precision=precision)
     return Session(feed=lambda images: images, run=model.run, heatmaps=lambda result: result)

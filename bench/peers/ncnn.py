@@ -1,4 +1,4 @@
-"""ncnn: converted by pnnx from a traced PyTorch module; float32, packed layouts on.
+"""ncnn: converted by pnnx from a traced module; float32 or bfloat16 storage, packed layouts on.
 
 It has no batch axis: a batch is a loop, as in its users' code.
 """
@@ -37,15 +37,17 @@ def prepare(network: Network, folder: Path) -> None:
         )
 
 
-def load(folder: Path, threads: int, batch: int) -> Session:
+def load(folder: Path, threads: int, batch: int, precision: str = "fp32") -> Session:
     import ncnn
 
     del batch
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_vulkan_compute = False
-    for lower in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage"):
+    for lower in ("fp16_packed", "fp16_storage", "fp16_arithmetic"):
         setattr(net.opt, f"use_{lower}", False)
+    for lower in ("bf16_packed", "bf16_storage"):
+        setattr(net.opt, f"use_{lower}", precision == "bf16")
     for faster in ("packing_layout", "winograd_convolution", "sgemm_convolution"):
         setattr(net.opt, f"use_{faster}", True)
     for load_file, path in ((net.load_param, "param"), (net.load_model, "bin")):

@@ -1,4 +1,4 @@
-"""OpenVINO's CPU plugin: float32, latency hint, static shape, results shared without a copy."""
+"""OpenVINO's CPU plugin: latency hint, static shape, results shared without a copy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def prepare(network: Network, folder: Path) -> None:
     openvino.save_model(model, folder / "network.xml", compress_to_fp16=False)
 
 
-def load(folder: Path, threads: int, batch: int) -> Session:
+def load(folder: Path, threads: int, batch: int, precision: str = "fp32") -> Session:
     import openvino
 
     core = openvino.Core()
@@ -35,7 +35,7 @@ def load(folder: Path, threads: int, batch: int) -> Session:
     model.reshape({0: [batch, *list(model.input(0).partial_shape)[1:]]})
     options = {
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else precision,
         "PERFORMANCE_HINT": "LATENCY",
     }
     request = core.compile_model(model, "CPU", options).create_infer_request()

@@ -10,13 +10,12 @@ available = torch_eager.available
 prepare = torch_eager.prepare
 
 
-def load(folder: Path, threads: int, batch: int) -> Session:
+def load(folder: Path, threads: int, batch: int, precision: str = "fp32") -> Session:
     import torch
     import torch._inductor.config
 
     del batch
     # Weights become constants, which oneDNN may pack once.
     torch._inductor.config.freezing = True
-    module = torch.load(folder / "module.pt", weights_only=False)
-    compiled = torch.compile(module.to(memory_format=torch.channels_last))
-    return torch_eager.make_session(compiled, threads)
+    compiled = torch.compile(torch_eager.load_module(folder, precision))
+    return torch_eager.make_session(compiled, threads, precision)

@@ -26,29 +26,36 @@ def prepare(network: Network, folder: Path) -> None:
     torch.save(make_module(network.graph, network.weights), folder / "module.pt")
 
 
-def load(folder: Path, threads: int, batch: int) -> Session:
+def load(folder: Path, threads: int, batch: int, precision: str = "fp32") -> Session:
+    del batch
+    return make_session(load_module(folder, precision), threads, precision)
+
+
+def load_module(folder: Path, precision: str) -> Any:
+    """The module with channels-last weights of a precision."""
     import torch
 
-    del batch
     module = torch.load(folder / "module.pt", weights_only=False)
-    return make_session(module.to(memory_format=torch.channels_last), threads)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return module.to(dtype=dtype, memory_format=torch.channels_last)
 
 
-def make_session(module: Any, threads: int) -> Session:
+def make_session(module: Any, threads: int, precision: str) -> Session:
     """A session of a module on (N, C, H, W) tensors whose memory is channels-last."""
     import torch
 
     torch.set_num_threads(threads)
 
     def feed(images: NDArray[np.float32]) -> Any:
-        return torch.from_numpy(images).permute(0, 3, 1, 2)
+        values = torch.from_numpy(images).permute(0, 3, 1, 2)
+        return values.bfloat16() if precision == "bf16" else values
 
     def run(images: Any) -> Any:
         with torch.inference_mode():
             return module(images)
 
     def heatmaps(result: Any) -> NDArray[np.float32]:
-        array: NDArray[np.float32] = result.permute(0, 2, 3, 1).contiguous().numpy()
+        array: NDArray[np.float32] = result.permute(0, 2, 3, 1).contiguous().float().numpy()
         return array
 
     return Session(feed=feed, run=run, heatmaps=heatmaps)
