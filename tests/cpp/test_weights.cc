@@ -104,15 +104,16 @@ LPN_TEST(large_buffers_give_their_pages_back) {
 LPN_TEST(bfloat16_weights_are_widened_within_a_scope) {
   const std::shared_ptr<const WeightValues> values = halves(200);
   const std::shared_ptr<const WeightValues> others = halves(7);
+  WideningMemory memory;
   EXPECT(throws_logic_error([&] { values->data(); }), "without a scope");
   {
-    const WideningScope outer;
+    const WideningScope outer(memory);
     const float* data = values->data();
     for (std::size_t i = 0; i < values->size(); ++i)
       EXPECT(data[i] == static_cast<float>(i + 1), i);
     EXPECT(others->data() != data && others->data()[6] == 7.0f);
     try {
-      const WideningScope inner;
+      const WideningScope inner(memory);
       EXPECT(values->data()[199] == 200.0f);
       throw std::runtime_error("in a fill");
     } catch (const std::runtime_error&) {
@@ -125,6 +126,52 @@ LPN_TEST(bfloat16_weights_are_widened_within_a_scope) {
   }
   EXPECT(throws_logic_error([&] { values->data(); }), "after the scope");
 }
+
+LPN_TEST(widened_weights_are_kept_apart) {
+  constexpr std::size_t kBlock = kHugePage / sizeof(float);
+  std::vector<std::shared_ptr<const WeightValues>> weights;
+  for (const std::size_t size : {std::size_t{1}, std::size_t{17}, kBlock - 40, std::size_t{64},
+                                 kBlock, kBlock + 5, std::size_t{3}, 3 * kBlock}) {
+    weights.push_back(std::make_shared<const WeightValues>(
+        std::shared_ptr<const Bfloat16>(new Bfloat16[size](), std::default_delete<Bfloat16[]>()),
+        size));
+  }
+  WideningMemory memory;
+  for (std::size_t first = 0; first < weights.size(); ++first) {
+    const WideningScope scope(memory);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const WeightValues& values = *weights[(first + i) % weights.size()];
+      auto* const data = const_cast<float*>(values.data());
+      EXPECT(data[0] == 0.0f && data[values.size() - 1] == 0.0f, first, i);
+      data[0] = data[values.size() - 1] = static_cast<float>(i + 1);
+    }
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const WeightValues& values = *weights[(first + i) % weights.size()];
+      const float* const data = values.data();
+      const auto mark = static_cast<float>(i + 1);
+      EXPECT(data[0] == mark && data[values.size() - 1] == mark, first, i);
+    }
+  }
+}
+
+#if defined(__linux__)
+LPN_TEST(what_weights_were_widened_into_is_given_back) {
+  if (!maps_pages()) return;
+  const std::shared_ptr<const WeightValues> values = halves(200);
+  WideningMemory memory;
+  const float* data = nullptr;
+  for (int turn = 0; turn < 2; ++turn) {
+    const WideningScope scope(memory);
+    EXPECT(data == nullptr || data == values->data(), "the same memory again");
+    data = values->data();
+  }
+  auto* const page = const_cast<float*>(data);  // the first of its mapping
+  unsigned char resident = 0;
+  EXPECT(mincore(page, 1, &resident) == 0);
+  memory.release();
+  EXPECT(mincore(page, 1, &resident) == -1 && errno == ENOMEM);
+}
+#endif
 
 #if defined(__unix__)
 LPN_TEST(stored_weights_are_read_within_a_scope) {
@@ -140,9 +187,10 @@ LPN_TEST(stored_weights_are_read_within_a_scope) {
   const WeightValues halves(DType::kBf16, part);
   EXPECT(floats.size() == 2 && halves.size() == 4);
   EXPECT(throws_logic_error([&] { floats.data(); }), "without a scope");
-  const auto refusal = [](const WeightValues& values) {
+  WideningMemory memory;
+  const auto refusal = [&memory](const WeightValues& values) {
     try {
-      const WideningScope scope;
+      const WideningScope scope(memory);
       values.data();
     } catch (const std::system_error& error) {
       return error.code().value();
@@ -150,7 +198,7 @@ LPN_TEST(stored_weights_are_read_within_a_scope) {
     return 0;
   };
   {
-    const WideningScope scope;
+    const WideningScope scope(memory);
     EXPECT(floats.data()[0] == 1.0f && floats.data()[1] == 1.0f);
     EXPECT(halves.data()[0] == 0.0f && halves.data()[1] == 1.0f && halves.data()[3] == 1.0f);
     EXPECT(floats.data() == floats.data(), "read twice");

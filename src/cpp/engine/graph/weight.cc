@@ -1,5 +1,6 @@
 #include "engine/graph/weight.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace lpn {
@@ -9,29 +10,51 @@ thread_local WideningScope* innermost_scope = nullptr;
 
 }  // namespace
 
-WideningScope::WideningScope() : outer_(innermost_scope) { innermost_scope = this; }
+void* WideningMemory::take(std::size_t bytes) {
+  const std::size_t room = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  while (next_.block < blocks_.size() && blocks_[next_.block].size() - next_.used < room) {
+    if (next_.used > 0) {
+      next_ = {next_.block + 1, 0};
+    } else {  // too small and not in use, like all after it
+      blocks_.resize(next_.block);
+    }
+  }
+  if (next_.block == blocks_.size()) blocks_.emplace_back(std::max(room, kHugePage));
+  void* const taken = blocks_[next_.block].data() + next_.used;
+  next_.used += room;
+  return taken;
+}
 
-WideningScope::~WideningScope() { innermost_scope = outer_; }
+WideningScope::WideningScope(WideningMemory& memory)
+    : outer_(innermost_scope), memory_(memory), begin_(memory.next_) {
+  innermost_scope = this;
+}
+
+WideningScope::~WideningScope() {
+  memory_.next_ = begin_;
+  innermost_scope = outer_;
+}
 
 const float* WideningScope::copy(const WeightValues& values) {
   for (const auto& [source, copy] : copies_) {
-    if (source == &values) return copy.get();
+    if (source == &values) return copy;
   }
-  std::unique_ptr<float[]> copy(new float[values.size()]);
+  auto* const copy = static_cast<float*>(memory_.take(values.size() * sizeof(float)));
   if (values.type_ == DType::kF32) {
-    values.part_->read(copy.get());
+    values.part_->read(copy);
   } else {
-    std::unique_ptr<Bfloat16[]> read;
+    const WideningMemory::Place behind = memory_.next_;
     const auto* halves = static_cast<const Bfloat16*>(values.values_.get());
     if (values.part_ != nullptr) {
-      read.reset(new Bfloat16[values.size()]);
-      values.part_->read(read.get());
-      halves = read.get();
+      auto* const read = static_cast<Bfloat16*>(memory_.take(values.size() * sizeof(Bfloat16)));
+      values.part_->read(read);
+      halves = read;
     }
     for (std::size_t i = 0; i < values.size(); ++i) copy[i] = widen(halves[i]);
+    memory_.next_ = behind;
   }
-  copies_.emplace_back(&values, std::move(copy));
-  return copies_.back().second.get();
+  copies_.emplace_back(&values, copy);
+  return copy;
 }
 
 const float* WeightValues::data() const {

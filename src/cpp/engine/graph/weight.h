@@ -43,11 +43,31 @@ class WeightValues {
   std::size_t size_;
 };
 
+// What WideningScopes one after the other copy into. The heap would keep that much for good, so
+// that a first run would need it beside its own memory.
+class WideningMemory {
+ public:
+  // While there is no scope.
+  void release() { blocks_.clear(); }
+
+ private:
+  friend class WideningScope;
+
+  struct Place {
+    std::size_t block = 0, used = 0;
+  };
+
+  void* take(std::size_t bytes);
+
+  std::vector<Buffer<std::byte>> blocks_;
+  Place next_;
+};
+
 // Owns the float32 copies of the bfloat16 and stored weights that the calling thread reads during
-// its life.
+// its life. Of the scopes of one memory, the last one made ends first.
 class WideningScope {
  public:
-  WideningScope();
+  explicit WideningScope(WideningMemory& memory);
   ~WideningScope();
   WideningScope(const WideningScope&) = delete;
   WideningScope& operator=(const WideningScope&) = delete;
@@ -58,8 +78,9 @@ class WideningScope {
   const float* copy(const WeightValues& values);
 
   WideningScope* const outer_;
-  // Not Buffers: malloc cannot give the hole of an aligned array to the next one of its size.
-  std::vector<std::pair<const WeightValues*, std::unique_ptr<float[]>>> copies_;
+  WideningMemory& memory_;
+  const WideningMemory::Place begin_;
+  std::vector<std::pair<const WeightValues*, const float*>> copies_;
 };
 
 // A weight in PyTorch's layout; copies share the values.

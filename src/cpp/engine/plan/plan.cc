@@ -9,10 +9,26 @@
 #include "engine/plan/step_builder.h"
 
 namespace lpn {
+namespace {
+
+// Gives back what packing took, also where it failed.
+class Packing {
+ public:
+  explicit Packing(WeightStore& weights) : weights_(weights) {}
+  ~Packing() { weights_.release_widening_memory(); }
+  Packing(const Packing&) = delete;
+  Packing& operator=(const Packing&) = delete;
+
+ private:
+  WeightStore& weights_;
+};
+
+}  // namespace
 
 Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, Precision precision,
            WeightStore& weights) {
   const DefaultFloatEnvironment environment;  // the plan outlives its maker's mode
+  const Packing packing(weights);
   graph.check_complete();
   const OperationGraph fused = fuse(graph, precision);
   StepBuilder builder{isa, weights, fused, graph.infer_shapes(h, w), {}};

@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "base/float_environment.h"
 #include "base/memory_limit.h"
-#include "engine/graph/weight.h"
 
 namespace lpn {
 
@@ -19,6 +18,11 @@ WeightStore::Slab& WeightStore::slab_with(std::size_t room) {
   if (slab != slabs_.end()) return *slab;
   slabs_.push_back({Buffer<std::byte>(std::max(room, kSlab)), 0});
   return slabs_.back();
+}
+
+void WeightStore::release_widening_memory() {
+  const std::lock_guard<ForkSafeMutex> lock(mutex_);
+  widening_memory_.release();
 }
 
 const void* WeightStore::get_bytes(const std::string& key, std::int64_t size,
@@ -35,7 +39,7 @@ const void* WeightStore::get_bytes(const std::string& key, std::int64_t size,
       (static_cast<std::size_t>(size) + kAlignment - 1) / kAlignment * kAlignment;
   Slab& slab = slab_with(room);
   std::byte* const array = slab.memory.data() + slab.used;
-  const WideningScope scope;
+  const WideningScope scope(widening_memory_);
   const DefaultFloatEnvironment environment;
   fill(array);  // which may throw: the room is taken afterwards
   slab.used += room;

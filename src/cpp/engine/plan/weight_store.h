@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/fork.h"
 #include "engine/graph/dtype.h"
+#include "engine/graph/weight.h"
 
 namespace lpn {
 
@@ -29,6 +30,9 @@ class WeightStore {
         key, bytes_of<T>(count), [&fill](void* packed) { fill(static_cast<T*>(packed)); }));
   }
 
+  // What `fill` widened weights into is kept for the next one: to be called after the last.
+  void release_widening_memory();
+
  private:
   // The arrays lie one after the other, in huge pages.
   struct Slab {
@@ -42,6 +46,7 @@ class WeightStore {
 
   const std::int64_t memory_limit_;
   ForkSafeMutex mutex_;
+  WideningMemory widening_memory_;
   double bytes_ = 0;  // stored
   std::map<std::string, const void*> arrays_;
   std::vector<Slab> slabs_;
