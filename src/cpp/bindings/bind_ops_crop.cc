@@ -41,9 +41,9 @@ py::array_t<float> crop_affine(const py::array& image, const py::array& matrices
   float* out_data = out.mutable_data();
 
   const WithoutGil released;
-  // More threads than CPUs would only be more threads.
-  const int cpus = default_threads();
-  ThreadPool pool(threads == 0 ? cpus : std::min(threads, cpus));
+  // More threads than CPUs would only be more threads; to count them takes the time of a few rows.
+  const int most = threads == 1 ? 1 : default_threads();
+  ThreadPool pool(threads == 0 ? most : std::min(threads, most));
   crop_images(picture, normalisation, matrices.data, n, height, width, isa, pool, out_data);
   return out;
 }
