@@ -101,9 +101,13 @@ LPN_INLINE_BODY inline void add_products(F32 (&acc)[kRows][kVectors], const T* a
   decltype(Part::of(Vector{})) weight[kVectors];
 #pragma GCC unroll 12
   for (int v = 0; v < kVectors; ++v) weight[v] = Part::of(load<Vector>(b + v * Vector::kLanes));
+  // Four rows have one address, where there are not registers for one each.
+  constexpr int kSharing = kRows > kTileRows ? 4 : kRows;
+  const T* row = a;
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
-    const auto value = Part::of(Group::broadcast(a + r * a_stride));
+    if (kSharing < kRows && r % kSharing == 0) row = reload_from(a + r * a_stride);
+    const auto value = Part::of(Group::broadcast(row + r % kSharing * a_stride));
 #pragma GCC unroll 12
     for (int v = 0; v < kVectors; ++v) acc[r][v] = multiply_add(value, weight[v], acc[r][v]);
   }
