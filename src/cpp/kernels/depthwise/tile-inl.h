@@ -18,11 +18,13 @@ constexpr int kTileColumns = kFewRegisters ? 2 : 4;
 // beyond L1; but they take registers for their sums and for a row of weights each. Where sixteen
 // registers hold no two rows, or stride 2 leaves them little to share, two vectors make the eight
 // chains that the latency (4) x throughput (2) of fma asks for, and use whole cache lines.
+// Four rows at stride 2 lie over nine of input: more than L1 has ways, where a row is whole pages.
 template <int kWidth, int kStride>
 struct TileSize {
   static constexpr bool kManyRegisters = kVectorRegisters >= 32;
   static constexpr bool kTwoRows = !kFewRegisters && kWidth == 3 && kStride == 1;
-  static constexpr int kRows = kManyRegisters ? (kWidth == 3 ? 4 : 2) : (kTwoRows ? 2 : 1);
+  static constexpr int kRows =
+      kManyRegisters ? (kWidth == 3 && kStride == 1 ? 4 : 2) : (kTwoRows ? 2 : 1);
   static constexpr int kVectors = kManyRegisters || kTwoRows || kFewRegisters ? 1 : 2;
 };
 
