@@ -289,6 +289,7 @@ def test_network(benchmark: Any, measured: Measured, engine: str) -> None:
     if engine == peers.OURS:
         errors = [e for other, e in measured.errors.items() if not other.startswith(peers.OURS)]
         assert not errors or min(errors) <= tolerance, "no peer computes what we compute"
+        assert measured.errors[name] <= tolerance, f"off by {measured.errors[name]:.1e}"
     elif measured.errors[name] > tolerance:
         pytest.xfail(f"{engine} is off by {measured.errors[name]:.1e}")
     benchmark.group = str(measured.case)

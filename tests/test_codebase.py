@@ -30,10 +30,8 @@ ISA_FILES = sorted(
     for path in (KERNELS / folder).glob(pattern)
 )
 ISA_HEADERS = (("base", "bfloat16.h"), ("base", "isa.h"), ("base", "isa_sets.inc"))
-ELEMENTS = {
-    "float",
-    "Bfloat16",
-}  # which kernels.inc names first where there are kernels for several
+# Types that kernels.inc names first where there are kernels for several.
+ELEMENTS = {"float", "Bfloat16"}
 GENERATED = {"engine/ops/node_kinds.inc"}  # by CMakeLists.txt
 C_HEADERS = {
     "stdint.h", "stddef.h", "assert.h", "math.h", "string.h", "float.h", "cstdint", "cstddef",

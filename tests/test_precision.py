@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from helpers import photograph
 from lpn_core import Model, _core
+from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model.spec import ModelFile
 from networks import Network, compile_state, random_images, random_state
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ def test_bits_do_not_depend_on_the_instruction_set(network: Network) -> None:
         assert np.isfinite(expected).all()
         assert expected.std() > 0
         for tier in EXACT[1:]:
-            np.testing.assert_array_equal(_run(state, network, images, isa=tier), expected, tier)
+            assert _run(state, network, images, isa=tier).tobytes() == expected.tobytes(), tier
 
 
 @pytest.mark.parametrize("tier", EXACT)
@@ -50,10 +52,10 @@ def test_bits_do_not_depend_on_threads_or_batch(tier: str) -> None:
     expected = _run(state, network, images, isa=tier)
     for threads in (2, 3):
         model = compile_state(state, network.depth, threads=threads, isa=tier, precision="bf16")
-        np.testing.assert_array_equal(model.run(images), expected, f"{threads} threads")
+        assert model.run(images).tobytes() == expected.tobytes(), f"{threads} threads"
         for index in range(len(images)):
             alone = model.run(images[index : index + 1])
-            np.testing.assert_array_equal(alone, expected[index : index + 1], f"image {index}")
+            assert alone.tobytes() == expected[index : index + 1].tobytes(), f"image {index}"
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -126,6 +128,26 @@ def test_poses_are_near_those_of_fp32() -> None:
     ]
     drift = np.abs(found[0].keypoints - found[1].keypoints)
     assert 0 < np.median(drift) < 0.1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
+def test_the_bundled_model_passes_its_self_test(precision: str) -> None:
+    pytest.importorskip("click")
+    from click.testing import CliRunner
+    from lpn_core.cli import main
+
+    result = CliRunner().invoke(main, ["verify", "lpn50", "--precision", precision, "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["error_px"] <= document["limit_px"] <= (0.05 if precision == "fp32" else 2)
+
+
+def test_a_network_without_such_kernels_stays_fp32() -> None:
+    """A graph's ends are float32, which only some operations read and write beside bfloat16."""
+    pool = NodeSpec("max_pool2d", "pool", ("image",), {"kernel": 3, "stride": 1, "padding": 1})
+    spec = GraphSpec("image", 3, (pool,), ("pool",))
+    (step,) = spec.compile({}, threads=1, isa=None, precision="bf16").steps(8, 8)
+    assert step["kernel"].startswith("max_pool_f32")
 
 
 def test_pickling_keeps_the_precision(tiny: ModelFile) -> None:

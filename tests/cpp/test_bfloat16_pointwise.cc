@@ -268,6 +268,30 @@ LPN_TEST(bfloat16_pointwise_of_adversarial_numbers) {
   }
 }
 
+// Chains that underflow to -0, some of which have terms left when others have none.
+LPN_TEST(bfloat16_pointwise_has_one_sign_of_zero_in_a_lone_column) {
+  for (const int64_t k : {24, 48, 80, 81}) {
+    const Floats w(at(k), -1e-30f);
+    const Halves a(at(k), test::nearest(1e-30f));
+    Floats first;
+    for (const Isa isa : supported_isas()) {
+      if (isa == Isa::kScalar) continue;
+      Buffer<Bfloat16> packed(at(pointwise_packed_size<Bfloat16>(isa, k, 1)));
+      pack_pointwise(isa, w.data(), k, 1, packed.data());
+      Floats out(1);
+      PointwiseArgs<Bfloat16, float> args{};
+      args.a = a.data();
+      args.packed_b = packed.data();
+      args.out = out.data();
+      args.m = args.n = args.ld_out = 1;
+      args.lda = args.k = k;
+      select_pointwise<Bfloat16, float>(isa).run(args);
+      if (first.empty()) first = out;
+      EXPECT(std::signbit(out[0]) == std::signbit(first[0]), "k ", k, " on ", isa_name(isa));
+    }
+  }
+}
+
 // The caller's mode is what it was: half of the least normal number is a number again.
 LPN_TEST(bfloat16_pointwise_restores_the_mode) {
   const Problem<float> problem(Shape{3, 5, 33});

@@ -9,7 +9,7 @@ import sys
 import click
 
 from lpn_core.cli.models import open_model, precision_option
-from lpn_core.convert import SELF_TEST_TOLERANCE, self_test_error
+from lpn_core.convert import SELF_TEST_TOLERANCES, self_test_error
 from lpn_core.estimator import model_path
 from lpn_core.model.file import check_sha256
 
@@ -31,13 +31,14 @@ def verify(model: str, precision: str, as_json: bool) -> None:
     except (ValueError, OSError) as err:
         raise click.UsageError(str(err)) from None
     # Not `error > tolerance`: a NaN must fail.
-    passed = error <= SELF_TEST_TOLERANCE
+    limit = SELF_TEST_TOLERANCES[computed]
+    passed = error <= limit
     if as_json:
         document = {
             "model": name,
             "passed": passed,
             "error_px": error if math.isfinite(error) else None,
-            "limit_px": SELF_TEST_TOLERANCE,
+            "limit_px": limit,
             "sha256": sha256,
             "isa": isa,
             "precision": computed,
@@ -46,7 +47,7 @@ def verify(model: str, precision: str, as_json: bool) -> None:
     else:
         click.echo(
             f"{name}: self-test {'passed' if passed else 'FAILED'}: joints within "
-            f"{error:.2g} px (limit {SELF_TEST_TOLERANCE}) in {computed} on {isa}; SHA-256 {sha256}"
+            f"{error:.2g} px (limit {limit}) in {computed} on {isa}; SHA-256 {sha256}"
         )
     if not passed:
         sys.exit(1)

@@ -164,6 +164,11 @@ def _stored_digest(metadata: Mapping[str, str]) -> str:
     digest = metadata.get(_DIGEST_KEY)
     if digest is None:
         raise ModelFileError(f"the metadata key {_DIGEST_KEY!r} is missing")
+    if len(digest) != 64 or digest.strip("0123456789abcdef"):
+        raise ModelFileError(
+            f"the metadata key {_DIGEST_KEY!r} is {printable(digest[:80])!r}; "
+            "wanted 64 hexadecimal digits in lower case"
+        )
     return digest
 
 

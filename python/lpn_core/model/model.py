@@ -66,9 +66,11 @@ class Model:
             threads: at least 1; None for LPN_NUM_THREADS, or the allowed physical cores.
             isa: one of ``lpn_core.supported_isas()``; "auto" or None for the best one.
             precision: "fp32"; "bf16" for maps and matrix products of bfloat16 numbers, which
-                take half the memory and, where the CPU has AVX512_BF16, half the time (elsewhere
-                they are emulated to the same bits, at the speed of fp32 at best); "auto" for bf16
-                where the CPU has it, else fp32.
+                take half the memory and, where the CPU has AVX512_BF16, little more than half the
+                time (elsewhere they are emulated, with AVX2 to the same bits, at the speed of fp32
+                at best). The network's input and outputs stay float32: maps are bfloat16 between
+                a dense convolution and a 1x1 convolution or an upsampling, as in LPN; "auto" for
+                bf16 where the CPU has it, else fp32.
             memory_limit: bytes that the weights, and each run, may take; None for what
                 LPN_MEMORY_LIMIT, the machine or its cgroup says. Crops that need more are a
                 ValueError, which names the node that asks for most.

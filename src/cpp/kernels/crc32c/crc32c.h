@@ -12,9 +12,9 @@ namespace lpn {
 // Their bits, of each byte the lowest first, are the coefficients of a polynomial M over GF(2), the
 // highest power first; the first 32 bits are inverted:
 //
-//   crc = ~(M x^32 mod P),  P = x^32 + x^28 + x^27 + x^26 + x^25 + x^23 + x^22 + x^20 + x^19 + x^18
-//   +
-//                               x^14 + x^13 + x^11 + x^10 + x^9 + x^8 + x^6 + 1
+//   crc = ~(M x^32 mod P)
+//   P = x^32 + x^28 + x^27 + x^26 + x^25 + x^23 + x^22 + x^20 + x^19 + x^18 + x^14 + x^13 + x^11
+//       + x^10 + x^9 + x^8 + x^6 + 1
 struct Crc32cArgs {
   std::uint32_t before;
   const unsigned char* data;

@@ -20,10 +20,10 @@ constexpr int kFmaPeakChains = 12;
 // lanes at most), and every tier computes all of them.
 constexpr int kFmaPeakValues = kFmaPeakChains * 16;
 
-// out[i] = x[i] after `steps` steps, kFmaPeakValues values. Of float factors, a step is x[i] <-
-// x[i]
-// * factor + addend: with 0 < factor < 1 it goes to addend / (1 - factor), so that values stay
-// finite and normal. Of bfloat16, it adds a pair of products, factor * addend rounded to bfloat16
+// out[i] = x[i] after `steps` steps, kFmaPeakValues values. Of float factors a step is
+//   x[i] <- x[i] * factor + addend
+// With 0 < factor < 1 it goes to addend / (1 - factor), so that values stay finite and normal. Of
+// bfloat16, it adds a pair of products, factor * addend rounded to bfloat16
 // each, once negated and then as it is, so that values stay about where they are.
 template <class T>
 struct FmaPeakArgs {

@@ -93,11 +93,14 @@ inline void lone_column_tile(const PointwiseArgs<In, Out>& args, int64_t row, co
       }
     }
   }
-  for (int v = 0; t < args.k; ++v, t += Vector::kLanes) {
-    const int n = static_cast<int>(args.k - t < Vector::kLanes ? args.k - t : Vector::kLanes);
+  // All chains, whatever a vector's width: a product of zeros makes -0 a 0.
+  for (int v = 0; v < kVectors && args.k % kTurn != 0; ++v) {
+    const int64_t left = args.k - t;
+    const int n = static_cast<int>(left < Vector::kLanes ? left : Vector::kLanes);
     const Vector weight = load_n<Vector>(weights + t, n);
     for (int r = 0; r < kRows; ++r)
       acc[r][v] = multiply_add(load_n<Vector>(a + r * args.lda + t, n), weight, acc[r][v]);
+    t += n;
   }
   const Epilogue epilogue = {args.bias, args.scale, args.activation};
   for (int r = 0; r < kRows; ++r) {

@@ -1,6 +1,5 @@
-// A transposed convolution and the 1x1 convolutions behind it, a few rows at a
-// time: the maps between them, the largest of the network, stay in L2 and are
-// never stored.
+// A transposed convolution and the 1x1 convolutions behind it, a few rows at a time: the maps
+// between them, the largest of the network, stay in L2 and are never stored.
 #include <cassert>
 #include <vector>
 
@@ -106,8 +105,7 @@ std::unique_ptr<Step> make_upsample_step(const Upsample& upsample, StepBuilder& 
     info.kernel += std::string(" + ") + between_variant.name;
   info.kernel += std::string(" + ") + last_variant.name;
   info.bytes = builder.traffic(upsample, weights);
-  // Whole strides read the fewest input rows twice, and few rows keep the tiles
-  // in L2.
+  // Whole strides read the fewest input rows twice, and few rows keep the tiles in L2.
   const GroupDeconvArgs<T>& args = stages.deconv_args;
   const RowChunks rows = cut_rows(out.h, info.flops, args.stride);
   info.chunks = rows.count();
