@@ -35,7 +35,7 @@ inline Bfloat16 nearest(float x) {
   const auto candidate = [](std::uint32_t bits) { return static_cast<Bfloat16>(bits); };
   if (std::isnan(x)) return candidate(toward_zero | 0x40u);
   if (std::fpclassify(x) == FP_SUBNORMAL) return candidate(toward_zero & 0x8000u);
-  if (std::isinf(x)) return candidate(toward_zero);
+  if (std::isinf(x) || x == 0.0f) return candidate(toward_zero);
   // Beyond the largest number lies 2^128, which the next bits, infinity's, stand for.
   const double inner = value_of(candidate(toward_zero));
   const double step = std::ldexp(1.0, std::ilogb(x) - 7);
