@@ -23,6 +23,10 @@ template <class V>
 V set1_pair(const typename V::Lane* p);
 template <class V>
 V set1_single(const typename V::Lane* p);
+template <class V>
+V set1_quad(const typename V::Lane* p);
+template <class V>
+V set1_first(const typename V::Lane* p, int n);
 
 }  // namespace
 }  // namespace lpn

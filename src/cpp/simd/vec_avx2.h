@@ -1,4 +1,5 @@
-// The vector layer for AVX2 with FMA: eight lanes. Included by x86_avx2.cc files only.
+// The vector layer for AVX2 with FMA: eight lanes. Included by x86_avx2.cc and x86_avxvnni.cc
+// files only.
 #pragma once
 
 #include <immintrin.h>
@@ -256,3 +257,5 @@ inline uint64_t crc32c_word(uint64_t remainder, uint64_t word) {
 
 }  // namespace
 }  // namespace lpn
+
+#include "simd/integers_avx2.h"

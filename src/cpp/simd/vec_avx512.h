@@ -1,5 +1,5 @@
-// The vector layer for AVX-512 (F, BW, VL, DQ): sixteen lanes. Included by x86_avx512.cc files
-// only.
+// The vector layer for AVX-512 (F, BW, VL, DQ): sixteen lanes. Included by x86_avx512*.cc
+// files only.
 #pragma once
 
 #include <immintrin.h>
@@ -281,3 +281,5 @@ inline uint64_t crc32c_word(uint64_t remainder, uint64_t word) {
 
 }  // namespace
 }  // namespace lpn
+
+#include "simd/integers_avx512.h"

@@ -273,3 +273,5 @@ inline uint64_t crc32c_word(uint64_t remainder, uint64_t word) {
 
 }  // namespace
 }  // namespace lpn
+
+#include "simd/integers_scalar.h"
