@@ -103,7 +103,7 @@ def entry(dtype: object = "F32", shape: object = (2,), offsets: object = (0, 8))
 
 def assert_same(found: ModelFile, wanted: ModelFile) -> None:
     """That two model files hold the same, to the bit."""
-    for field in ("name", "graph", "input", "decode", "keypoints", "provenance"):
+    for field in ("name", "graph", "input", "decode", "keypoints", "provenance", "quantization"):
         assert getattr(found, field) == getattr(wanted, field)
     assert found.weights.keys() == wanted.weights.keys()
     for name, array in wanted.weights.items():

@@ -97,7 +97,8 @@ def test_all_missing_fields_are_listed_at_once(tiny_path: Path, tmp_path: Path) 
 
 
 WRONG = {
-    "version": ("format_version", 3, "format_version is 3; this lpn_core reads 1 to 2"),
+    "version": ("format_version", 4, "format_version is 4; this lpn_core reads 1 to 3"),
+    "version without its fields": ("format_version", 3, "missing fields: .*quantization"),
     "height of 0": ("input.height", 0, "input height is 0"),
     "huge width": ("input.width", 10**30, "wrong fields: input.width"),
     "channel order": ("input.channel_order", "grb", "channel_order is 'grb'; wanted 'rgb' or"),
@@ -378,7 +379,9 @@ def test_failed_write_leaves_nothing(tiny: model_file.ModelFile, tmp_path: Path)
     path = tmp_path / "x.safetensors"
     with pytest.raises(ModelFileError, match=r"missing tensors: head.bias"):
         model_file.write(path, bad)
-    with pytest.raises(ValueError, match="dtype is 'int8'; wanted one of float32, bfloat16"):
+    with pytest.raises(ValueError, match="dtype is 'int4'; wanted one of float32, bfloat16, int8"):
+        model_file.write(path, tiny, "int4")
+    with pytest.raises(ValueError, match="dtype is 'int8', but the model has no scales"):
         model_file.write(path, tiny, "int8")
     with pytest.raises(FileNotFoundError, match="absent"):
         model_file.write(tmp_path / "absent" / "x.safetensors", tiny)

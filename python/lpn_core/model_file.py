@@ -2,6 +2,7 @@
 
 from lpn_core.model.file import DTYPES, read, round_weights, write
 from lpn_core.model.graph import GraphSpec, NodeSpec
+from lpn_core.model.quantization import MapScale, Quantization
 from lpn_core.model.spec import (
     DecodeSpec,
     InputSpec,
@@ -16,10 +17,12 @@ __all__ = [
     "DecodeSpec",
     "GraphSpec",
     "InputSpec",
+    "MapScale",
     "ModelFile",
     "ModelFileError",
     "NodeSpec",
     "Provenance",
+    "Quantization",
     "SelfTest",
     "read",
     "round_weights",

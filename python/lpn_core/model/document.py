@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lpn_core.keypoints import KeypointSet
+    from lpn_core.model.quantization import Quantization
 
-# Files of one output are written as version 1, so that older versions of lpn_core read them.
-_ONE_OUTPUT, _SEVERAL_OUTPUTS = FORMAT_VERSIONS = (1, 2)
+# Each file is written as the lowest version that holds it, so that older versions of lpn_core
+# read what they can.
+_ONE_OUTPUT, _SEVERAL_OUTPUTS, _QUANTIZED = FORMAT_VERSIONS = (1, 2, 3)
 
 
 class Document(NamedTuple):
@@ -40,6 +42,7 @@ class Document(NamedTuple):
     own_keypoint_set: KeypointSet | None
     provenance: Provenance
     self_test_keypoints: NDArray[np.float64]
+    quantization: Quantization | None
 
 
 def _is_number(value: object) -> bool:
@@ -99,6 +102,7 @@ _NAMES = _Leaf(
 )
 _NUMBERS = _Leaf("a list of numbers", _list_of(_NUMBER))
 _LIST = _Leaf("a list", lambda value: isinstance(value, list))
+_OBJECT = _Leaf("an object", lambda value: isinstance(value, dict))
 _ATTRIBUTES = _Leaf(
     "an object of numbers and strings: integers in 53 bits, valid Unicode", _are_attributes
 )
@@ -150,10 +154,17 @@ _DOCUMENT: dict[str, Any] = {
 }
 
 
-# How a version names the graph's outputs; the rest is the same in all.
+# How a version names the graph's outputs.
 _OUTPUTS = {
     _ONE_OUTPUT: {"output": _STRING},
     _SEVERAL_OUTPUTS: {"outputs": _NAMES},
+    _QUANTIZED: {"outputs": _NAMES},
+}
+_QUANTIZATION = {
+    "tensors": _OBJECT,
+    "float_nodes": _STRINGS,
+    "images": _INT,
+    "heatmaps_sha256": _STRING_OR_NULL,
 }
 
 
@@ -172,10 +183,18 @@ def dump_document(model_file: ModelFile) -> dict[str, Any]:
         }
         for node in graph.nodes
     ]
-    one = len(graph.outputs) == 1
-    outputs = {"output": graph.outputs[0]} if one else {"outputs": list(graph.outputs)}
+    version = _SEVERAL_OUTPUTS if len(graph.outputs) > 1 else _ONE_OUTPUT
+    quantization = {}
+    if model_file.quantization is not None:
+        from lpn_core.model.quantization import dump_quantization
+
+        version = _QUANTIZED
+        quantization = {"quantization": dump_quantization(model_file.quantization)}
+    outputs: dict[str, object] = {"outputs": list(graph.outputs)}
+    if version == _ONE_OUTPUT:
+        outputs = {"output": graph.outputs[0]}
     return {
-        "format_version": _ONE_OUTPUT if one else _SEVERAL_OUTPUTS,
+        "format_version": version,
         "name": model_file.name,
         "graph": {
             "input": {"name": graph.input_name, "channels": graph.input_channels},
@@ -187,6 +206,7 @@ def dump_document(model_file: ModelFile) -> dict[str, Any]:
         "keypoints": _dump_keypoints(model_file),
         "provenance": asdict(model_file.provenance),
         "self_test": {"keypoints": np.asarray(model_file.self_test.keypoints).tolist()},
+        **quantization,
     }
 
 
@@ -234,6 +254,7 @@ def load_document(text: str) -> Document:
             own_keypoint_set=joints if isinstance(document["keypoints"], dict) else None,
             provenance=Provenance(**document["provenance"]),
             self_test_keypoints=_self_test_keypoints(document, joints),
+            quantization=_load_quantization(document.get("quantization")),
         )
     except ValueError as error:
         raise ModelFileError(str(error)) from None
@@ -256,9 +277,19 @@ def _load_keypoints(value: object) -> KeypointSet:
     return load_keypoints(value)
 
 
+def _load_quantization(value: dict[str, Any] | None) -> Quantization | None:
+    if value is None:
+        return None
+    from lpn_core.model.quantization import load_quantization
+
+    return load_quantization(value)
+
+
 def _check(document: dict[str, Any], version: int) -> None:
     problems: dict[str, list[str]] = {"missing": [], "unknown": [], "wrong": []}
     schema = {**_DOCUMENT, "graph": _DOCUMENT["graph"] | _OUTPUTS[version]}
+    if version == _QUANTIZED:
+        schema["quantization"] = _QUANTIZATION
     _walk(schema, document, "", problems)
     graph = document.get("graph")
     nodes = graph.get("nodes") if isinstance(graph, dict) else None

@@ -112,18 +112,26 @@ def _restore(dtype: str, shape: tuple[int, ...], data: bytes) -> StoredTensor:
 
 
 class StoredArrays(Mapping[str, "NDArray[np.float32]"]):
-    """Stored F32 and BF16 tensors as float32 arrays, each made when it is asked for.
+    """Stored tensors as float32 arrays, each made when it is asked for.
 
     Those of a file stay in it until then. To change one, put it into a dict:
     ``{**arrays, name: changed}``.
     """
 
-    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
-        """Wraps tensors by name."""
+    def __init__(
+        self,
+        tensors: Mapping[str, StoredTensor],
+        factors: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> None:
+        """Wraps tensors by name: F32 and BF16, and those that are integers times ``factors``."""
         self._tensors = tensors
+        self._factors = factors or {}
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        return self._tensors[name].to_array()
+        array: NDArray[np.float32] = self._tensors[name].to_array()
+        if name in self._factors:
+            return array.astype(np.float32) * self._factors[name]
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -137,6 +145,8 @@ class StoredArrays(Mapping[str, "NDArray[np.float32]"]):
         Matrices and kernels stay in their file, and only they stay bfloat16.
         """
         dtype, shape, content = tensor = self._tensors[name]
+        if name in self._factors:
+            return self[name]
         matrix = len(shape) >= 2
         if matrix and not isinstance(content, memoryview) and sys.byteorder == "little":
             return _core.StoredWeight(content, dtype, shape)

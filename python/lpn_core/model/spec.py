@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     # The training package reads specs without the compiled module.
     from lpn_core.model.graph import GraphSpec
+    from lpn_core.model.quantization import Quantization
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 DECODE_KINDS = ("soft_argmax", "argmax")
@@ -210,6 +211,7 @@ class ModelFile:
         weights: float32 arrays called ``<node>.<weight>``; those of a file that was read are made
             of its content on each access.
         own_keypoint_set: the keypoint set itself, where it is none of ``lpn_core.keypoints``.
+        quantization: what the network needs to compute in 8-bit integers, or None.
     """
 
     name: str
@@ -221,6 +223,7 @@ class ModelFile:
     self_test: SelfTest
     weights: Mapping[str, NDArray[np.float32]]
     own_keypoint_set: KeypointSet | None = None
+    quantization: Quantization | None = None
 
     @property
     def keypoint_set(self) -> KeypointSet:
@@ -243,3 +246,10 @@ class ModelFile:
                 f"keypoints is {self.keypoints!r}; own_keypoint_set is "
                 f"{self.own_keypoint_set.name!r}"
             )
+        if self.quantization is not None or any(
+            "weight_scale" in node.weights for node in self.graph.nodes
+        ):
+            # Most files have none: programs that read those do without.
+            from lpn_core.model.quantization import check_graph
+
+            check_graph(self.graph, self.quantization)

@@ -149,7 +149,7 @@ NodeKind conv_transpose2d_kind() {
   kind.name = "conv_transpose2d";
   kind.attributes = {kStrideAttribute, kPaddingAttribute, integer_attribute("groups", 1),
                      kActivationAttribute};
-  kind.weights = {{"weight", 4}, {"bias", 1, true}};
+  kind.weights = {{"weight", 4}, {"bias", 1, true}, {"weight_scale", 1, true}};
   kind.channels = channels;
   kind.shape = shape;
   kind.emit = emit;

@@ -1,0 +1,139 @@
+"""What only files of quantized models have: integer weights, and crops that are packed.
+
+Reader and writer of both; ``file`` calls them where a file has a quantization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lpn_core._text import printable
+from lpn_core.model.quantization import (
+    WEIGHT_SCALE,
+    check_scales,
+    output_channels,
+    per_output,
+    quantized_nodes,
+)
+from lpn_core.model.safetensors import StoredTensor
+from lpn_core.model.spec import ModelFile, ModelFileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lpn_core.model.graph import GraphSpec
+    from lpn_core.model.quantization import Quantization
+
+_LARGEST = 127
+
+
+def is_bfloat16(array: NDArray[np.float32]) -> bool:
+    """Whether bfloat16 holds these numbers exactly."""
+    bits: NDArray[np.uint32] = np.ascontiguousarray(array).view(np.uint32)
+    return not (bits & np.uint32(0xFFFF)).any()
+
+
+def store_weights(model_file: ModelFile) -> dict[str, StoredTensor]:
+    """Weights as a network in int8 needs them: exactly the integers that it multiplies.
+
+    Those of the first node stay float: its integers hold the pixels' normalisation, too. Other
+    matrices are bfloat16 where that holds them exactly.
+    """
+    assert model_file.quantization is not None
+    weights, graph = model_file.weights, model_file.graph
+    kinds = {
+        node.name + ".weight": (node.kind, f"{node.name}.{WEIGHT_SCALE}")
+        for node in quantized_nodes(graph, model_file.quantization.float_nodes)
+        if graph.input_name not in node.inputs
+    }
+    tensors = {}
+    for name, array in weights.items():
+        if name in kinds:
+            kind, scale = kinds[name]
+            tensors[name] = StoredTensor.from_array(
+                round_to_integers(array, per_output(kind, weights[scale], array.shape))
+            )
+        else:
+            narrow = array.ndim >= 2 and is_bfloat16(array)
+            tensors[name] = StoredTensor.from_array(array, bfloat16=narrow)
+    return tensors
+
+
+def round_to_integers(
+    weight: NDArray[np.floating], scales: NDArray[np.floating]
+) -> NDArray[np.int8]:
+    """The nearest integers in [-127, 127] to ``weight / scales``, ties to even."""
+    quotient = weight.astype(np.float64) / scales
+    return np.clip(np.rint(quotient), -_LARGEST, _LARGEST).astype(np.int8)
+
+
+def weight_factors(
+    graph: GraphSpec, quantization: Quantization, tensors: Mapping[str, StoredTensor]
+) -> dict[str, NDArray[np.float32]]:
+    """What integer weights are multiplied by, by the names of these, after a look at all scales.
+
+    Raises:
+        ModelFileError: scales that are none, or integer weights of which there are none.
+    """
+    found = {}
+    for node in graph.nodes:
+        if WEIGHT_SCALE not in node.weights:
+            continue
+        weight, scale = tensors.get(node.name + ".weight"), f"{node.name}.{WEIGHT_SCALE}"
+        stored = tensors.get(scale)
+        if weight is None or stored is None or stored.dtype != "F32":
+            continue  # missing or of another type: the caller lists these
+        scales = stored.to_array()
+        groups = node.attributes.get("groups", 1)
+        channels = output_channels(node.kind, weight.shape, groups if type(groups) is int else 1)
+        try:
+            check_scales(printable(scale), scales, channels)
+        except ValueError as error:
+            raise ModelFileError(str(error)) from None
+        if weight.dtype == "I8":
+            if graph.input_name in node.inputs:
+                raise ModelFileError(
+                    f"{printable(node.name)}.weight is I8; wanted F32 or BF16: its integers "
+                    "hold the pixels' normalisation"
+                )
+            found[node.name + ".weight"] = per_output(node.kind, scales, weight.shape)
+    return found
+
+
+def store_crops(crops: NDArray[np.uint8]) -> StoredTensor:
+    """Packs crops (2, H, W, 3): drawn ones become an eighth."""
+    # Here: most programs pack nothing.
+    import zlib
+
+    # What is drawn is smooth: of second differences most are 0.
+    columns = np.diff(crops, axis=2, prepend=np.zeros_like(crops[:, :, :1]))
+    rows = np.diff(columns, axis=1, prepend=np.zeros_like(crops[:, :1]))
+    packed = zlib.compress(rows.tobytes(), 9)
+    return StoredTensor("U8", (len(packed),), memoryview(packed))
+
+
+def load_crops(stored: StoredTensor, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """What :func:`store_crops` has packed.
+
+    Raises:
+        ModelFileError: something else, or crops of another shape.
+    """
+    import zlib
+
+    size = prod(shape)
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(stored.data, size + 1)
+    except zlib.error as error:
+        raise ModelFileError(f"self_test.crops cannot be unpacked: {error}") from None
+    if len(content) != size or not unpacker.eof:
+        raise ModelFileError(f"self_test.crops is packed; wanted the {size} bytes of U8 {shape}")
+    rows = np.frombuffer(content, np.uint8).reshape(shape)
+    columns = np.cumsum(rows, axis=1, dtype=np.uint8)
+    crops: NDArray[np.uint8] = np.cumsum(columns, axis=2, dtype=np.uint8)
+    crops.flags.writeable = False
+    return crops
