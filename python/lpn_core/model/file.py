@@ -227,7 +227,7 @@ def _decode_weights(fields: Document, tensors: Mapping[str, StoredTensor]) -> St
     else:
         from lpn_core.model.integer_file import weight_factors
 
-        integer = weight_factors(fields.graph, fields.quantization, tensors)
+        integer = weight_factors(fields.graph, tensors)
     twice = sorted(name for name, count in Counter(wanted).items() if count > 1)
     missing = [name for name in wanted if name not in tensors]
     left_over = sorted(set(tensors) - set(wanted) - {_SELF_TEST_TENSOR})

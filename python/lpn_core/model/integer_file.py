@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lpn_core.model.graph import GraphSpec
-    from lpn_core.model.quantization import Quantization
 
 _LARGEST = 127
 
@@ -72,7 +71,7 @@ def round_to_integers(
 
 
 def weight_factors(
-    graph: GraphSpec, quantization: Quantization, tensors: Mapping[str, StoredTensor]
+    graph: GraphSpec, tensors: Mapping[str, StoredTensor]
 ) -> dict[str, NDArray[np.float32]]:
     """What integer weights are multiplied by, by the names of these, after a look at all scales.
 
