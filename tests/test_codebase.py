@@ -31,7 +31,7 @@ ISA_FILES = sorted(
 )
 ISA_HEADERS = (("base", "bfloat16.h"), ("base", "isa.h"), ("base", "isa_sets.inc"))
 # Types that kernels.inc names first where there are kernels for several.
-ELEMENTS = {"float", "Bfloat16"}
+ELEMENTS = {"float", "Bfloat16", "std::uint8_t"}
 GENERATED = {"engine/ops/node_kinds.inc"}  # by CMakeLists.txt
 C_HEADERS = {
     "stdint.h", "stddef.h", "assert.h", "math.h", "string.h", "float.h", "cstdint", "cstddef",

@@ -1,16 +1,17 @@
 // Tiers, threads and the list of kernels.
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "base/bfloat16.h"
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "bindings/bindings.h"
-#include "engine/graph/dtype.h"
 
 namespace lpn::bindings {
 namespace {
@@ -23,7 +24,8 @@ using TypedVariants = std::vector<std::pair<std::string, Variants::value_type>>;
 // What an operator's name gets for a table of elements other than float32.
 template <class T>
 std::string types() {
-  return DTypeOf<T>::kValue == DType::kF32 ? "" : "_bf16";
+  if (std::is_same_v<T, std::uint8_t>) return "_u8";
+  return std::is_same_v<T, float> ? "" : "_bf16";
 }
 template <class In, class Out>
 std::string types() {

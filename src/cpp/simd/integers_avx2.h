@@ -148,6 +148,22 @@ inline U8 to_bytes(I32 a, I32 b, I32 c, I32 d) {
   return {_mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))};
 }
 inline U8 max(U8 a, U8 b) { return {_mm256_max_epu8(a.v, b.v)}; }
+inline void store_n(uint8_t* p, int n, U8 a) { memcpy(p, &a.v, static_cast<size_t>(n)); }
+inline U8 min(U8 a, U8 b) { return {_mm256_min_epu8(a.v, b.v)}; }
+inline I16 even_bytes(U8 a) { return {_mm256_and_si256(a.v, _mm256_set1_epi16(0xFF))}; }
+inline I16 odd_bytes(U8 a) { return {_mm256_srli_epi16(a.v, 8)}; }
+inline void transpose4(U8 a, U8 b, U8 c, U8 d, U8 (&part)[4]) {
+  const __m256i ab_low = _mm256_unpacklo_epi8(a.v, b.v);
+  const __m256i ab_high = _mm256_unpackhi_epi8(a.v, b.v);
+  const __m256i cd_low = _mm256_unpacklo_epi8(c.v, d.v);
+  const __m256i cd_high = _mm256_unpackhi_epi8(c.v, d.v);
+  part[0].v = _mm256_unpacklo_epi16(ab_low, cd_low);
+  part[1].v = _mm256_unpackhi_epi16(ab_low, cd_low);
+  part[2].v = _mm256_unpacklo_epi16(ab_high, cd_high);
+  part[3].v = _mm256_unpackhi_epi16(ab_high, cd_high);
+}
+inline I16 saturate(I32 a, I32 b) { return {_mm256_packs_epi32(a.v, b.v)}; }
+inline U8 saturate(I16 a, I16 b) { return {_mm256_packus_epi16(a.v, b.v)}; }
 
 }  // namespace
 }  // namespace lpn

@@ -135,6 +135,22 @@ inline U8 to_bytes(I32 a, I32 b, I32 c, I32 d) {
   return {_mm512_permutexvar_epi32(order, packed)};
 }
 inline U8 max(U8 a, U8 b) { return {_mm512_max_epu8(a.v, b.v)}; }
+inline void store_n(uint8_t* p, int n, U8 a) { _mm512_mask_storeu_epi8(p, first_bytes(n), a.v); }
+inline U8 min(U8 a, U8 b) { return {_mm512_min_epu8(a.v, b.v)}; }
+inline I16 even_bytes(U8 a) { return {_mm512_and_si512(a.v, _mm512_set1_epi16(0xFF))}; }
+inline I16 odd_bytes(U8 a) { return {_mm512_srli_epi16(a.v, 8)}; }
+inline void transpose4(U8 a, U8 b, U8 c, U8 d, U8 (&part)[4]) {
+  const __m512i ab_low = _mm512_unpacklo_epi8(a.v, b.v);
+  const __m512i ab_high = _mm512_unpackhi_epi8(a.v, b.v);
+  const __m512i cd_low = _mm512_unpacklo_epi8(c.v, d.v);
+  const __m512i cd_high = _mm512_unpackhi_epi8(c.v, d.v);
+  part[0].v = _mm512_unpacklo_epi16(ab_low, cd_low);
+  part[1].v = _mm512_unpackhi_epi16(ab_low, cd_low);
+  part[2].v = _mm512_unpacklo_epi16(ab_high, cd_high);
+  part[3].v = _mm512_unpackhi_epi16(ab_high, cd_high);
+}
+inline I16 saturate(I32 a, I32 b) { return {_mm512_packs_epi32(a.v, b.v)}; }
+inline U8 saturate(I16 a, I16 b) { return {_mm512_packus_epi16(a.v, b.v)}; }
 
 }  // namespace
 }  // namespace lpn

@@ -171,6 +171,46 @@ inline U8 max(U8 a, U8 b) {
   for (int i = 0; i < U8::kLanes; ++i) r.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
   return r;
 }
+inline void store_n(uint8_t* p, int n, U8 v) {
+  for (int i = 0; i < n; ++i) p[i] = v.lane[i];
+}
+inline U8 min(U8 a, U8 b) {
+  U8 r;
+  for (int i = 0; i < U8::kLanes; ++i) r.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+  return r;
+}
+inline I16 even_bytes(U8 a) {
+  I16 r;
+  for (int i = 0; i < I16::kLanes; ++i) r.lane[i] = a.lane[2 * i];
+  return r;
+}
+inline I16 odd_bytes(U8 a) {
+  I16 r;
+  for (int i = 0; i < I16::kLanes; ++i) r.lane[i] = a.lane[2 * i + 1];
+  return r;
+}
+inline void transpose4(U8 a, U8 b, U8 c, U8 d, U8 (&part)[4]) {
+  for (int i = 0; i < U8::kLanes; ++i) {
+    const U8* const of_four[4] = {&a, &b, &c, &d};
+    for (int j = 0; j < 4; ++j) part[i / 4].lane[i % 4 * 4 + j] = of_four[j]->lane[i];
+  }
+}
+inline I16 saturate(I32 a, I32 b) {
+  I16 r;
+  for (int i = 0; i < I16::kLanes; ++i) {
+    const int32_t x = i < I32::kLanes ? a.lane[i] : b.lane[i - I32::kLanes];
+    r.lane[i] = static_cast<int16_t>(x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
+  }
+  return r;
+}
+inline U8 saturate(I16 a, I16 b) {
+  U8 r;
+  for (int i = 0; i < U8::kLanes; ++i) {
+    const int16_t x = i < I16::kLanes ? a.lane[i] : b.lane[i - I16::kLanes];
+    r.lane[i] = static_cast<uint8_t>(x < 0 ? 0 : x > UINT8_MAX ? UINT8_MAX : x);
+  }
+  return r;
+}
 
 }  // namespace
 }  // namespace lpn

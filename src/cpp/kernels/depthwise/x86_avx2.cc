@@ -1,10 +1,14 @@
 #include "simd/vec_avx2.h"
 
+#include "kernels/depthwise/bytes-inl.h"
 #include "kernels/depthwise/depthwise-inl.h"
 
 namespace lpn {
 
+static_assert(is_layout_of(Isa::kAvx2), "quad_layout() knows what the kernel reads");
+
 void depthwise_f32_avx2(const DepthwiseArgs<float>& args) { depthwise(args); }
 void depthwise_bf16_avx2(const DepthwiseArgs<Bfloat16>& args) { depthwise(args); }
+void depthwise_u8_avx2(const DepthwiseArgs<std::uint8_t>& args) { depthwise(args); }
 
 }  // namespace lpn

@@ -1,0 +1,34 @@
+// Packs the weights of quads (kernels/quads.h).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/quads.h"
+
+namespace lpn {
+
+// weight(t, c) gives the factor of term t in 0..3 for channel c of the block. Returns what follows
+// the quad.
+template <class Weight>
+std::int8_t* pack_quad(QuadLayout layout, const Weight& weight, std::int8_t* packed) {
+  const std::int64_t lanes = layout.lanes / kQuadTerms;
+  for (std::int64_t s = 0; s < kQuadVectors; ++s) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      for (std::int64_t t = 0; t < kQuadTerms; ++t) {
+        const std::int8_t factor = weight(t, quad_channel(s, lane));
+        if (layout.words) {
+          const std::int16_t word = factor;
+          const std::int64_t at = (t % 2 * lanes + lane) * 2 + t / 2;
+          std::memcpy(packed + at * static_cast<std::int64_t>(sizeof word), &word, sizeof word);
+        } else {
+          packed[lane * kQuadTerms + t] = factor;
+        }
+      }
+    }
+    packed += quad_weight_bytes(layout) / kQuadVectors;
+  }
+  return packed;
+}
+
+}  // namespace lpn
