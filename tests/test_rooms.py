@@ -21,7 +21,7 @@ FLOORS = (
     ("image",),
     ("convert", "ops", "poses"),
     ("evaluation",),
-    ("estimator",),
+    ("estimator", "quantization"),
     ("cli",),
     ("architectures", "flip", "model_file", "preprocess"),
     ("__init__", "__main__"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lpn_core.model.model import Model
     from lpn_core.model.spec import ModelFile, ModelFileError
     from lpn_core.poses import Pose, Poses
+    from lpn_core.quantization.quantize import quantize
 
 __all__ = [
     "COCO17",
@@ -45,6 +46,7 @@ __all__ = [
     "model_file",
     "ops",
     "preprocess",
+    "quantize",
     "soft_argmax",
     "supported_isas",
 ]
@@ -59,6 +61,7 @@ if not TYPE_CHECKING:  # where it would make every name look defined
         "model.model": ("Model",),
         "model.spec": ("ModelFile", "ModelFileError"),
         "poses": ("Pose", "Poses"),
+        "quantization.quantize": ("quantize",),
     }
     _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,0 +1,5 @@
+"""Networks in 8-bit integers: their scales, and what these cost."""
+
+from lpn_core.quantization.quantize import MIN_CROPS, quantize
+
+__all__ = ["MIN_CROPS", "quantize"]

@@ -1,0 +1,174 @@
+"""Ranges and histograms of a network's maps, over crops that stream through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core import _core
+from lpn_core._text import printable
+from lpn_core.model.spec import ModelFile
+
+BINS = 2048
+# Crops in one run: as many maps are in memory.
+_BATCH = 2
+# Of a larger map every so many rows count, others for each crop.
+_MAP_VALUES = 1 << 16
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int], object]
+
+
+class Maps:
+    """Runs a network in float32 to some of its maps.
+
+    Args:
+        model_file: of the network.
+        names: of the maps, nodes of its graph.
+    """
+
+    def __init__(
+        self,
+        model_file: ModelFile,
+        names: Sequence[str],
+        *,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> None:
+        """Compiles it."""
+        self.names = tuple(names)
+        spec = model_file.input
+        self._normalisation = (spec.channel_map("rgb"), spec.scale, spec.shift)
+        graph = replace(model_file.graph, outputs=self.names)
+        self._compiled: _core.CompiledModel = graph.compile(
+            model_file.weights, threads=threads, isa=isa
+        )
+
+    def run(
+        self, crops: NDArray[np.uint8], progress: Progress | None = None
+    ) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
+        """Number of the crop, map and its values (positions, C), crop by crop."""
+        for start in range(0, len(crops), _BATCH):
+            part = np.ascontiguousarray(crops[start : start + _BATCH])
+            outputs = self._compiled.run_all_u8(part, *self._normalisation)
+            for name, output in zip(self.names, outputs, strict=True):
+                for row, values in enumerate(output):
+                    yield start + row, name, values.reshape(-1, values.shape[2])
+            if progress is not None:
+                progress(len(part))
+
+
+@dataclass
+class ChannelRanges:
+    """Of a map's channels over all crops.
+
+    Attributes:
+        least: (C,) their least values.
+        most: (C,) their largest values.
+        square: (C,) means of the squares.
+    """
+
+    least: Floats
+    most: Floats
+    square: Floats
+
+    @property
+    def largest(self) -> Floats:
+        """(C,) the largest absolute values."""
+        return np.maximum(-self.least, self.most)
+
+
+def channel_ranges(
+    maps: Maps, crops: NDArray[np.uint8], progress: Progress | None = None
+) -> dict[str, ChannelRanges]:
+    """The ranges of all maps.
+
+    Raises:
+        ValueError: a value that is not finite; the message names the map and the crop.
+    """
+    found: dict[str, ChannelRanges] = {}
+    for crop, name, values in maps.run(crops, progress):
+        least, most = values.min(axis=0), values.max(axis=0)
+        squares = np.einsum("pc,pc->c", values, values)
+        square = squares.astype(np.float64) / len(values)
+        if not np.isfinite(square).all():
+            raise ValueError(
+                f"{printable(name)} has values that are not finite, or whose squares are not, on "
+                f"crop {crop}; wanted a network that computes numbers"
+            )
+        entry = found.get(name)
+        if entry is None:
+            found[name] = ChannelRanges(
+                least.astype(np.float64), most.astype(np.float64), square / len(crops)
+            )
+        else:
+            np.minimum(entry.least, least, out=entry.least)
+            np.maximum(entry.most, most, out=entry.most)
+            entry.square += square / len(crops)
+    return found
+
+
+@dataclass
+class Histogram:
+    """Of a map's values times its channels' factors.
+
+    Attributes:
+        least: where the first bin begins.
+        most: where the last one ends.
+        counts: (BINS,) how many values lie in each, weighted by 1 / factor^2: errors that are
+            multiplied by these are those of the map itself.
+    """
+
+    least: float
+    most: float
+    counts: Floats
+
+    @property
+    def centers(self) -> Floats:
+        """(BINS,) the middles of the bins."""
+        width = (self.most - self.least) / BINS
+        return self.least + width * (np.arange(BINS, dtype=np.float64) + 0.5)
+
+
+def histograms(
+    maps: Maps,
+    crops: NDArray[np.uint8],
+    ranges: Mapping[str, ChannelRanges],
+    factors: Mapping[str, Floats],
+    progress: Progress | None = None,
+) -> dict[str, Histogram]:
+    """The histograms of all maps.
+
+    Args:
+        maps: that run.
+        crops: the same that ``ranges`` are of.
+        ranges: of all maps.
+        factors: (C,) powers of two, of all maps.
+        progress: told the number of crops that are done.
+    """
+    found, plans = {}, {}
+    for name in maps.names:
+        factor, entry = factors[name], ranges[name]
+        least, most = float((entry.least * factor).min()), float((entry.most * factor).max())
+        least, most = min(least, 0.0), max(most, 0.0)
+        if most - least < 1e-12:
+            most = least + 1e-12
+        found[name] = Histogram(least, most, np.zeros(BINS))
+        kinds, kind = np.unique(factor, return_inverse=True)
+        # Just below BINS, so that the largest value is in the last one.
+        bins = BINS * (1 - 1e-6) / (most - least)
+        shift = kind * float(BINS) - least * bins
+        plans[name] = kinds, (factor * bins).astype(np.float32), shift.astype(np.float32)
+    for crop, name, values in maps.run(crops, progress):
+        kinds, scale, begin = plans[name]
+        step = max(1, values.size // _MAP_VALUES)
+        places = values[crop % step :: step] * scale
+        places += begin
+        indices = places.astype(np.int32).ravel()
+        np.clip(indices, 0, BINS * len(kinds) - 1, out=indices)
+        counts = np.bincount(indices, minlength=BINS * len(kinds)).reshape(len(kinds), BINS)
+        found[name].counts += (counts * (step / kinds[:, None] ** 2)).sum(axis=0)
+    return found

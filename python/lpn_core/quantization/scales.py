@@ -1,0 +1,91 @@
+"""Scales of maps and of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpn_core.model.graph import GraphSpec, NodeSpec
+from lpn_core.model.quantization import MapScale, output_channels, per_output, quantized_nodes
+from lpn_core.model.spec import InputSpec
+from lpn_core.quantization.ranges import Floats, Histogram
+
+_MOST_BYTE, _MOST_INTEGER = 255, 127
+# Ends of the range that are tried, as parts of the largest value; of signed maps at both ends.
+_ENDS = np.linspace(0.2, 1.0, 81)
+_LOWER_ENDS = np.linspace(0.3, 1.0, 29)
+
+
+def map_scale(histograms: Sequence[Histogram]) -> MapScale:
+    """The scale of least squared error of maps that have one together."""
+    least = min(entry.least for entry in histograms)
+    most = max(entry.most for entry in histograms)
+    best: tuple[float, MapScale] | None = None
+    for lower in _LOWER_ENDS * least if least < 0 else (0.0,):
+        for upper in _ENDS * most:
+            scale = float(np.float32(max((upper - lower) / _MOST_BYTE, 1e-12)))
+            found = MapScale(scale, min(round(-lower / scale), _MOST_BYTE))
+            error = sum(squared_error(entry, found) for entry in histograms)
+            if best is None or error < best[0]:
+                best = error, found
+    assert best is not None
+    return best[1]
+
+
+def squared_error(histogram: Histogram, scale: MapScale) -> float:
+    """Of all values together, once they are bytes."""
+    values = histogram.centers
+    stored = np.clip(np.rint(values / scale.scale) + scale.zero_point, 0, _MOST_BYTE)
+    errors = scale.scale * (stored - scale.zero_point) - values
+    return float((histogram.counts * errors**2).sum())
+
+
+def clipped_share(histogram: Histogram, scale: MapScale) -> float:
+    """The part of the values that lie outside what the bytes reach."""
+    values = histogram.centers
+    low = scale.scale * (-scale.zero_point - 0.5)
+    high = scale.scale * (_MOST_BYTE - scale.zero_point + 0.5)
+    total = float(histogram.counts.sum())
+    outside = float(histogram.counts[(values < low) | (values > high)].sum())
+    return outside / total if total else 0.0
+
+
+def weight_scales(
+    graph: GraphSpec, weights: Mapping[str, NDArray[np.float32]], spec: InputSpec
+) -> dict[str, NDArray[np.float32]]:
+    """``<node>.weight_scale`` of all convolutions: the largest absolute value becomes 127."""
+    found = {}
+    for node in quantized_nodes(graph):
+        weight = integer_weight(graph, node, weights, spec)
+        groups = int(node.attributes["groups"])
+        channels = output_channels(node.kind, weight.shape, groups)
+        if node.kind == "conv2d":
+            rows = np.abs(weight).max(axis=(1, 2, 3))
+        else:
+            parts = np.abs(weight).reshape(groups, -1, *weight.shape[1:])
+            rows = parts.max(axis=(1, 3, 4)).ravel()
+        assert rows.shape == (channels,)
+        scale = rows / _MOST_INTEGER
+        # Of a channel without weights any will do.
+        found[f"{node.name}.weight_scale"] = np.where(scale > 1e-18, scale, 1.0).astype(np.float32)
+    return found
+
+
+def integer_weight(
+    graph: GraphSpec, node: NodeSpec, weights: Mapping[str, NDArray[np.float32]], spec: InputSpec
+) -> Floats:
+    """What the integers of a weight stand for: of a node that reads pixels, times their scale."""
+    weight: Floats = weights[f"{node.name}.weight"].astype(np.float64)
+    if graph.input_name in node.inputs and len(spec.scale) == weight.shape[1]:
+        weight = weight * np.array(spec.scale)[:, None, None]
+    return weight
+
+
+def rounded_weight(node: NodeSpec, weight: Floats, scales: NDArray[np.float32]) -> Floats:
+    """The weight that the integers stand for."""
+    factor = per_output(node.kind, scales, weight.shape).astype(np.float64)
+    integers = np.clip(np.rint(weight / factor), -_MOST_INTEGER, _MOST_INTEGER)
+    found: Floats = integers * factor
+    return found
