@@ -62,5 +62,25 @@ LPN_INLINE_BODY inline void for_each_channels(int64_t channels, const Body& body
   if (c < channels) body(FirstLanes{static_cast<int>(channels - c)}, c);
 }
 
+// The same for bytes, in vectors of them.
+struct AllBytes {
+  U8 read(const uint8_t* p) const { return load<U8>(p); }
+  void write(uint8_t* p, U8 v) const { store(p, v); }
+};
+
+struct FirstBytes {
+  int n;
+
+  U8 read(const uint8_t* p) const { return load_n<U8>(p, n); }
+  void write(uint8_t* p, U8 v) const { store_n(p, n, v); }
+};
+
+template <class Body>
+LPN_INLINE_BODY inline void for_each_bytes(int64_t channels, const Body& body) {
+  int64_t c = 0;
+  for (; c + U8::kLanes <= channels; c += U8::kLanes) body(AllBytes{}, c);
+  if (c < channels) body(FirstBytes{static_cast<int>(channels - c)}, c);
+}
+
 }  // namespace
 }  // namespace lpn

@@ -50,7 +50,7 @@ inline void row_sums_block(const T* x, const float* weights, int64_t positions, 
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const F32 value = read(x + p * c + v * F32::kLanes);
-        sum[v] = kWeighted ? fma(weight, value, sum[v]) : add(value, sum[v]);
+        sum[v] = kWeighted ? fma_exact(weight, value, sum[v]) : add(value, sum[v]);
       }
     }
 #pragma GCC unroll 8
@@ -100,9 +100,9 @@ inline F32 column_products(const float* x, const float* w, int64_t rows, int64_t
   for (; i + 4 <= rows; i += 4) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v)
-      sum[v] = fma(set1<F32>(x[i + v]), read(w + (i + v) * columns + column), sum[v]);
+      sum[v] = fma_exact(set1<F32>(x[i + v]), read(w + (i + v) * columns + column), sum[v]);
   }
-  for (; i < rows; ++i) sum[0] = fma(set1<F32>(x[i]), read(w + i * columns + column), sum[0]);
+  for (; i < rows; ++i) sum[0] = fma_exact(set1<F32>(x[i]), read(w + i * columns + column), sum[0]);
   return add(add(sum[0], sum[1]), add(sum[2], sum[3]));
 }
 

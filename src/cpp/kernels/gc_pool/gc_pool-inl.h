@@ -31,7 +31,8 @@ inline void row_products(const T* x, const float* w, int64_t c, F32* sums) {
       const int64_t at = i + v * F32::kLanes;
       const F32 weight = load<F32>(w + at);
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r][v] = fma(load<F32>(x + r * c + at), weight, sum[r][v]);
+      for (int r = 0; r < kRows; ++r)
+        sum[r][v] = fma_exact(load<F32>(x + r * c + at), weight, sum[r][v]);
     }
   }
 #pragma GCC unroll 4
@@ -42,7 +43,7 @@ inline void row_products(const T* x, const float* w, int64_t c, F32* sums) {
     const F32 weight = load_n<F32>(w + at, n);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
-      sum[r][v] = fma(load_n<F32>(x + r * c + at, n), weight, sum[r][v]);
+      sum[r][v] = fma_exact(load_n<F32>(x + r * c + at, n), weight, sum[r][v]);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) sums[r] = add_halves(sum[r]);
@@ -83,7 +84,7 @@ inline float exponentiate(float* logits, int64_t positions, float largest) {
 #pragma GCC unroll 4
     for (int v = 0; v < kSumVectors; ++v) {
       float* const at = logits + p + v * F32::kLanes;
-      const F32 e = exp_nonpositive(sub(load<F32>(at), set1<F32>(largest)));
+      const F32 e = exp_nonpositive<fma_exact>(sub(load<F32>(at), set1<F32>(largest)));
       store(at, e);
       sum[v] = add(sum[v], e);
     }
@@ -94,7 +95,7 @@ inline float exponentiate(float* logits, int64_t positions, float largest) {
     const int n = lanes_of(positions - p);
     // Lanes beyond n hold 0 - largest, which may be a positive number too large to convert.
     const F32 x = min(zero<F32>(), sub(load_n<F32>(logits + p, n), set1<F32>(largest)));
-    store_n(logits + p, n, exp_nonpositive(x));
+    store_n(logits + p, n, exp_nonpositive<fma_exact>(x));
     sum[v] = add(sum[v], load_n<F32>(logits + p, n));
   }
   return reduce_add(add_halves(sum));
@@ -103,7 +104,7 @@ inline float exponentiate(float* logits, int64_t positions, float largest) {
 // values[i] *= e^exponent for an exponent <= 0; returns the factor.
 inline float scale(float* values, int64_t count, float exponent) {
   float factor;
-  store_n(&factor, 1, exp_nonpositive(set1<F32>(exponent)));
+  store_n(&factor, 1, exp_nonpositive<fma_exact>(set1<F32>(exponent)));
   for (int64_t i = 0; i < count; ++i) values[i] *= factor;
   return factor;
 }

@@ -11,7 +11,8 @@ namespace lpn {
 
 // logit[p] = sum_c x[p, c] * w[c]; partial = {max_p logit, sum_p e^(logit - max), sum_p e^(logit -
 // max) x[p, :]}. Softmax ignores a constant, so the mask's bias is not needed. Sums over lanes are
-// sixteen partial sums, added by halves; T is float or Bfloat16.
+// sixteen partial sums, added by halves, and every tier rounds an fma once: all
+// give the same bits. T is float, Bfloat16 or uint8_t.
 template <class T>
 struct GcPoolArgs {
   const T* x;  // positions rows of c elements

@@ -6,6 +6,7 @@ namespace lpn {
 
 void gc_pool_f32_avx512(const GcPoolArgs<float>& args) { gc_pool(args); }
 void gc_pool_bf16_avx512(const GcPoolArgs<Bfloat16>& args) { gc_pool(args); }
+void gc_pool_u8_avx512(const GcPoolArgs<std::uint8_t>& args) { gc_pool(args); }
 void gc_transform_f32_avx512(const GcTransformArgs& args) { gc_transform(args); }
 
 }  // namespace lpn

@@ -58,6 +58,24 @@ inline void max_pool_pixel_3x3(const MaxPoolArgs<T>& args, const T* in, T* out) 
   });
 }
 
+// Of bytes, of which none is a NaN.
+LPN_INLINE_BODY inline void max_pool_pixel(const MaxPoolArgs<uint8_t>& args, const uint8_t* in,
+                                           int64_t rows, int64_t columns, uint8_t* out) {
+  const int64_t channels = args.c;
+  const int64_t row = args.in_w * channels;
+  for_each_bytes(channels, [=](auto lanes, int64_t c) LPN_INLINE_BODY {
+    U8 best = set1<U8>(0);
+    for (int64_t i = 0; i < rows; ++i) {
+      const uint8_t* tap = in + i * row + c;
+      for (int64_t j = 0; j < columns; ++j, tap += channels) best = max(best, lanes.read(tap));
+    }
+    lanes.write(out + c, best);
+  });
+}
+inline void max_pool_pixel_3x3(const MaxPoolArgs<uint8_t>& args, const uint8_t* in, uint8_t* out) {
+  max_pool_pixel(args, in, 3, 3, out);
+}
+
 template <class T>
 inline void max_pool(const MaxPoolArgs<T>& args) {
   const int64_t kernel = args.kernel;

@@ -18,5 +18,6 @@ const Variant<MaxPoolFn<T>>& select_max_pool(Isa isa) {
 }
 template const Variant<MaxPoolFn<float>>& select_max_pool<float>(Isa isa);
 template const Variant<MaxPoolFn<Bfloat16>>& select_max_pool<Bfloat16>(Isa isa);
+template const Variant<MaxPoolFn<std::uint8_t>>& select_max_pool<std::uint8_t>(Isa isa);
 
 }  // namespace lpn

@@ -10,7 +10,8 @@ namespace lpn {
 
 // out[y, x, c] = max_{i, j} in[y * stride + i - padding, x * stride + j - padding, c] over the taps
 // inside the map, for output rows [row_begin, row_end). padding < kernel, so every window holds a
-// tap. A window with a NaN gives NaN. T is float or Bfloat16.
+// tap. A window with a NaN gives NaN. T is float, Bfloat16 or
+// uint8_t.
 template <class T>
 struct MaxPoolArgs {
   const T* in;  // image row `in_row_begin` of an (in_h, in_w, c) map

@@ -6,5 +6,6 @@ namespace lpn {
 
 void max_pool_f32_avx2(const MaxPoolArgs<float>& args) { max_pool(args); }
 void max_pool_bf16_avx2(const MaxPoolArgs<Bfloat16>& args) { max_pool(args); }
+void max_pool_u8_avx2(const MaxPoolArgs<std::uint8_t>& args) { max_pool(args); }
 
 }  // namespace lpn

@@ -6,6 +6,7 @@ namespace lpn {
 
 void channel_sum_f32_scalar(const ChannelSumArgs<float>& args) { channel_sum(args); }
 void channel_sum_bf16_scalar(const ChannelSumArgs<Bfloat16>& args) { channel_sum(args); }
+void channel_sum_u8_scalar(const ChannelSumArgs<std::uint8_t>& args) { channel_sum(args); }
 void se_gate_f32_scalar(const SeGateArgs& args) { se_gate(args); }
 
 }  // namespace lpn

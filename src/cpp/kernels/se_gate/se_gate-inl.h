@@ -19,7 +19,7 @@ inline void channel_sum(const ChannelSumArgs<T>& args) {
 
 // 1 / (1 + e^-v), from e^-|v| so that neither sign overflows or cancels.
 inline F32 sigmoid(F32 v) {
-  const F32 e = exp_nonpositive(min(v, sub(zero<F32>(), v)));
+  const F32 e = exp_nonpositive<fma_exact>(min(v, sub(zero<F32>(), v)));
   const F32 numerator = select(greater(zero<F32>(), v), e, set1<F32>(1.0f));
   return div(numerator, add(set1<F32>(1.0f), e));
 }

@@ -24,6 +24,7 @@ const Variant<ChannelSumFn<T>>& select_channel_sum(Isa isa) {
 }
 template const Variant<ChannelSumFn<float>>& select_channel_sum<float>(Isa isa);
 template const Variant<ChannelSumFn<Bfloat16>>& select_channel_sum<Bfloat16>(Isa isa);
+template const Variant<ChannelSumFn<std::uint8_t>>& select_channel_sum<std::uint8_t>(Isa isa);
 
 const Variant<SeGateFn>& select_se_gate(Isa isa) { return select_variant(kGateVariants, isa); }
 

@@ -9,7 +9,7 @@
 
 namespace lpn {
 
-// partial[c] = sum_p x[p, c] over `positions` rows of c elements, float or Bfloat16.
+// partial[c] = sum_p x[p, c] over `positions` rows of c elements, float, Bfloat16 or uint8_t.
 template <class T>
 struct ChannelSumArgs {
   const T* x;

@@ -6,6 +6,7 @@ namespace lpn {
 
 void channel_sum_f32_avx2(const ChannelSumArgs<float>& args) { channel_sum(args); }
 void channel_sum_bf16_avx2(const ChannelSumArgs<Bfloat16>& args) { channel_sum(args); }
+void channel_sum_u8_avx2(const ChannelSumArgs<std::uint8_t>& args) { channel_sum(args); }
 void se_gate_f32_avx2(const SeGateArgs& args) { se_gate(args); }
 
 }  // namespace lpn
