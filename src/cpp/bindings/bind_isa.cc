@@ -30,7 +30,7 @@ std::string types() {
 template <class In, class Out>
 std::string types() {
   if (std::is_same_v<In, Out>) return types<In>();
-  return std::is_same_v<In, float> ? "_f32bf16" : "_bf16f32";
+  return std::is_same_v<In, float> ? "_f32bf16" : types<In>() + "f32";
 }
 
 std::map<std::string, Variants> tables_of(const TypedVariants& variants) {

@@ -43,26 +43,62 @@ inline void fetch(Ahead ahead, int64_t turn) {
   prefetch_l2(static_cast<const char*>(ahead.first) + turn * ahead.step);
 }
 
-// The vectors that terms of type T are multiplied in, floats or pairs of bfloat16, and the mode in
-// which a product computes.
+// What terms of type T are multiplied by, the vectors of both, floats or groups of narrower
+// numbers, and of their sums, whether a group is multiplied at once, whether a row may end within
+// one, and the mode in which a product computes. 16-bit integers are bytes that are widened, where
+// no instruction takes four of them.
 template <class T>
 struct Terms;
 template <>
 struct Terms<float> {
   using Mode = CallersMode;
   using Vector = F32;
+  using Weight = float;
+  using Weights = F32;
+  using Sum = F32;
+  static constexpr bool kAtOnce = true;
+  static constexpr bool kRagged = false;
 };
 template <>
 struct Terms<Bfloat16> {
   using Mode = FlushSubnormals;
   using Vector = BF16;
+  using Weight = Bfloat16;
+  using Weights = BF16;
+  using Sum = F32;
+  static constexpr bool kAtOnce = kHasDot;
+  static constexpr bool kRagged = true;
 };
+template <>
+struct Terms<uint8_t> {
+  using Mode = CallersMode;
+  using Vector = U8;
+  using Weight = int8_t;
+  using Weights = S8;
+  using Sum = I32;
+  static constexpr bool kAtOnce = true;
+  static constexpr bool kRagged = true;
+};
+template <>
+struct Terms<int16_t> {
+  using Mode = CallersMode;
+  using Vector = I16;
+  using Weight = int16_t;
+  using Weights = I16;
+  using Sum = I32;
+  static constexpr bool kAtOnce = true;
+  static constexpr bool kRagged = false;
+};
+template <class T>
+using WeightOf = typename Terms<T>::Weight;
 
 inline F32 multiply_add(F32 a, F32 b, F32 c) { return fma(a, b, c); }
 inline F32 multiply_add(BF16 a, BF16 b, F32 c) { return dot(a, b, c); }
+inline I32 multiply_add(U8 a, S8 b, I32 c) { return dot4(a, b, c); }
+inline I32 multiply_add(I16 a, I16 b, I32 c) { return dot(a, b, c); }
 
-template <int kRows, int kVectors>
-inline void copy(const F32 (&from)[kRows][kVectors], F32 (&to)[kRows][kVectors]) {
+template <class Sum, int kRows, int kVectors>
+inline void copy(const Sum (&from)[kRows][kVectors], Sum (&to)[kRows][kVectors]) {
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 12
@@ -70,13 +106,18 @@ inline void copy(const F32 (&from)[kRows][kVectors], F32 (&to)[kRows][kVectors])
   }
 }
 
-// A group of terms in every lane: all that a group holds, or an odd last term and zero.
+// A group of terms in every lane: all that a group holds, or the terms that are left and zeros.
 struct FullGroup {
-  static F32 broadcast(const float* p) { return set1<F32>(*p); }
-  static BF16 broadcast(const Bfloat16* p) { return set1_pair<BF16>(p); }
+  F32 broadcast(const float* p) const { return set1<F32>(*p); }
+  BF16 broadcast(const Bfloat16* p) const { return set1_pair<BF16>(p); }
+  U8 broadcast(const uint8_t* p) const { return set1_quad<U8>(p); }
+  I16 broadcast(const int16_t* p) const { return set1_pair<I16>(p); }
 };
-struct LastOfPair {
-  static BF16 broadcast(const Bfloat16* p) { return set1_single<BF16>(p); }
+struct LastGroup {
+  int terms;
+
+  BF16 broadcast(const Bfloat16* p) const { return set1_single<BF16>(p); }
+  U8 broadcast(const uint8_t* p) const { return set1_first<U8>(p, terms); }
 };
 
 // What of a group is multiplied at once.
@@ -94,20 +135,20 @@ struct FirstOfPairs {
 };
 
 // acc[r][v] += part of a group of row r of `a` * part of the v-th vector of b
-template <class Group, class Part, int kRows, int kVectors, class T>
-LPN_INLINE_BODY inline void add_products(F32 (&acc)[kRows][kVectors], const T* a, int64_t a_stride,
-                                         const T* b) {
-  using Vector = typename Terms<T>::Vector;
-  decltype(Part::of(Vector{})) weight[kVectors];
+template <class Part, class Group, class Sum, int kRows, int kVectors, class T>
+LPN_INLINE_BODY inline void add_products(Group group, Sum (&acc)[kRows][kVectors], const T* a,
+                                         int64_t a_stride, const WeightOf<T>* b) {
+  using Weights = typename Terms<T>::Weights;
+  decltype(Part::of(Weights{})) weight[kVectors];
 #pragma GCC unroll 12
-  for (int v = 0; v < kVectors; ++v) weight[v] = Part::of(load<Vector>(b + v * Vector::kLanes));
+  for (int v = 0; v < kVectors; ++v) weight[v] = Part::of(load<Weights>(b + v * Weights::kLanes));
   // Four rows have one address, where there are not registers for one each.
   constexpr int kSharing = kRows > kTileRows ? 4 : kRows;
   const T* row = a;
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
     if (kSharing < kRows && r % kSharing == 0) row = reload_from(a + r * a_stride);
-    const auto value = Part::of(Group::broadcast(row + r % kSharing * a_stride));
+    const auto value = Part::of(group.broadcast(row + r % kSharing * a_stride));
 #pragma GCC unroll 12
     for (int v = 0; v < kVectors; ++v) acc[r][v] = multiply_add(value, weight[v], acc[r][v]);
   }
@@ -115,49 +156,50 @@ LPN_INLINE_BODY inline void add_products(F32 (&acc)[kRows][kVectors], const T* a
 
 // One group of terms. Where no instruction takes a pair, all second numbers come before the first
 // ones, the order of dot(): then no more registers hold weights than of floats.
-template <class Group, int kRows, int kVectors, class T>
-LPN_INLINE_BODY inline void add_group(F32 (&acc)[kRows][kVectors], const T* a, int64_t a_stride,
-                                      const T* b) {
-  if constexpr (kTermGroup<T> == 1 || kHasDot) {
-    add_products<Group, WholeGroup>(acc, a, a_stride, b);
+template <class Group, class Sum, int kRows, int kVectors, class T>
+LPN_INLINE_BODY inline void add_group(Group group, Sum (&acc)[kRows][kVectors], const T* a,
+                                      int64_t a_stride, const WeightOf<T>* b) {
+  if constexpr (Terms<T>::kAtOnce) {
+    add_products<WholeGroup>(group, acc, a, a_stride, b);
   } else {
-    add_products<Group, SecondOfPairs>(acc, a, a_stride, b);
-    add_products<Group, FirstOfPairs>(acc, reload_from(a), a_stride, reload_from(b));
+    add_products<SecondOfPairs>(group, acc, a, a_stride, b);
+    add_products<FirstOfPairs>(group, acc, reload_from(a), a_stride, reload_from(b));
   }
 }
 
 // acc[r][v] += sum_t a[r * a_stride + t] * b[t, v] of a panel's columns (kernels/panel.h), one
-// chain of fma, or of dot, per accumulator in ascending t. Two groups of terms a turn share the
+// chain of fma, dot or dot4 per accumulator in ascending t. Two groups of terms a turn share the
 // loop's own instructions; whether there is anything to fetch is not asked, as a branch costs more
 // than a fetch. (Not always_inline: GCC 12 then finds that prefetch_l2 has no effect, and drops
 // it.)
-template <int kRows, int kVectors, class T, class Fetch>
-inline void accumulate(F32 (&acc)[kRows][kVectors], const T* a, int64_t a_stride, const T* b,
-                       int64_t k, Fetch ahead) {
+template <class Sum, int kRows, int kVectors, class T, class Fetch>
+inline void accumulate(Sum (&acc)[kRows][kVectors], const T* a, int64_t a_stride,
+                       const WeightOf<T>* b, int64_t k, Fetch ahead) {
   constexpr int kGroup = kTermGroup<T>;
-  F32 sum[kRows][kVectors];  // out of line, what is behind a reference would be stored every turn
+  Sum sum[kRows][kVectors];  // out of line, what is behind a reference would be stored every turn
   copy(acc, sum);
   int64_t t = 0;
   if constexpr (kVectorRegisters >= 16) {  // fewer would spill more of a tile that is in memory
     for (; t + 2 * kGroup <= k; t += 2 * kGroup) {
       fetch(ahead, t / (2 * kGroup));
-      add_group<FullGroup>(sum, a + t, a_stride, b + t * kPanel);
-      add_group<FullGroup>(sum, a + t + kGroup, a_stride, b + (t + kGroup) * kPanel);
+      add_group(FullGroup{}, sum, a + t, a_stride, b + t * kPanel);
+      add_group(FullGroup{}, sum, a + t + kGroup, a_stride, b + (t + kGroup) * kPanel);
     }
   }
-  for (; t + kGroup <= k; t += kGroup) add_group<FullGroup>(sum, a + t, a_stride, b + t * kPanel);
-  if constexpr (kGroup > 1) {
-    if (t < k) add_group<LastOfPair>(sum, a + t, a_stride, b + t * kPanel);
+  for (; t + kGroup <= k; t += kGroup) add_group(FullGroup{}, sum, a + t, a_stride, b + t * kPanel);
+  if constexpr (Terms<T>::kRagged) {
+    const LastGroup last = {static_cast<int>(k - t)};
+    if (t < k) add_group(last, sum, a + t, a_stride, b + t * kPanel);
   }
   copy(sum, acc);
 }
 
-template <int kRows, int kVectors>
-inline void clear(F32 (&acc)[kRows][kVectors]) {
+template <class Sum, int kRows, int kVectors>
+inline void clear(Sum (&acc)[kRows][kVectors]) {
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 12
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = zero<F32>();
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = zero<Sum>();
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "base/bfloat16.h"
 #include "kernels/term_group.h"
@@ -14,7 +15,8 @@ std::int64_t packed_panels_size(std::int64_t panel, std::int64_t k, std::int64_t
   return (n + panel - 1) / panel * panel * grouped_terms<T>(k);
 }
 
-// weight(t, o) gives the weight of term t in 0..k-1 for output o in 0..n-1; it is rounded to T.
+// weight(t, o) gives the weight of term t in 0..k-1 for output o in 0..n-1, as a T or as a float,
+// which is rounded to T.
 // Terms are taken in blocks that read whole cache lines of weights whose terms lie one after the
 // other, and whose part of the panel stays in the L1 cache while its columns are written one by
 // one.
@@ -31,8 +33,15 @@ void pack_panels(std::int64_t panel, std::int64_t k, std::int64_t n, const Weigh
       const std::int64_t end = terms - begin < kBlock ? terms : begin + kBlock;
       for (std::int64_t i = 0; i < panel; ++i) {
         for (std::int64_t t = begin; t < end; ++t) {
-          const float value = i < columns && t < k ? weight(t, column + i) : 0.0f;
-          packed[(t / kGroup * panel + i) * kGroup + t % kGroup] = narrow<T>(value);
+          T value{};
+          if (i < columns && t < k) {
+            if constexpr (std::is_same_v<decltype(weight(t, column)), T>) {
+              value = weight(t, column + i);
+            } else {
+              value = narrow<T>(weight(t, column + i));
+            }
+          }
+          packed[(t / kGroup * panel + i) * kGroup + t % kGroup] = value;
         }
       }
     }

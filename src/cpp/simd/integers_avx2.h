@@ -68,6 +68,12 @@ inline I16 load<I16>(const int16_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
 }
 template <>
+inline I16 load_n<I16>(const int16_t* p, int n) {
+  I16 r = {_mm256_setzero_si256()};
+  memcpy(&r.v, p, static_cast<size_t>(n) * sizeof(int16_t));
+  return r;
+}
+template <>
 inline I16 set1_pair<I16>(const int16_t* p) {
   int32_t pair;
   memcpy(&pair, p, sizeof pair);
@@ -111,6 +117,10 @@ inline void store_n(uint8_t* p, int n, F32 a) {
   memcpy(p, &bytes, static_cast<size_t>(n));
 }
 inline void store(uint8_t* p, U8 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
+inline void store_halves(uint8_t* lower, uint8_t* upper, U8 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(lower), _mm256_castsi256_si128(a.v));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(upper), _mm256_extracti128_si256(a.v, 1));
+}
 template <>
 inline I16 load<I16>(const uint8_t* p) {
   return {_mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
@@ -124,10 +134,20 @@ inline I16 load_n<I16>(const uint8_t* p, int n) {
 inline void store(int16_t* p, I16 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
 inline F32 fma_exact(F32 a, F32 b, F32 c) { return fma(a, b, c); }
 inline I32 add(I32 a, I32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
-inline I32 dot(I16 a, I16 b, I32 c) { return add({_mm256_madd_epi16(a.v, b.v)}, c); }
+// Instructions by name where they add to an accumulator: to GCC 12 an intrinsic's accumulator is a
+// vector of other integers than its result, both of which it keeps around a loop until registers
+// run out.
+inline I32 dot(I16 a, I16 b, I32 c) {
+  const __m256i products = _mm256_madd_epi16(a.v, b.v);
+  asm("vpaddd %1, %0, %0" : "+x"(c.v) : "x"(products));
+  return c;
+}
 #if defined(__AVXVNNI__)
 constexpr bool kHasDot4 = true;
-inline I32 dot4(U8 a, S8 b, I32 c) { return {_mm256_dpbusd_avx_epi32(c.v, a.v, b.v)}; }
+inline I32 dot4(U8 a, S8 b, I32 c) {
+  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(c.v) : "x"(a.v), "x"(b.v));
+  return c;
+}
 #else
 constexpr bool kHasDot4 = false;
 // Bytes of even and of odd position, widened: sums of two products of bytes do not fit 16 bits.
@@ -139,6 +159,11 @@ inline I32 dot4(U8 a, S8 b, I32 c) {
   return dot(a_even, b_even, dot(a_odd, b_odd, c));
 }
 #endif
+inline int32_t reduce_add(I32 a) {
+  const __m128i of_4 = _mm_add_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
+  const __m128i of_2 = _mm_add_epi32(of_4, _mm_shuffle_epi32(of_4, 0x4E));
+  return _mm_cvtsi128_si32(_mm_add_epi32(of_2, _mm_shuffle_epi32(of_2, 0xB1)));
+}
 inline F32 to_float(I32 a) { return {_mm256_cvtepi32_ps(a.v)}; }
 inline I32 to_int(F32 a) { return {_mm256_cvtps_epi32(a.v)}; }
 // Packing works within 128 bits: words of four bytes are then put in order.

@@ -63,6 +63,10 @@ inline I16 load<I16>(const int16_t* p) {
   return {_mm512_loadu_si512(p)};
 }
 template <>
+inline I16 load_n<I16>(const int16_t* p, int n) {
+  return {_mm512_maskz_loadu_epi16(static_cast<__mmask32>(first_bytes(n)), p)};
+}
+template <>
 inline I16 set1_pair<I16>(const int16_t* p) {
   int32_t pair;
   memcpy(&pair, p, sizeof pair);
@@ -99,6 +103,10 @@ inline void store_n(uint8_t* p, int n, F32 a) {
   _mm_mask_storeu_epi8(p, first_lanes(n), round_to_bytes(a.v));
 }
 inline void store(uint8_t* p, U8 a) { _mm512_storeu_si512(p, a.v); }
+inline void store_halves(uint8_t* lower, uint8_t* upper, U8 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lower), _mm512_castsi512_si256(a.v));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(upper), _mm512_extracti64x4_epi64(a.v, 1));
+}
 template <>
 inline I16 load<I16>(const uint8_t* p) {
   return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
@@ -110,10 +118,20 @@ inline I16 load_n<I16>(const uint8_t* p, int n) {
 inline void store(int16_t* p, I16 a) { _mm512_storeu_si512(p, a.v); }
 inline F32 fma_exact(F32 a, F32 b, F32 c) { return fma(a, b, c); }
 inline I32 add(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
-inline I32 dot(I16 a, I16 b, I32 c) { return add({_mm512_madd_epi16(a.v, b.v)}, c); }
+// Instructions by name where they add to an accumulator: to GCC 12 an intrinsic's accumulator is a
+// vector of other integers than its result, both of which it keeps around a loop until registers
+// run out.
+inline I32 dot(I16 a, I16 b, I32 c) {
+  const __m512i products = _mm512_madd_epi16(a.v, b.v);
+  asm("vpaddd %1, %0, %0" : "+v"(c.v) : "v"(products));
+  return c;
+}
 #if defined(__AVX512VNNI__)
 constexpr bool kHasDot4 = true;
-inline I32 dot4(U8 a, S8 b, I32 c) { return {_mm512_dpbusd_epi32(c.v, a.v, b.v)}; }
+inline I32 dot4(U8 a, S8 b, I32 c) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(c.v) : "v"(a.v), "v"(b.v));
+  return c;
+}
 #else
 constexpr bool kHasDot4 = false;
 // Bytes of even and of odd position, widened: sums of two products of bytes do not fit 16 bits.
@@ -125,6 +143,7 @@ inline I32 dot4(U8 a, S8 b, I32 c) {
   return dot(a_even, b_even, dot(a_odd, b_odd, c));
 }
 #endif
+inline int32_t reduce_add(I32 a) { return _mm512_reduce_add_epi32(a.v); }
 inline F32 to_float(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline I32 to_int(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
 // Packing works within 128 bits: words of four bytes are then put in order.

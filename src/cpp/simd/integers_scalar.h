@@ -72,10 +72,14 @@ inline S8 load<S8>(const int8_t* p) {
   return load_n<S8>(p, S8::kLanes);
 }
 template <>
-inline I16 load<I16>(const int16_t* p) {
-  I16 r;
-  for (int i = 0; i < I16::kLanes; ++i) r.lane[i] = p[i];
+inline I16 load_n<I16>(const int16_t* p, int n) {
+  I16 r{};
+  for (int i = 0; i < n; ++i) r.lane[i] = p[i];
   return r;
+}
+template <>
+inline I16 load<I16>(const int16_t* p) {
+  return load_n<I16>(p, I16::kLanes);
 }
 template <>
 inline I16 set1_pair<I16>(const int16_t* p) {
@@ -113,6 +117,9 @@ inline void store(uint8_t* p, F32 v) { store_n(p, F32::kLanes, v); }
 inline void store(uint8_t* p, U8 v) {
   for (int i = 0; i < U8::kLanes; ++i) p[i] = v.lane[i];
 }
+inline void store_halves(uint8_t* lower, uint8_t* upper, U8 v) {
+  for (int i = 0; i < U8::kLanes; ++i) (i < 8 ? lower : upper - 8)[i] = v.lane[i];
+}
 template <>
 inline I16 load_n<I16>(const uint8_t* p, int n) {
   I16 r{};
@@ -146,6 +153,7 @@ inline I32 dot4(U8 a, S8 b, I32 c) {
     return sum;
   });
 }
+inline int32_t reduce_add(I32 a) { return a.lane[0] + a.lane[1] + a.lane[2] + a.lane[3]; }
 inline F32 to_float(I32 a) {
   return map_lanes([&](int i) { return static_cast<float>(a.lane[i]); });
 }

@@ -1,0 +1,17 @@
+#include "simd/vec_avx2.h"
+
+#include "kernels/pointwise/quantized-inl.h"
+
+namespace lpn {
+
+static_assert(pointwise_u8_avxvnni_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(pointwise_u8f32_avxvnni_panel == kPanel, "kernels.inc names the panel of the tile");
+
+void pointwise_u8_avxvnni(const PointwiseArgs<uint8_t, uint8_t>& args) {
+  quantized_pointwise(args);
+}
+void pointwise_u8f32_avxvnni(const PointwiseArgs<uint8_t, float>& args) {
+  quantized_pointwise(args);
+}
+
+}  // namespace lpn
