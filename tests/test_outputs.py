@@ -101,7 +101,7 @@ def test_a_file_of_one_output_stays_version_1(tiny: ModelFile) -> None:
         (2, {"output": "head"}, "missing fields: graph.outputs; unknown fields: graph.output"),
         (2, {"outputs": []}, "wrong fields: graph.outputs .wanted a list of at least one string"),
         (2, {"outputs": "head"}, "wrong fields: graph.outputs"),
-        (0, {"output": "head"}, "format_version is 0; this lpn_core reads 1 to 2"),
+        (0, {"output": "head"}, "format_version is 0; this lpn_core reads 1 to 3"),
         (True, {"output": "head"}, "format_version is True"),
     ],
 )

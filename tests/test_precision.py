@@ -159,5 +159,7 @@ def test_pickling_keeps_the_precision(tiny: ModelFile) -> None:
 
 
 def test_unknown_precision(tiny: ModelFile) -> None:
-    with pytest.raises(ValueError, match=r"precision is 'int4'; wanted 'fp32' or 'bf16' or 'auto'"):
+    with pytest.raises(
+        ValueError, match=r"precision is 'int4'; wanted 'fp32' or 'bf16' or 'int8' or 'auto'"
+    ):
         Model(tiny, precision="int4")

@@ -76,6 +76,17 @@ class Graph:
         models share the memory of arrays over bytes objects, and copy what could still be written.
         """
     def add_output(self, name: str) -> None: ...
+    def set_quantization(self, tensor: str, scale: float, zero_point: int) -> None:
+        """In int8, a byte q of a node's result is the number scale * (q - zero_point)."""
+    def keep_float(self, node: str) -> None:
+        """The node computes in floating point in int8, too."""
+    def set_pixels(
+        self, channel_map: Sequence[int], scale: Sequence[float], shift: Sequence[float]
+    ) -> None:
+        """Input channel c is p[channel_map[c]] * scale[c] + shift[c] of a pixel p.
+
+        An int8 network takes the pixels' bytes.
+        """
     def shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
         """(h, w, c) of every tensor for an input of this size."""
 
@@ -94,7 +105,8 @@ class CompiledModel:
 
         memory_limit: bytes for the weights, and for each run; 0 for what LPN_MEMORY_LIMIT, the
         machine or its cgroup says. A network or an input beyond it is a ValueError.
-        precision: "fp32", "bf16", or "auto" for bf16 where this CPU multiplies bfloat16 numbers.
+        precision: "fp32", "bf16", "int8" (where the graph has quantizations, else fp32), or "auto"
+            for bf16 where this CPU multiplies bfloat16 numbers.
         """
     @property
     def threads(self) -> int: ...
@@ -102,7 +114,7 @@ class CompiledModel:
     def isa(self) -> str: ...
     @property
     def precision(self) -> str:
-        """ "fp32" or "bf16": what "auto" came to."""
+        """ "fp32", "bf16" or "int8": what "auto" came to."""
     @property
     def input_channels(self) -> int: ...
     def output_shape(self, height: int, width: int) -> tuple[int, int, int]:

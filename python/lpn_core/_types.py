@@ -34,7 +34,7 @@ BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 Activation: TypeAlias = Literal["none", "relu", "relu6"]
 DecodeKind: TypeAlias = Literal["soft_argmax", "argmax"]
-Precision: TypeAlias = Literal["fp32", "bf16"]
+Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
 AttributeType: TypeAlias = Literal["int", "float", "activation"]
 
 

@@ -22,6 +22,7 @@ struct FakeOperation : Operation {
   FakeOperation(const Node& of, std::vector<int> in, int result, bool in_place = false)
       : Operation(of), inputs(std::move(in)), output(result), overwrites(in_place) {}
 
+  void redirect(int, int) override {}
   std::vector<int> reads() const override { return inputs; }
   std::vector<int> writes() const override { return {output}; }
   std::optional<int> overwritable() const override {

@@ -23,7 +23,8 @@ precision_option = click.option(
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="Of maps and matrix products; auto: bf16 where this CPU multiplies bfloat16, else fp32.",
+    help="Of maps and matrix products. int8 takes a model with scales, which lpn quantize finds; "
+    "auto: bf16 where this CPU multiplies bfloat16, else fp32.",
 )
 
 

@@ -20,6 +20,7 @@ SELF_TEST_TOLERANCE = 0.05
 SELF_TEST_TOLERANCES: Mapping[Precision, float] = {
     "fp32": SELF_TEST_TOLERANCE,
     "bf16": HEATMAP_STRIDE / 2,
+    "int8": 2.0 * HEATMAP_STRIDE,
 }
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # That multiply bfloat16 numbers.
 _BF16_ISAS = ("avx512bf16",)
 
-PRECISIONS = ("fp32", "bf16", "auto")
+PRECISIONS = ("fp32", "bf16", "int8", "auto")
 
 
 class Model:
@@ -47,7 +47,7 @@ class Model:
 
     Attributes:
         file: the model file's content.
-        precision: of the network's maps and matrix products, "fp32" or "bf16".
+        precision: of the network's maps and matrix products, "fp32", "bf16" or "int8".
     """
 
     def __init__(
@@ -69,15 +69,18 @@ class Model:
                 take half the memory and, where the CPU has AVX512_BF16, little more than half the
                 time (elsewhere they are emulated, with AVX2 to the same bits, at the speed of fp32
                 at best). The network's input and outputs stay float32: maps are bfloat16 between
-                a dense convolution and a 1x1 convolution or an upsampling, as in LPN; "auto" for
-                bf16 where the CPU has it, else fp32.
+                a dense convolution and a 1x1 convolution or an upsampling, as in LPN; "int8" for
+                maps of bytes and exact products of 8-bit integers, to the same bits on every CPU,
+                which needs a model file with a quantization (``lpn quantize`` makes one of any);
+                "auto" for bf16 where the CPU has it, else fp32.
             memory_limit: bytes that the weights, and each run, may take; None for what
                 LPN_MEMORY_LIMIT, the machine or its cgroup says. Crops that need more are a
                 ValueError, which names the node that asks for most.
 
         Raises:
             TypeError: an option of another type.
-            ModelFileError: the graph is not consistent, or not with the input and the keypoints.
+            ModelFileError: the graph is not consistent, or not with the input and the keypoints;
+                or "int8" for a model without a quantization.
             ValueError: a bad option.
         """
         if threads is not None:
@@ -109,6 +112,8 @@ class Model:
         self._keypoint_set = model_file.keypoint_set
         with _naming(model_file):
             graph = model_file.graph.build(model_file.weights)
+            if precision == "int8":
+                self._quantize(graph)
         self._compiled: _core.CompiledModel | None = _core.CompiledModel(
             graph, threads or 0, isa_name(isa), memory_limit or 0, precision
         )
@@ -228,6 +233,19 @@ class Model:
         else:
             outputs = self.compiled.run_all(array)
         return dict(zip(self.file.graph.outputs, outputs, strict=True))
+
+    def _quantize(self, graph: _core.Graph) -> None:
+        quantization = self.file.quantization
+        if quantization is None:
+            raise ValueError(
+                "it has no scales for int8; lpn quantize writes a model file that has them, and "
+                'precision="bf16" or "fp32" needs none'
+            )
+        for name, tensor in quantization.tensors.items():
+            graph.set_quantization(name, tensor.scale, tensor.zero_point)
+        for name in quantization.float_nodes:
+            graph.keep_float(name)
+        graph.set_pixels(*self._normalisation)
 
     @property
     def _normalisation(self) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
@@ -119,6 +120,16 @@ void add_node(Graph& graph, const std::string& kind, const std::string& name,
   graph.add_node(kind, name, inputs, attribute_values, std::move(weight_values));
 }
 
+void set_quantization(Graph& graph, const std::string& tensor, double scale,
+                      std::int32_t zero_point) {
+  graph.set_quantization(tensor, {static_cast<float>(scale), zero_point});
+}
+
+void set_pixels(Graph& graph, std::vector<int> channel_map, std::vector<double> scale,
+                std::vector<double> shift) {
+  graph.set_pixels({std::move(channel_map), std::move(scale), std::move(shift)});
+}
+
 py::dict list_shapes(const Graph& graph, std::int64_t height, std::int64_t width) {
   graph.check_complete();
   py::dict named;
@@ -175,6 +186,10 @@ void bind_graph(py::module_& module) {
       .def("add_node", &add_node, py::arg("kind"), py::arg("name"), py::arg("inputs"),
            py::arg("attributes"), py::arg("weights"))
       .def("add_output", &Graph::add_output, py::arg("name"))
+      .def("set_quantization", &set_quantization, py::arg("tensor"), py::arg("scale"),
+           py::arg("zero_point"))
+      .def("keep_float", &Graph::keep_float, py::arg("node"))
+      .def("set_pixels", &set_pixels, py::arg("channel_map"), py::arg("scale"), py::arg("shift"))
       .def("shapes", &list_shapes, py::arg("height"), py::arg("width"));
 }
 

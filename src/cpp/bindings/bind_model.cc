@@ -21,12 +21,21 @@ namespace {
 Precision parse_precision(const std::string& name, Isa isa) {
   if (name == "fp32") return Precision::kFp32;
   if (name == "bf16") return Precision::kBf16;
-  LPN_CHECK(name == "auto", "precision is \"", name, "\"; it must be fp32, bf16 or auto");
+  if (name == "int8") return Precision::kInt8;
+  LPN_CHECK(name == "auto", "precision is \"", name, "\"; it must be fp32, bf16, int8 or auto");
   return contains(isa, Isa::kAvx512Bf16) ? Precision::kBf16 : Precision::kFp32;
 }
 
 const char* precision_name(Precision precision) {
-  return precision == Precision::kFp32 ? "fp32" : "bf16";
+  switch (precision) {
+    case Precision::kFp32:
+      return "fp32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kInt8:
+      return "int8";
+  }
+  return "";
 }
 
 std::unique_ptr<CompiledModel> make_model(const Graph& graph, int threads, const std::string& isa,
@@ -57,6 +66,12 @@ Arrays run_float(CompiledModel& model, const py::array& x, Wanted wanted) {
 Arrays run_u8(CompiledModel& model, const py::array& x, const std::vector<int>& channel_map,
               const std::vector<double>& scale, const std::vector<double>& shift, Wanted wanted) {
   const Input<std::uint8_t> input = read<std::uint8_t>(x, "x", 4, "(N, H, W, 3)");
+  const std::optional<PixelInput>& pixels = model.graph().pixels();
+  LPN_CHECK(
+      model.precision() != Precision::kInt8 || !pixels ||
+          (pixels->channel_map == channel_map && pixels->scale == scale && pixels->shift == shift),
+      "channel_map, scale and shift are not those of the graph's set_pixels; an int8 network "
+      "has them in its weights");
   const auto channels = static_cast<std::size_t>(model.graph().input_channels());
   LPN_CHECK(input[3] == 3, "x has shape ", format_shape(input.shape), "; it must be (N, H, W, 3)");
   LPN_CHECK(channel_map.size() == channels && scale.size() == channels && shift.size() == channels,

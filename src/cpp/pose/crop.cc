@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstddef>
+
+#include "base/buffer.h"
 
 namespace lpn {
 
@@ -18,6 +21,27 @@ CropAffineArgs crop_args(const Image& image, const Normalisation& normalisation,
   std::copy_n(normalisation.shift, 3, args.shift);
   args.out_w = width;
   return args;
+}
+
+Normalisation bytes_of_pixels(const Normalisation& normalisation,
+                              const std::vector<int>& pixel_channels) {
+  Normalisation bytes{{0, 1, 2}, {1, 1, 1}, {0, 0, 0}};
+  for (std::size_t c = 0; c < pixel_channels.size(); ++c)
+    bytes.channel_map[pixel_channels[c]] = normalisation.channel_map[c];
+  return bytes;
+}
+
+void crop_to_bytes(CropAffineFn crop, CropAffineArgs args, std::uint8_t* out) {
+  constexpr float kOnlyIntegers = 8388608.0f;  // 2^23: the sum of it and a byte's number is rounded
+  Buffer<float> row(static_cast<std::size_t>(3 * args.out_w));
+  const std::int64_t end = args.row_end;
+  args.out = row.data();
+  for (; args.row_begin < end; ++args.row_begin) {
+    args.row_end = args.row_begin + 1;
+    crop(args);
+    for (std::int64_t i = 0; i < 3 * args.out_w; ++i)
+      *out++ = static_cast<std::uint8_t>((row.data()[i] + kOnlyIntegers) - kOnlyIntegers);
+  }
 }
 
 void crop_images(const Image& image, const Normalisation& normalisation, const double* matrices,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/isa.h"
 #include "base/thread_pool.h"
@@ -27,6 +28,14 @@ inline ByteScale byte_scale(double mean, double std) { return {1.0 / (255.0 * st
 // What all crops of an image that are `width` wide share of the kernel's arguments.
 CropAffineArgs crop_args(const Image& image, const Normalisation& normalisation,
                          std::int64_t width);
+
+// What crops the bytes themselves: channel p of a crop is the one of an image that network channel
+// c with pixel_channels[c] == p is made of.
+Normalisation bytes_of_pixels(const Normalisation& normalisation,
+                              const std::vector<int>& pixel_channels);
+
+// The rows of args, made with bytes_of_pixels(), rounded to bytes, half to even.
+void crop_to_bytes(CropAffineFn crop, CropAffineArgs args, std::uint8_t* out);
 
 // n crops, h x w each, to out (n, h, w, 3): by the kernel's formula, crop i with matrices[i] of
 // (n, 2, 3) finite numbers. Which thread computes a row does not show in the result.

@@ -21,11 +21,15 @@ bool run_regions(CompiledModel& model, PreparedPlan& plan, const Image& image,
   const Shape& input = plan.plan().input();
   const auto n = static_cast<std::int64_t>(regions.size());
   const CropAffineFn crop = select_crop_affine(model.isa()).run;
-  const CropAffineArgs shared = crop_args(image, normalisation, input.w);
+  const PixelInput* const pixels = plan.plan().pixels();
+  const CropAffineArgs shared = crop_args(
+      image,
+      pixels == nullptr ? normalisation : bytes_of_pixels(normalisation, pixels->channel_map),
+      input.w);
   Batch batch;
   batch.n = mirrored_too ? 2 * n : n;
   batch.stop = stop;
-  batch.fill = [&](std::int64_t entry, std::int64_t begin, std::int64_t end, float* rows) {
+  batch.fill = [&](std::int64_t entry, std::int64_t begin, std::int64_t end, void* rows) {
     CropAffineArgs args = shared;
     const Region& region = regions[static_cast<std::size_t>(entry % n)];
     raster_to_image(region, static_cast<double>(input.h), static_cast<double>(input.w),
@@ -33,7 +37,8 @@ bool run_regions(CompiledModel& model, PreparedPlan& plan, const Image& image,
     args.mirrored = entry >= n;
     args.row_begin = begin;
     args.row_end = end;
-    args.out = rows;
+    if (pixels != nullptr) return crop_to_bytes(crop, args, static_cast<std::uint8_t*>(rows));
+    args.out = static_cast<float*>(rows);
     crop(args);
   };
   return model.run(plan, batch, maps);

@@ -1,6 +1,7 @@
 #include "engine/graph/graph.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "engine/graph/node_kind.h"
@@ -50,6 +51,7 @@ int Graph::find_tensor(const std::string& name) const {
 void Graph::add_tensor(const std::string& name, std::int64_t channels) {
   tensor_numbers_.emplace(name, static_cast<int>(channels_.size()));
   channels_.push_back(channels);
+  quantizations_.emplace_back();
 }
 
 void Graph::add_input(const std::string& name, std::int64_t channels) {
@@ -95,6 +97,40 @@ void Graph::add_output(const std::string& name) {
   LPN_CHECK(std::find(outputs_.begin(), outputs_.end(), tensor) == outputs_.end(), "output \"",
             name, "\" was added already; each is added once");
   outputs_.push_back(tensor);
+}
+
+void Graph::set_quantization(const std::string& name, const Quantization& quantization) {
+  const int tensor = find_tensor(name);
+  LPN_CHECK(tensor > 0, "quantization of \"", name, "\": it is not a node of the graph");
+  LPN_CHECK(std::isnormal(quantization.scale) && quantization.scale > 0, "quantization of \"", name,
+            "\": scale is ", quantization.scale, "; it must be finite and greater than 0");
+  LPN_CHECK(quantization.zero_point >= 0 && quantization.zero_point <= 255, "quantization of \"",
+            name, "\": zero_point is ", quantization.zero_point, "; it must be from 0 to 255");
+  quantizations_[static_cast<std::size_t>(tensor)] = quantization;
+}
+
+void Graph::keep_float(const std::string& name) {
+  const int tensor = find_tensor(name);
+  LPN_CHECK(tensor > 0, "\"", name, "\", to be kept in floating point, is not a node of the graph");
+  nodes_[static_cast<std::size_t>(tensor) - 1].keeps_float = true;
+}
+
+void Graph::set_pixels(PixelInput pixels) {
+  const auto channels = static_cast<std::size_t>(input_channels());
+  LPN_CHECK(pixels.channel_map.size() == channels && pixels.scale.size() == channels &&
+                pixels.shift.size() == channels,
+            "channel_map, scale and shift have ", pixels.channel_map.size(), ", ",
+            pixels.scale.size(), " and ", pixels.shift.size(),
+            " values; each needs one per input channel, ", channels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    LPN_CHECK(pixels.channel_map[c] >= 0 && pixels.channel_map[c] < 3, "channel_map[", c, "] is ",
+              pixels.channel_map[c], "; it must be 0, 1 or 2");
+    LPN_CHECK(std::isfinite(static_cast<float>(pixels.scale[c])) &&
+                  std::isfinite(static_cast<float>(pixels.shift[c])),
+              "scale[", c, "] and shift[", c, "] are ", pixels.scale[c], " and ", pixels.shift[c],
+              "; both must be finite in float32");
+  }
+  pixels_ = std::move(pixels);
 }
 
 void Graph::check_complete() const {

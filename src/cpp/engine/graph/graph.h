@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/graph/node.h"
+#include "engine/graph/quantization.h"
 #include "engine/graph/tensor.h"
 
 namespace lpn {
@@ -21,10 +23,21 @@ class Graph {
                 std::map<std::string, Weight> weights);
   void add_output(const std::string& name);
 
+  // What a tensor's values are stored as where a network computes in bytes.
+  void set_quantization(const std::string& tensor, const Quantization& quantization);
+  // A node that computes in floating point, also where its network does in bytes.
+  void keep_float(const std::string& node);
+  // What makes a network's input of pixels: one that computes in bytes takes those themselves.
+  void set_pixels(PixelInput pixels);
+
   const std::vector<Node>& nodes() const { return nodes_; }
   std::int64_t input_channels() const { return channels_.at(0); }
   std::int64_t channels(std::size_t tensor) const { return channels_[tensor]; }
   const std::vector<int>& outputs() const { return outputs_; }
+  const std::optional<Quantization>& quantization(std::size_t tensor) const {
+    return quantizations_[tensor];
+  }
+  const std::optional<PixelInput>& pixels() const { return pixels_; }
   const std::unordered_map<std::string, int>& tensor_numbers() const { return tensor_numbers_; }
 
   // Throws unless there is an input and at least one output.
@@ -43,6 +56,8 @@ class Graph {
   std::unordered_map<std::string, int> tensor_numbers_;  // by name
   std::vector<Node> nodes_;
   std::vector<int> outputs_;
+  std::vector<std::optional<Quantization>> quantizations_;  // of every tensor
+  std::optional<PixelInput> pixels_;
 };
 
 }  // namespace lpn

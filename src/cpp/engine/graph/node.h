@@ -20,6 +20,8 @@ struct Node {
   std::vector<int> inputs;
   Attributes attributes;
   std::map<std::string, Weight> weights;
+  // Computed in floating point, also where a network computes in bytes.
+  bool keeps_float = false;
 
   const Weight& weight(const std::string& weight_name) const { return weights.at(weight_name); }
   // The optional bias, or null.

@@ -21,10 +21,34 @@ bool of_one_type(const std::vector<Tensor>& tensors, const std::vector<int>& amo
   });
 }
 
+bool of_one_float(const std::vector<Tensor>& tensors, const std::vector<int>& among) {
+  return of_one_type(tensors, among) && type_of(tensors, among.front()) != DType::kU8;
+}
+
+bool of_same_bytes(const std::vector<Tensor>& tensors, const std::vector<int>& among) {
+  const auto quantization = [&](int tensor) {
+    return tensors[static_cast<std::size_t>(tensor)].quantization;
+  };
+  return all_quantized(tensors, among) && std::all_of(among.begin(), among.end(), [&](int tensor) {
+           return type_of(tensors, tensor) == DType::kU8 &&
+                  *quantization(tensor) == *quantization(among.front());
+         });
+}
+
+bool all_quantized(const std::vector<Tensor>& tensors, const std::vector<int>& among) {
+  return std::all_of(among.begin(), among.end(), [&](int tensor) {
+    return tensors[static_cast<std::size_t>(tensor)].quantization.has_value();
+  });
+}
+
 OperationGraph::OperationGraph(const Graph& graph)
-    : tensors(graph.nodes().size() + 1), outputs(graph.outputs()) {
-  for (std::size_t tensor = 0; tensor < tensors.size(); ++tensor)
+    : tensors(graph.nodes().size() + 1),
+      outputs(graph.outputs()),
+      pixels(graph.pixels() && graph.input_channels() == 3 ? &*graph.pixels() : nullptr) {
+  for (std::size_t tensor = 0; tensor < tensors.size(); ++tensor) {
     tensors[tensor].channels = graph.channels(tensor);
+    tensors[tensor].quantization = graph.quantization(tensor);
+  }
   std::vector<bool> needed(tensors.size(), false);
   for (const int output : outputs) needed[static_cast<std::size_t>(output)] = true;
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {

@@ -9,6 +9,7 @@
 
 #include "engine/graph/dtype.h"
 #include "engine/graph/graph.h"
+#include "engine/graph/quantization.h"
 
 namespace lpn {
 
@@ -18,9 +19,13 @@ struct StepBuilder;
 struct Tensor {
   DType type = DType::kF32;
   std::int64_t channels = 0;  // of a node's
+  // What it is as bytes: of a node's result that has one in the graph.
+  std::optional<Quantization> quantization;
   // The tensor, with a place of its own, among whose channels it lies, from `channel` on; -1 where
   // it has one itself.
   int inside = -1;
+  // The tensor that it holds the numbers of in another type, and has the shape of; -1 for none.
+  int copied = -1;
   std::int64_t channel = 0;
 };
 
@@ -40,6 +45,9 @@ struct Operation {
   virtual std::vector<int> reads() const = 0;
   virtual std::vector<int> writes() const = 0;
 
+  // Reads or writes `to` wherever that was `from`.
+  virtual void redirect(int from, int to) = 0;
+
   // The tensor over which the result may be written: every element of it is read by the tile that
   // then writes it, and by nothing else.
   virtual std::optional<int> overwritable() const { return std::nullopt; }
@@ -56,17 +64,31 @@ struct Operation {
   // what is written to its place already.
   virtual std::vector<ChannelCopy>* copies() { return nullptr; }
 
+  // Whether a node that it stems from is to be computed in floating point.
+  virtual bool keeps_float() const { return node->keeps_float; }
+
   // Fills in what the step costs, too, and declares the shapes of tensors that are no node's.
   virtual std::unique_ptr<Step> make_step(StepBuilder& builder) const = 0;
 
   const Node* node;  // whose name and weights these are
 };
 
+// For Operation::redirect.
+inline void redirect_tensor(int& tensor, int from, int to) {
+  if (tensor == from) tensor = to;
+}
+
 // For Operation::takes_types.
 inline DType type_of(const std::vector<Tensor>& tensors, int tensor) {
   return tensors[static_cast<std::size_t>(tensor)].type;
 }
 bool of_one_type(const std::vector<Tensor>& tensors, const std::vector<int>& among);
+// Of one floating-point type.
+bool of_one_float(const std::vector<Tensor>& tensors, const std::vector<int>& among);
+// Of bytes that stand for the same numbers.
+bool of_same_bytes(const std::vector<Tensor>& tensors, const std::vector<int>& among);
+// Whether each of them has a quantization.
+bool all_quantized(const std::vector<Tensor>& tensors, const std::vector<int>& among);
 
 class OperationGraph {
  public:
@@ -79,6 +101,12 @@ class OperationGraph {
   int add_tensor(DType type = DType::kF32) {
     tensors.emplace_back().type = type;
     return static_cast<int>(tensors.size()) - 1;
+  }
+  // The same map as a node's tensor, of another type.
+  int add_copy(int tensor, DType type) {
+    const int copy = add_tensor(type);
+    tensors.back().copied = tensor;
+    return copy;
   }
 
   // Per tensor how often operations read it; the graph's outputs are read once more.
@@ -93,6 +121,8 @@ class OperationGraph {
   std::vector<std::unique_ptr<Operation>> operations;
   std::vector<Tensor> tensors;
   std::vector<int> outputs;
+  // What makes the input of a pixel's three channels, where that is known; else null.
+  const PixelInput* pixels = nullptr;
 };
 
 }  // namespace lpn

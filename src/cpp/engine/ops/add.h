@@ -19,12 +19,15 @@ struct Add final : Operation {
 
   std::vector<int> reads() const override { return {a, b}; }
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override {
+    for (int* tensor : {&a, &b, &output}) redirect_tensor(*tensor, from, to);
+  }
   std::optional<int> overwritable() const override {
     return a == b ? std::nullopt : std::optional<int>(b);
   }
   bool takes_stride(int /*tensor*/) const override { return true; }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return of_one_type(tensors, {a, b, output});
+    return of_one_float(tensors, {a, b, output});
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 

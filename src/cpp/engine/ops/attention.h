@@ -59,6 +59,10 @@ struct Pool : Operation {
 
   std::vector<int> reads() const final { return {input}; }
   std::vector<int> writes() const final { return {partials}; }
+  void redirect(int from, int to) final {
+    redirect_tensor(input, from, to);
+    redirect_tensor(partials, from, to);
+  }
   bool takes_types(const std::vector<Tensor>& tensors) const final {
     return type_of(tensors, partials) == DType::kF32;
   }
@@ -87,6 +91,10 @@ struct Excite : Operation {
 
   std::vector<int> reads() const final { return {partials}; }
   std::vector<int> writes() const final { return {vector}; }
+  void redirect(int from, int to) final {
+    redirect_tensor(partials, from, to);
+    redirect_tensor(vector, from, to);
+  }
 
   int partials;
   int vector;
@@ -170,9 +178,12 @@ struct Broadcast final : Operation {
 
   std::vector<int> reads() const override { return {input, vector.tensor}; }
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override {
+    for (int* tensor : {&input, &vector.tensor, &output}) redirect_tensor(*tensor, from, to);
+  }
   bool takes_stride(int tensor) const override { return tensor == input || tensor == output; }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return type_of(tensors, vector.tensor) == DType::kF32 && of_one_type(tensors, {input, output});
+    return type_of(tensors, vector.tensor) == DType::kF32 && of_one_float(tensors, {input, output});
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 

@@ -37,11 +37,15 @@ struct Concat final : Operation {
     return tensors;
   }
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override {
+    for (ChannelCopy& part : parts) redirect_tensor(part.input, from, to);
+    redirect_tensor(output, from, to);
+  }
   bool takes_stride(int /*tensor*/) const override { return true; }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
     std::vector<int> touched = reads();
     touched.push_back(output);
-    return of_one_type(tensors, touched);
+    return of_one_float(tensors, touched) || of_same_bytes(tensors, touched);
   }
   std::vector<ChannelCopy>* copies() override { return &parts; }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
@@ -113,7 +117,7 @@ std::unique_ptr<Step> Concat::make_step(StepBuilder& builder) const {
   info.bytes = static_cast<double>(2 * values * size_of(builder.type(output)));
   const RowChunks rows = cut_rows(out.h, kRelativeCost * static_cast<double>(values));
   info.chunks = rows.count();
-  return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
+  return with_any_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
     return std::make_unique<ConcatStep<decltype(zero)>>(std::move(info), std::move(copied), output,
                                                         builder.row_stride(output), rows, out.w);
   });

@@ -1,6 +1,8 @@
 // Two-dimensional convolution, dense or channel by channel.
 #include "engine/ops/conv2d.h"
 
+#include <limits>
+
 #include "base/check.h"
 #include "engine/graph/node_kind.h"
 
@@ -44,6 +46,14 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   }
 }
 
+// Whether 32 bits hold any sum of a window's products of bytes.
+bool sums_fit(const Node& node) {
+  constexpr double kMostProduct = 255.0 * 127.0;
+  const std::vector<std::int64_t>& w = node.weight("weight").shape;
+  return static_cast<double>(w[1] * w[2] * w[3]) * kMostProduct <
+         std::numeric_limits<std::int32_t>::max();
+}
+
 }  // namespace
 
 bool Conv::is_pointwise() const {
@@ -58,6 +68,13 @@ std::vector<int> Conv::reads() const {
   return tensors;
 }
 
+void Conv::redirect(int from, int to) {
+  redirect_tensor(input, from, to);
+  redirect_tensor(output, from, to);
+  if (residual) redirect_tensor(*residual, from, to);
+  if (vector) redirect_tensor(vector->tensor, from, to);
+}
+
 // Beyond the tile, its input is read as well.
 std::optional<int> Conv::overwritable() const {
   return is_pointwise() && residual != input ? residual : std::nullopt;
@@ -69,12 +86,24 @@ bool Conv::takes_stride(int tensor) const {
   return !vector || tensor != vector->tensor;
 }
 
-// Products of positions may leave bfloat16, products of windows enter it.
+// Products of positions may leave bytes and bfloat16, products of windows enter bfloat16.
 bool Conv::takes_types(const std::vector<Tensor>& tensors) const {
   if (vector && type_of(tensors, vector->tensor) != DType::kF32) return false;
+  if (type_of(tensors, input) == DType::kU8) return takes_bytes(tensors);
+  if (type_of(tensors, output) == DType::kU8) return false;
   if (residual && !of_one_type(tensors, {*residual, output})) return false;
   if (of_one_type(tensors, {input, output})) return true;
   return is_pointwise() == (type_of(tensors, output) == DType::kF32);
+}
+
+// Of pixels, whose padding is no byte, only products of windows know the borders.
+bool Conv::takes_bytes(const std::vector<Tensor>& tensors) const {
+  const bool pixels = !all_quantized(tensors, {input});
+  if (!is_pointwise()) return false;
+  if ((pixels && is_pointwise()) || !sums_fit(*node)) return false;
+  if (residual && type_of(tensors, *residual) != DType::kU8) return false;
+  if (type_of(tensors, output) == DType::kU8) return true;
+  return is_pointwise() && !residual;
 }
 
 std::unique_ptr<Step> Conv::make_step(StepBuilder& builder) const {
@@ -85,8 +114,17 @@ std::vector<int> Depthwise::writes() const {
   return pool == nullptr ? std::vector<int>{output} : std::vector<int>{output, pool->partials};
 }
 
+void Depthwise::redirect(int from, int to) {
+  redirect_tensor(input, from, to);
+  redirect_tensor(output, from, to);
+  if (pool != nullptr) pool->redirect(from, to);
+}
+
 bool Depthwise::takes_types(const std::vector<Tensor>& tensors) const {
-  return of_one_type(tensors, {input, output}) && (pool == nullptr || pool->takes_types(tensors));
+  if (pool != nullptr && !pool->takes_types(tensors)) return false;
+  if (of_one_float(tensors, {input, output})) return true;
+  return of_one_type(tensors, {input, output}) && all_quantized(tensors, {input, output}) &&
+         sums_fit(*node);
 }
 
 NodeKind conv2d_kind() {

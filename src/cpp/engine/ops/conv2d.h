@@ -25,6 +25,7 @@ struct Conv final : Operation {
 
   std::vector<int> reads() const override;
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override;
   std::optional<int> overwritable() const override;
   bool takes_stride(int tensor) const override;
   bool takes_types(const std::vector<Tensor>& tensors) const override;
@@ -35,6 +36,9 @@ struct Conv final : Operation {
   Activation activation;
   std::optional<ChannelVector> vector;
   std::optional<int> residual;
+
+ private:
+  bool takes_bytes(const std::vector<Tensor>& tensors) const;
 };
 
 // Convolution channel by channel; may pool its result while it writes it.
@@ -43,12 +47,13 @@ struct Depthwise final : Operation {
 
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override;
+  void redirect(int from, int to) override;
   bool takes_types(const std::vector<Tensor>& tensors) const override;
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   int input;
   int output;
-  std::unique_ptr<const Pool> pool;  // or null
+  std::unique_ptr<Pool> pool;  // or null
 };
 
 // Of Conv, in ops/steps/.

@@ -15,8 +15,12 @@ struct ConvTranspose final : Operation {
 
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override {
+    redirect_tensor(input, from, to);
+    redirect_tensor(output, from, to);
+  }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return of_one_type(tensors, {input, output});
+    return of_one_float(tensors, {input, output});
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
@@ -31,20 +35,22 @@ struct ConvTranspose final : Operation {
 
 // A transposed convolution and the 1x1 convolutions that alone read its result, row by row.
 struct Upsample final : Operation {
-  explicit Upsample(std::unique_ptr<const ConvTranspose> first)
+  explicit Upsample(std::unique_ptr<ConvTranspose> first)
       : Operation(*first->node), deconv(std::move(first)) {}
 
   int output() const { return projections.empty() ? deconv->output : projections.back()->output; }
 
   std::vector<int> reads() const override { return deconv->reads(); }
   std::vector<int> writes() const override { return {output()}; }
+  void redirect(int from, int to) override;
+  bool keeps_float() const override;
   bool takes_stride(int tensor) const override { return tensor == output(); }
   // Maps in between, which nobody else sees, are of the input's type.
   bool takes_types(const std::vector<Tensor>& tensors) const override;
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
-  std::unique_ptr<const ConvTranspose> deconv;
-  std::vector<std::unique_ptr<const Conv>> projections;
+  std::unique_ptr<ConvTranspose> deconv;
+  std::vector<std::unique_ptr<Conv>> projections;
 };
 
 }  // namespace lpn

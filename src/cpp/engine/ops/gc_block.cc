@@ -40,8 +40,9 @@ struct GcPool final : Pool {
   using Pool::Pool;
   std::shared_ptr<const Pooling> make_pooling(std::int64_t pooled_channels,
                                               StepBuilder& builder) const override {
-    const float* mask = gc_mask(*node, projection, builder.isa, builder.weights);
-    return with_elements(builder.type(input), [&](auto zero) -> std::shared_ptr<const Pooling> {
+    const PooledMap map{projection, builder.quantization(input)};
+    const float* mask = gc_mask(*node, map, builder.isa, builder.weights);
+    return with_any_elements(builder.type(input), [&](auto zero) -> std::shared_ptr<const Pooling> {
       using T = decltype(zero);
       return std::make_shared<const GcPooling<T>>(select_gc_pool<T>(builder.isa), mask,
                                                   pooled_channels);

@@ -19,10 +19,14 @@ struct Mean final : Operation {
 
   std::vector<int> reads() const override { return {partials}; }
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override {
+    redirect_tensor(partials, from, to);
+    redirect_tensor(output, from, to);
+  }
   // One position has no stride.
   bool takes_stride(int tensor) const override { return tensor == output; }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return type_of(tensors, partials) == DType::kF32;
+    return type_of(tensors, partials) == DType::kF32 && type_of(tensors, output) != DType::kU8;
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
@@ -47,10 +51,17 @@ class MeanStep final : public Step {
     merge_channel_sums(context.tensor<float>(partials_), pooled_.count, pooled_.channels,
                        pooled_.positions, means);
     T* const out = context.tensor<T>(output_);
-    for (std::int64_t c = 0; c < pooled_.channels; ++c) out[c] = narrow<T>(means[c]);
+    for (std::int64_t c = 0; c < pooled_.channels; ++c) out[c] = narrow<T>(number(means[c]));
   }
 
  private:
+  // Bytes are pooled as they are.
+  float number(float mean) const {
+    if (!pooled_.quantization) return mean;
+    return (mean - static_cast<float>(pooled_.quantization->zero_point)) *
+           pooled_.quantization->scale;
+  }
+
   const int partials_, output_;
   const StepBuilder::Pooled pooled_;
 };

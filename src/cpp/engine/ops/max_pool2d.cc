@@ -33,8 +33,12 @@ struct MaxPool final : Operation {
 
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override {
+    redirect_tensor(input, from, to);
+    redirect_tensor(output, from, to);
+  }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return of_one_type(tensors, {input, output});
+    return of_one_float(tensors, {input, output}) || of_same_bytes(tensors, {input, output});
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
@@ -103,8 +107,9 @@ std::unique_ptr<Step> make_max_pool(const MaxPool& pool, StepBuilder& builder) {
 }
 
 std::unique_ptr<Step> MaxPool::make_step(StepBuilder& builder) const {
-  return with_elements(builder.type(input),
-                       [&](auto zero) { return make_max_pool<decltype(zero)>(*this, builder); });
+  return with_any_elements(builder.type(input), [&](auto zero) {
+    return make_max_pool<decltype(zero)>(*this, builder);
+  });
 }
 
 }  // namespace

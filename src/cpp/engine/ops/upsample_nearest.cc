@@ -21,9 +21,13 @@ struct UpsampleNearest final : Operation {
 
   std::vector<int> reads() const override { return {input}; }
   std::vector<int> writes() const override { return {output}; }
+  void redirect(int from, int to) override {
+    redirect_tensor(input, from, to);
+    redirect_tensor(output, from, to);
+  }
   bool takes_stride(int /*tensor*/) const override { return true; }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return of_one_type(tensors, {input, output});
+    return of_one_float(tensors, {input, output}) || of_same_bytes(tensors, {input, output});
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
@@ -82,7 +86,7 @@ std::unique_ptr<Step> UpsampleNearest::make_step(StepBuilder& builder) const {
   const RowChunks rows = cut_rows(out.h, kRelativeCost * static_cast<double>(out.size()));
   info.chunks = rows.count();
   const Strides strides{builder.row_stride(input), builder.row_stride(output)};
-  return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
+  return with_any_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
     return std::make_unique<UpsampleNearestStep<decltype(zero)>>(
         std::move(info), *this, rows, builder.shape(input), node->attributes.integer("factor"),
         strides);

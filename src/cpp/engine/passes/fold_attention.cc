@@ -58,7 +58,7 @@ void move_into_depthwise(OperationGraph& graph) {
     } else if (auto* pool = dynamic_cast<Pool*>(operation.get())) {
       Depthwise* producer = producers[at(pool->input)];
       if (producer == nullptr || producer->pool != nullptr) continue;
-      producer->pool.reset(static_cast<const Pool*>(operation.release()));
+      producer->pool.reset(static_cast<Pool*>(operation.release()));
     }
   }
 }

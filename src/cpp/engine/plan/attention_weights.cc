@@ -25,44 +25,53 @@ std::int64_t pooled_channels(std::int64_t channels, const Node* projection) {
   return projection == nullptr ? channels : projection->weight("weight").shape[1];
 }
 
+double scale_of(const PooledMap& map) { return map.quantization ? map.quantization->scale : 1.0; }
+
 }  // namespace
 
-const float* gc_mask(const Node& block, const Node* projection, Isa isa, WeightStore& store) {
+const float* gc_mask(const Node& block, const PooledMap& map, Isa isa, WeightStore& store) {
   const Weight& mask = block.weight("mask_weight");
   const std::int64_t channels = mask.shape[0];
+  const double scale = scale_of(map);
   return store.get<float>(
-      block.name + "/mask", pooled_channels(channels, projection), [&](float* packed) {
-        const std::vector<double> product = project(mask.data(), 1, channels, projection, isa);
+      block.name + "/mask", pooled_channels(channels, map.projection), [&](float* packed) {
+        const std::vector<double> product = project(mask.data(), 1, channels, map.projection, isa);
         std::transform(product.begin(), product.end(), packed,
-                       [](double value) { return static_cast<float>(value); });
+                       [scale](double value) { return static_cast<float>(value * scale); });
       });
 }
 
-FirstLayer attention_first_layer(const Node& block, const Node* projection, Isa isa,
+FirstLayer attention_first_layer(const Node& block, const PooledMap& map, Isa isa,
                                  WeightStore& store) {
   const Weight& w1 = block.weight("w1");
   const std::int64_t hidden = w1.shape[0];
   const std::int64_t channels = w1.shape[1];
-  const std::int64_t pooled = pooled_channels(channels, projection);
+  const std::int64_t pooled = pooled_channels(channels, map.projection);
+  const double scale = scale_of(map);
   FirstLayer layer{};
   layer.w = store.get<float>(block.name + "/w1", pooled * hidden, [&](float* packed) {
-    const std::vector<double> products = project(w1.data(), hidden, channels, projection, isa);
+    const std::vector<double> products = project(w1.data(), hidden, channels, map.projection, isa);
     const double* product = products.data();
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
       for (std::int64_t i = 0; i < pooled; ++i)
-        packed[i * hidden + unit] = static_cast<float>(*product++);
+        packed[i * hidden + unit] = static_cast<float>(*product++ * scale);
     }
   });
   const auto b1 = block.weights.find("b1");
   const float* bias = b1 == block.weights.end() ? nullptr : b1->second.data();
-  const float* base = projection == nullptr ? nullptr : projection->bias();
-  if (bias == nullptr && base == nullptr) return layer;
+  const float* base = map.projection == nullptr ? nullptr : map.projection->bias();
+  const double zero = map.quantization ? scale * map.quantization->zero_point : 0.0;
+  if (bias == nullptr && base == nullptr && zero == 0.0) return layer;
   layer.b = store.get<float>(block.name + "/b1", hidden, [&](float* packed) {
+    std::vector<double> products;
+    if (zero != 0.0) products = project(w1.data(), hidden, channels, map.projection, isa);
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
       double sum = bias == nullptr ? 0.0 : bias[unit];
       const float* row = w1.data() + unit * channels;
       for (std::int64_t c = 0; base != nullptr && c < channels; ++c)
         sum += static_cast<double>(row[c]) * base[c];
+      for (std::int64_t i = 0; zero != 0.0 && i < pooled; ++i)
+        sum -= products[static_cast<std::size_t>(unit * pooled + i)] * zero;
       packed[unit] = static_cast<float>(sum);
     }
   });

@@ -4,11 +4,16 @@
 //   mask logit    w_mask . z            = (W3^T w_mask) . y + constant
 //   context       sum_p softmax_p z_p   = W3 (sum_p softmax_p y_p) + b3
 //   first layer   W1 context + b1       = (W1 W3) pooled_y + (W1 b3 + b1)
-// and likewise for the mean of an SE block. Products are taken in double.
+// and likewise for the mean of an SE block. Of a map of bytes q, x = scale * (q - zero_point), the
+// bytes themselves are pooled, and the weights hold scale and zero point. Products are taken in
+// double.
 #pragma once
+
+#include <optional>
 
 #include "base/isa.h"
 #include "engine/graph/graph.h"
+#include "engine/graph/quantization.h"
 #include "engine/plan/weight_store.h"
 
 namespace lpn {
@@ -18,9 +23,14 @@ struct FirstLayer {
   const float* b;  // [hidden], or null
 };
 
-// `projection` may be null: then the block pools its own input.
-const float* gc_mask(const Node& block, const Node* projection, Isa isa, WeightStore& store);
-FirstLayer attention_first_layer(const Node& block, const Node* projection, Isa isa,
+// What a block pools.
+struct PooledMap {
+  const Node* projection = nullptr;          // it is the input of; null for the block's own input
+  std::optional<Quantization> quantization;  // of bytes
+};
+
+const float* gc_mask(const Node& block, const PooledMap& map, Isa isa, WeightStore& store);
+FirstLayer attention_first_layer(const Node& block, const PooledMap& map, Isa isa,
                                  WeightStore& store);
 
 // The second layer as [hidden][channels].

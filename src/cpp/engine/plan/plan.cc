@@ -34,6 +34,10 @@ Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, Precisio
   StepBuilder builder{isa, weights, fused, graph.infer_shapes(h, w), {}};
   builder.shapes.resize(fused.tensors.size());
   builder.pooled.resize(fused.tensors.size());
+  for (std::size_t tensor = 0; tensor < fused.tensors.size(); ++tensor) {
+    const int copied = fused.tensors[tensor].copied;
+    if (copied >= 0) builder.shapes[tensor] = builder.shape(copied);
+  }
   std::vector<std::unique_ptr<Step>> steps;
   for (const std::unique_ptr<Operation>& operation : fused.operations) {
     steps.push_back(operation->make_step(builder));
@@ -48,6 +52,7 @@ Plan::Plan(const Graph& graph, std::int64_t h, std::int64_t w, Isa isa, Precisio
   constexpr auto kLine = static_cast<std::int64_t>(kAlignment);
   scratch_bytes_ = (scratch_bytes_ + kLine - 1) / kLine * kLine;
   input_ = builder.shapes.front();
+  if (fused.tensors.front().type == DType::kU8) pixels_ = fused.pixels;
   placement_ = place_tensors(fused, builder.shapes);
   for (const int output : graph.outputs()) {
     outputs_.push_back(builder.shape(output));

@@ -22,6 +22,9 @@ class Plan {
        WeightStore& weights);
 
   const Shape& input() const { return input_; }
+  // What makes the input of pixels, for a plan that takes their bytes; null for one that takes
+  // floats.
+  const PixelInput* pixels() const { return pixels_; }
   const std::vector<Shape>& outputs() const { return outputs_; }
   std::int64_t output_bytes(std::size_t output) const { return output_bytes_[output]; }
   const std::vector<std::unique_ptr<const Step>>& steps() const { return steps_; }
@@ -37,6 +40,7 @@ class Plan {
 
  private:
   Shape input_;
+  const PixelInput* pixels_ = nullptr;
   std::vector<Shape> outputs_;
   std::vector<std::int64_t> output_bytes_;
   std::vector<std::unique_ptr<const Step>> steps_;

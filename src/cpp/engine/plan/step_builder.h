@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct StepBuilder {
     std::int64_t count = 0;      // partials
     std::int64_t positions = 0;  // pixels
     std::int64_t channels = 0;
+    std::optional<Quantization> quantization;  // of bytes
   };
 
   Isa isa;
@@ -31,6 +33,12 @@ struct StepBuilder {
   const Shape& shape(int tensor) const { return shapes[static_cast<std::size_t>(tensor)]; }
 
   DType type(int tensor) const { return graph.tensors[static_cast<std::size_t>(tensor)].type; }
+
+  // Of a tensor of bytes; else none.
+  std::optional<Quantization> quantization(int tensor) const {
+    if (type(tensor) != DType::kU8) return std::nullopt;
+    return graph.tensors[static_cast<std::size_t>(tensor)].quantization;
+  }
 
   // Elements from one position to the next.
   std::int64_t row_stride(int tensor) const { return shape(graph.container(tensor)).c; }

@@ -74,7 +74,11 @@ bool profile_chunks(PreparedPlan& plan, const float* pixels, std::int64_t rounds
   const DefaultFloatEnvironment environment;
   const std::vector<void*> unwanted(plan.plan().outputs().size(), nullptr);
   PreparedPlan::Lease lease(plan);
-  const RunContext context = lease.workspace().bind(plan.plan(), pixels, unwanted, 1);
+  Batch batch;
+  batch.n = 1;
+  batch.pixels = pixels;
+  const void* const input = find_input(plan.plan(), lease.workspace(), batch, 0);
+  const RunContext context = lease.workspace().bind(plan.plan(), input, unwanted, 1);
   StepClock clock(marks);
   for (std::int64_t round = 0; round < rounds; ++round) {
     if (stop && stop()) return false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <deque>
 
 namespace lpn {
@@ -17,37 +18,67 @@ struct Inline {
   }
 };
 
+constexpr std::int64_t kPixelChannels = 3;
+
 void convert_rows(const Batch& batch, const Shape& shape, const std::uint8_t* bytes,
                   std::int64_t begin, std::int64_t end, float* out) {
-  constexpr std::int64_t kChannels = 3;
-  const std::uint8_t* pixel = bytes + begin * shape.w * kChannels;
+  const std::uint8_t* pixel = bytes + begin * shape.w * kPixelChannels;
   out += begin * shape.w * shape.c;
   const auto channels = static_cast<std::size_t>(shape.c);
-  for (std::int64_t i = 0; i < (end - begin) * shape.w; ++i, pixel += kChannels) {
+  for (std::int64_t i = 0; i < (end - begin) * shape.w; ++i, pixel += kPixelChannels) {
     for (std::size_t c = 0; c < channels; ++c) *out++ = batch.table[c][pixel[batch.channel_map[c]]];
+  }
+}
+
+// The bytes whose numbers are the nearest to normalised ones.
+void convert_to_pixels(const PixelInput& pixels, const float* in, std::int64_t count,
+                       std::uint8_t* out) {
+  std::fill(out, out + count * kPixelChannels, std::uint8_t{0});
+  for (std::int64_t i = 0; i < count; ++i, out += kPixelChannels) {
+    for (std::size_t c = 0; c < pixels.channel_map.size(); ++c) {
+      const double value = std::nearbyint((*in++ - pixels.shift[c]) / pixels.scale[c]);
+      // A NaN is 0.
+      out[pixels.channel_map[c]] =
+          value > 0 ? static_cast<std::uint8_t>(std::min(value, 255.0)) : std::uint8_t{0};
+    }
   }
 }
 
 // The input of an image that is not ready for the network, made in the workspace.
 template <class Threads>
-const float* make_input(const Plan& plan, Workspace& workspace, Threads& threads,
-                        const Batch& batch, std::int64_t image) {
+const void* make_input(const Plan& plan, Workspace& workspace, Threads& threads, const Batch& batch,
+                       std::int64_t image) {
   constexpr double kRelativeCost = 32;  // of one table look-up, or one value of a crop
   const Shape& shape = plan.input();
-  const std::uint8_t* bytes =
-      batch.bytes == nullptr ? nullptr : batch.bytes + image * shape.positions() * 3;
-  auto* input = static_cast<float*>(workspace.input(plan));
+  auto* input = static_cast<std::byte*>(workspace.input(plan));
+  const std::int64_t element = size_of(plan.places().front().type);
   const RowChunks rows = cut_rows(shape.h, kRelativeCost * static_cast<double>(shape.size()));
   threads.parallel_for(rows.count(), [&](std::int64_t chunk, int) {
     const std::int64_t begin = rows.begin(chunk);
     const std::int64_t end = rows.end(chunk);
-    if (bytes != nullptr) {
-      convert_rows(batch, shape, bytes, begin, end, input);
+    std::byte* const out = input + begin * shape.w * shape.c * element;
+    if (batch.fill) {
+      batch.fill(image, begin, end, out);
+    } else if (plan.pixels() != nullptr) {
+      const float* in = batch.pixels + image * shape.size() + begin * shape.w * shape.c;
+      convert_to_pixels(*plan.pixels(), in, (end - begin) * shape.w,
+                        reinterpret_cast<std::uint8_t*>(out));
     } else {
-      batch.fill(image, begin, end, input + begin * shape.w * shape.c);
+      convert_rows(batch, shape, batch.bytes + image * shape.positions() * kPixelChannels, begin,
+                   end, reinterpret_cast<float*>(input));
     }
   });
   return input;
+}
+
+// Where an image lies that is ready for the network, or is made so.
+template <class Threads>
+const void* find_input(const Plan& plan, Workspace& workspace, Threads& threads, const Batch& batch,
+                       std::int64_t image) {
+  const std::int64_t size = plan.input().size();
+  if (plan.pixels() == nullptr && batch.pixels != nullptr) return batch.pixels + image * size;
+  if (plan.pixels() != nullptr && batch.bytes != nullptr) return batch.bytes + image * size;
+  return make_input(plan, workspace, threads, batch, image);
 }
 
 // Workspaces on loan, given back last first: the next run then takes the one with the scratch
@@ -73,9 +104,7 @@ bool run_images(PreparedPlan& prepared, Threads& threads, const Batch& batch, st
   std::vector<void*> results(outputs.size());
   for (std::int64_t image = first; image < first + count; ++image) {
     Workspace& workspace = leases.all.emplace_back(prepared).workspace();
-    const float* input = batch.pixels != nullptr
-                             ? batch.pixels + image * plan.input().size()
-                             : make_input(plan, workspace, threads, batch, image);
+    const void* input = find_input(plan, workspace, threads, batch, image);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       auto* all = static_cast<std::byte*>(outputs[i]);
       results[i] = all == nullptr ? nullptr : all + image * plan.output_bytes(i);
@@ -99,6 +128,12 @@ bool run_images(PreparedPlan& prepared, Threads& threads, const Batch& batch, st
 }
 
 }  // namespace
+
+const void* find_input(const Plan& plan, Workspace& workspace, const Batch& batch,
+                       std::int64_t image) {
+  Inline alone;
+  return find_input(plan, workspace, alone, batch, image);
+}
 
 std::int64_t images_side_by_side(const Plan& plan, int threads, std::int64_t memory_limit) {
   const double spare = static_cast<double>(memory_limit) - plan.workspace_bytes(threads);

@@ -16,17 +16,21 @@ namespace lpn {
 // `bytes` and `fill` is set.
 struct Batch {
   std::int64_t n = 0;
-  const float* pixels = nullptr;        // ready for the network
-  const std::uint8_t* bytes = nullptr;  // (h, w, 3) each, to be converted by `table`
+  const float* pixels = nullptr;        // normalised
+  const std::uint8_t* bytes = nullptr;  // (h, w, 3) each; `table` is for plans that take floats
   // Input channel c of a byte image at p is table[c][p[channel_map[c]]].
   std::vector<int> channel_map;
   std::vector<std::array<float, 256>> table;
-  // Writes rows [begin, end) of an image's input to `rows`; called by any thread of the pool, when
-  // that image is about to run.
-  std::function<void(std::int64_t image, std::int64_t begin, std::int64_t end, float* rows)> fill;
+  // Writes rows [begin, end) of an image's input to `rows`, floats, or bytes of pixels where that
+  // is what the plan takes; called by any thread of the pool, when that image is about to run.
+  std::function<void(std::int64_t image, std::int64_t begin, std::int64_t end, void* rows)> fill;
   // May be given: asked by every thread before each image and each step whether to end the run.
   std::function<bool()> stop;
 };
+
+// Where an image of the batch lies that the plan takes as it is, or is made so in the workspace.
+const void* find_input(const Plan& plan, Workspace& workspace, const Batch& batch,
+                       std::int64_t image);
 
 // As many as there is memory for, at least one and fewer than threads: all of them share one
 // scratch area per thread.

@@ -29,7 +29,7 @@ class ConvStep final : public Step {
     args.in = context.tensor<In>(input_);
     args.out = context.tensor<Out>(output_) + position * args.ld_out;
     if (residual_) args.residual = context.tensor<Out>(*residual_) + position * args.ld_residual;
-    args.scratch = context.scratch_of<Out>(worker);
+    args.scratch = context.scratch_of<std::remove_pointer_t<decltype(args.scratch)>>(worker);
     run_(args);
   }
 

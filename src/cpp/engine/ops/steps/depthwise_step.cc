@@ -1,5 +1,6 @@
 // Depthwise convolution by output rows, pooled for an attention block while its result is in cache.
 #include "engine/ops/conv2d.h"
+#include "engine/ops/steps/integer_layer.h"
 #include "engine/plan/step_builder.h"
 #include "kernels/depthwise/depthwise.h"
 
@@ -44,6 +45,39 @@ class DepthwiseStep final : public Step {
 };
 
 template <class T>
+void set_weights(const Depthwise& depthwise, StepBuilder& builder, DepthwiseArgs<T>& args) {
+  const Node& node = *depthwise.node;
+  args.bias = node.bias();
+  args.activation = node.attributes.activation();
+  // Floats, of which a bfloat16 network has the nearest bfloat16 numbers.
+  constexpr const char* kLayout =
+      DTypeOf<T>::kValue == DType::kBf16 ? "/depthwise/bf16" : "/depthwise";
+  args.w = builder.weights.get<float>(
+      node.name + kLayout, depthwise_packed_size(args.kh, args.kw, args.c), [&](float* packed) {
+        pack_depthwise<T>(node.weight("weight").data(), args.kh, args.kw, args.c, packed);
+      });
+}
+
+void set_weights(const Depthwise& depthwise, StepBuilder& builder,
+                 DepthwiseArgs<std::uint8_t>& args) {
+  const Quantizations maps{
+      *builder.quantization(depthwise.input), {}, builder.quantization(depthwise.output)};
+  IntegerLayer layer(*depthwise.node, maps, builder);
+  args.w = layer.packed(
+      "/depthwise/s8", depthwise_packed_size_s8(builder.isa, args.kh, args.kw, args.stride, args.c),
+      [&](const std::int8_t* w, std::int8_t* packed) {
+        pack_depthwise_s8(builder.isa, w, args.kh, args.kw, args.stride, args.c, packed);
+      });
+  args.multiplier = layer.multiplier(args.c);
+  args.bias = layer.bias(args.c, true, false);
+  args.padding_value = static_cast<std::uint8_t>(maps.input.zero_point);
+  const Requantization result =
+      layer.requantization(depthwise.node->attributes.activation(), false);
+  args.least = static_cast<std::uint8_t>(result.least);
+  args.most = static_cast<std::uint8_t>(result.most);
+}
+
+template <class T>
 std::unique_ptr<Step> make_depthwise_step(const Depthwise& depthwise, StepBuilder& builder) {
   // Loads and stores, not arithmetic, take the time: an operation costs this many of a matrix
   // product's.
@@ -64,23 +98,18 @@ std::unique_ptr<Step> make_depthwise_step(const Depthwise& depthwise, StepBuilde
   args.kw = w.shape[3];
   args.stride = node.attributes.integer("stride");
   args.padding = node.attributes.integer("padding");
-  args.bias = node.bias();
-  args.activation = node.attributes.activation();
-  // Floats, of which a bfloat16 network has the nearest bfloat16 numbers.
-  constexpr const char* kLayout =
-      DTypeOf<T>::kValue == DType::kBf16 ? "/depthwise/bf16" : "/depthwise";
-  args.w = builder.weights.get<float>(
-      node.name + kLayout, depthwise_packed_size(args.kh, args.kw, in.c),
-      [&](float* packed) { pack_depthwise<T>(w.data(), args.kh, args.kw, in.c, packed); });
+  set_weights(depthwise, builder, args);
 
   Step::Info info;
   info.name = node.name;
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = 2.0 * static_cast<double>(out.size()) * static_cast<double>(args.kh * args.kw);
+  if (DTypeOf<T>::kValue == DType::kU8) info.precision = Precision::kInt8;
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, kDepthwiseRows);
   info.chunks = rows.count();
-  std::int64_t weights = weight_bytes(node);
+  std::int64_t weights =
+      weight_bytes(node, DTypeOf<T>::kValue == DType::kU8 ? DType::kS8 : DType::kF32);
   std::shared_ptr<const Pooling> pooling;
   if (pool != nullptr) {
     pooling = pool->make_pooling(out.c, builder);
@@ -98,7 +127,7 @@ std::unique_ptr<Step> make_depthwise_step(const Depthwise& depthwise, StepBuilde
 }  // namespace
 
 std::unique_ptr<Step> Depthwise::make_step(StepBuilder& builder) const {
-  return with_elements(builder.type(input), [&](auto zero) {
+  return with_any_elements(builder.type(input), [&](auto zero) {
     return make_depthwise_step<decltype(zero)>(*this, builder);
   });
 }

@@ -18,12 +18,13 @@ std::int64_t check_layers(const Node& node, std::int64_t channels) {
 AttentionLayers make_layers(const Excite& excite, StepBuilder& builder) {
   const Node& block = *excite.node;
   AttentionLayers layers{};
-  layers.first = attention_first_layer(block, excite.projection, builder.isa, builder.weights);
+  const StepBuilder::Pooled& map = builder.pooled[static_cast<std::size_t>(excite.partials)];
+  layers.first = attention_first_layer(block, {excite.projection, map.quantization}, builder.isa,
+                                       builder.weights);
   layers.w2 = attention_second_layer(block, builder.weights);
   layers.hidden = block.weight("w1").shape[0];
   layers.channels = block.weight("w2").shape[0];
-  const std::int64_t pooled = builder.pooled[static_cast<std::size_t>(excite.partials)].channels;
-  std::int64_t weights = layers.hidden * (pooled + layers.channels);
+  std::int64_t weights = layers.hidden * (map.channels + layers.channels);
   if (layers.first.b != nullptr) weights += layers.hidden;
   layers.weight_bytes = bytes_of<float>(weights);
   builder.shapes[static_cast<std::size_t>(excite.vector)] = {1, 1, layers.channels};

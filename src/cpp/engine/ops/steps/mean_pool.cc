@@ -25,7 +25,7 @@ class ChannelSums final : public Pooling {
 
 std::shared_ptr<const Pooling> MeanPool::make_pooling(std::int64_t channels,
                                                       StepBuilder& builder) const {
-  return with_elements(builder.type(input), [&](auto zero) -> std::shared_ptr<const Pooling> {
+  return with_any_elements(builder.type(input), [&](auto zero) -> std::shared_ptr<const Pooling> {
     using T = decltype(zero);
     return std::make_shared<const ChannelSums<T>>(select_channel_sum<T>(builder.isa), channels);
   });

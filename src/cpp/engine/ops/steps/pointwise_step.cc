@@ -16,20 +16,87 @@ struct TileChunks {
   std::int64_t count() const { return rows.count() * columns.count(); }
 };
 
+// Of packed weights, in whole panels.
+template <class In>
+std::int64_t bytes_per_column(Isa isa, std::int64_t k) {
+  return pointwise_packed_size<In>(isa, k, kPointwiseWidestPanel) / kPointwiseWidestPanel *
+         static_cast<std::int64_t>(sizeof(In));
+}
+
 // The weights of at most kPointwiseWidestPanel columns from `column` on, at which a panel starts.
 template <class In, class Out>
-WeightSpan first_panel(const PointwiseArgs<In, Out>& args, std::int64_t column) {
-  const std::int64_t terms = grouped_terms<In>(args.k);
-  return {args.packed_b + column * terms,
-          bytes_of<In>(std::min(kPointwiseWidestPanel, args.n - column) * terms)};
+WeightSpan first_panel(const PointwiseArgs<In, Out>& args, std::int64_t column_bytes,
+                       std::int64_t column) {
+  return {reinterpret_cast<const std::byte*>(args.packed_b) + column * column_bytes,
+          std::min(kPointwiseWidestPanel, args.n - column) * column_bytes};
 }
+
+// What a step does with a block's vector and its columns.
+template <class In, class Out>
+class Columns {
+ public:
+  Columns(const Conv&, const StepBuilder&) {}
+
+  // Bytes of scratch for a call over at most m rows.
+  std::int64_t scratch_bytes(Isa, std::int64_t, const PointwiseArgs<In, Out>&) const { return 0; }
+
+  // Restricts args to its first n columns after `column` others; `vector` may be null.
+  void take(PointwiseArgs<In, Out>& args, const ChannelVector* vector, const float* values,
+            std::int64_t column, std::int64_t n, std::byte*) const {
+    if (vector != nullptr) (vector->use == VectorUse::kBias ? args.bias : args.scale) = values;
+    args.n = n;
+    if (args.bias != nullptr) args.bias += column;
+    if (args.scale != nullptr) args.scale += column;
+  }
+};
+
+template <class Out>
+class Columns<std::uint8_t, Out> {
+ public:
+  Columns(const Conv& conv, const StepBuilder& builder)
+      : per_unit_(1.0f / unit_of(conv, builder)),
+        vector_bytes_(bytes_of<float>(builder.shape(conv.output).c)) {}
+
+  std::int64_t scratch_bytes(Isa isa, std::int64_t m,
+                             const PointwiseArgs<std::uint8_t, Out>& args) const {
+    return aligned(vector_bytes_) + pointwise_scratch_size(isa, m, args.k);
+  }
+
+  void take(PointwiseArgs<std::uint8_t, Out>& args, const ChannelVector* vector,
+            const float* values, std::int64_t column, std::int64_t n, std::byte* scratch) const {
+    args.n = n;
+    args.multiplier += column;
+    args.bias += column;
+    if (vector != nullptr && vector->use == VectorUse::kScale) args.gate = values + column;
+    if (vector != nullptr && vector->use == VectorUse::kBias) {
+      // In the result's units, with the zero points' part.
+      auto* const bias = reinterpret_cast<float*>(scratch);
+      for (std::int64_t i = 0; i < n; ++i) bias[i] = values[column + i] * per_unit_ + args.bias[i];
+      args.bias = bias;
+    }
+    args.scratch = scratch + aligned(vector_bytes_);
+  }
+
+ private:
+  static float unit_of(const Conv& conv, const StepBuilder& builder) {
+    const std::optional<Quantization> output = builder.quantization(conv.output);
+    return output ? output->scale : 1.0f;
+  }
+  static std::int64_t aligned(std::int64_t bytes) {
+    constexpr auto kLine = static_cast<std::int64_t>(kAlignment);
+    return (bytes + kLine - 1) / kLine * kLine;
+  }
+
+  const float per_unit_;
+  const std::int64_t vector_bytes_;
+};
 
 template <class In, class Out>
 class PointwiseStep final : public Step {
  public:
   PointwiseStep(Info info, const Conv& conv, PointwiseFn<In, Out> run, TileChunks chunks,
-                std::int64_t row_length, std::int64_t in_row_stride,
-                const PointwiseArgs<In, Out>& args)
+                std::int64_t row_length, std::int64_t in_row_stride, std::int64_t column_bytes,
+                const Columns<In, Out>& columns, const PointwiseArgs<In, Out>& args)
       : Step(std::move(info)),
         input_(conv.input),
         output_(conv.output),
@@ -39,23 +106,22 @@ class PointwiseStep final : public Step {
         chunks_(chunks),
         row_length_(row_length),
         in_row_stride_(in_row_stride),
+        column_bytes_(column_bytes),
+        columns_(columns),
         args_(args) {}
 
-  void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
+  void run_chunk(const RunContext& context, std::int64_t chunk, int worker) const override {
     PointwiseArgs<In, Out> args = args_;
-    if (vector_) {
-      (vector_->use == VectorUse::kBias ? args.bias : args.scale) =
-          context.tensor<float>(vector_->tensor);
-    }
     const std::int64_t column = chunks_.columns.begin(chunk / chunks_.rows.count());
     const std::int64_t column_end = chunks_.columns.end(chunk / chunks_.rows.count());
     const WeightSpan after = weights_after(chunk, column_end);
     args.next_weights = after.data;
     args.next_bytes = after.bytes;
-    args.n = column_end - column;
-    args.packed_b += column * grouped_terms<In>(args.k);
-    if (args.bias != nullptr) args.bias += column;
-    if (args.scale != nullptr) args.scale += column;
+    args.packed_b =
+        static_cast<decltype(args.packed_b)>(first_panel(args, column_bytes_, column).data);
+    columns_.take(args, vector_ ? &*vector_ : nullptr,
+                  vector_ ? context.tensor<float>(vector_->tensor) : nullptr, column,
+                  column_end - column, context.scratch_of<std::byte>(worker));
 
     // Rows of one position each are consecutive: all of the chunk in one call.
     const std::int64_t begin = chunks_.rows.begin(chunk % chunks_.rows.count());
@@ -63,7 +129,8 @@ class PointwiseStep final : public Step {
     const std::int64_t rows_per_call = row_length_ == 1 ? end - begin : 1;
     args.m = rows_per_call * row_length_;
     const In* in = context.tensor<In>(input_);
-    const Out* residual = residual_ ? context.tensor<Out>(*residual_) : nullptr;
+    using Residual = ResidualOf<In, Out>;
+    const Residual* residual = residual_ ? context.tensor<Residual>(*residual_) : nullptr;
     Out* out = context.tensor<Out>(output_) + column;
     if (residual != nullptr) residual += column;
     for (std::int64_t row = begin; row < end; row += rows_per_call) {
@@ -79,7 +146,7 @@ class PointwiseStep final : public Step {
   // What to fetch during a chunk: the first panel of the next columns; of the next step in every
   // fourth of the chunks up to the last, for then every thread takes part.
   WeightSpan weights_after(std::int64_t chunk, std::int64_t column_end) const {
-    if (column_end < args_.n) return first_panel(args_, column_end);
+    if (column_end < args_.n) return first_panel(args_, column_bytes_, column_end);
     return (info().chunks - 1 - chunk) % 4 == 0 ? next() : WeightSpan{};
   }
 
@@ -90,6 +157,8 @@ class PointwiseStep final : public Step {
   const TileChunks chunks_;
   const std::int64_t row_length_;  // positions of one output row; 1 when rows are single positions
   const std::int64_t in_row_stride_;  // elements from one row's input to the next's
+  const std::int64_t column_bytes_;   // of packed weights
+  const Columns<In, Out> columns_;
   const PointwiseArgs<In, Out> args_;
 };
 
@@ -141,9 +210,14 @@ std::unique_ptr<Step> make_step(const Conv& conv, StepBuilder& builder) {
       cut_tiles(dense ? out.positions() : out.h, row_length, out.c, info.flops);
   info.chunks = chunks.count();
   info.column_groups = chunks.columns.count();
-  info.first_weights = first_panel(args, 0);
+  const std::int64_t column_bytes = bytes_per_column<In>(builder.isa, args.k);
+  info.first_weights = first_panel(args, column_bytes, 0);
+  const Columns<In, Out> columns(conv, builder);
+  const std::int64_t rows_per_call = dense ? chunks.rows.rows_per_chunk : out.w;
+  info.scratch_bytes = columns.scratch_bytes(builder.isa, rows_per_call, args);
   return std::make_unique<PointwiseStep<In, Out>>(std::move(info), conv, variant.run, chunks,
-                                                  row_length, in_row_stride, args);
+                                                  row_length, in_row_stride, column_bytes, columns,
+                                                  args);
 }
 
 }  // namespace
@@ -154,9 +228,17 @@ double pointwise_flops(const Conv& conv, const StepBuilder& builder) {
 }
 
 std::unique_ptr<Step> make_pointwise_step(const Conv& conv, StepBuilder& builder) {
-  if (builder.type(conv.input) == DType::kF32) return make_step<float, float>(conv, builder);
-  return with_elements(builder.type(conv.output),
-                       [&](auto out) { return make_step<Bfloat16, decltype(out)>(conv, builder); });
+  const DType out = builder.type(conv.output);
+  switch (builder.type(conv.input)) {
+    case DType::kU8:
+      return out == DType::kU8 ? make_step<std::uint8_t, std::uint8_t>(conv, builder)
+                               : make_step<std::uint8_t, float>(conv, builder);
+    case DType::kBf16:
+      return out == DType::kBf16 ? make_step<Bfloat16, Bfloat16>(conv, builder)
+                                 : make_step<Bfloat16, float>(conv, builder);
+    default:
+      return make_step<float, float>(conv, builder);
+  }
 }
 
 }  // namespace lpn

@@ -37,7 +37,7 @@ void Pool::declare_partials(const Pooling& pooling, std::int64_t chunks, std::in
                             std::int64_t channels, StepBuilder& builder) const {
   const auto tensor = static_cast<std::size_t>(partials);
   builder.shapes[tensor] = {1, chunks, pooling.info().partial_size};
-  builder.pooled[tensor] = {chunks, positions, channels};
+  builder.pooled[tensor] = {chunks, positions, channels, builder.quantization(input)};
 }
 
 std::unique_ptr<Step> Pool::make_step(StepBuilder& builder) const {
@@ -55,7 +55,7 @@ std::unique_ptr<Step> Pool::make_step(StepBuilder& builder) const {
   info.bytes = builder.traffic(*this, pooling->info().weight_bytes);
   info.scratch_bytes =
       bytes_of<float>(rows.rows_per_chunk * in.w * pooling->info().scratch_per_position);
-  return with_elements(builder.type(input), [&](auto zero) -> std::unique_ptr<Step> {
+  return with_any_elements(builder.type(input), [&](auto zero) -> std::unique_ptr<Step> {
     return std::make_unique<PoolStep<decltype(zero)>>(std::move(info), *this, rows, in,
                                                       std::move(pooling));
   });

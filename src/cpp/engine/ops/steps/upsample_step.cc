@@ -92,7 +92,7 @@ std::unique_ptr<Step> make_upsample_step(const Upsample& upsample, StepBuilder& 
   info.flops = deconv.flops(builder);
   std::int64_t weights = weight_bytes(*upsample.node);
   std::int64_t widest = stages.deconv_args.out_c;
-  for (const std::unique_ptr<const Conv>& projection : upsample.projections) {
+  for (const std::unique_ptr<Conv>& projection : upsample.projections) {
     if (projection != upsample.projections.back()) {
       stages.between_args.push_back(pointwise_args<T, T>(*projection, builder));
       widest = std::max(widest, stages.between_args.back().n);
@@ -118,9 +118,22 @@ std::unique_ptr<Step> make_upsample_step(const Upsample& upsample, StepBuilder& 
 
 }  // namespace
 
+// Of tensors that others touch.
+void Upsample::redirect(int from, int to) {
+  redirect_tensor(deconv->input, from, to);
+  redirect_tensor(projections.empty() ? deconv->output : projections.back()->output, from, to);
+}
+
+bool Upsample::keeps_float() const {
+  return deconv->keeps_float() ||
+         std::any_of(projections.begin(), projections.end(),
+                     [](const auto& projection) { return projection->keeps_float(); });
+}
+
 bool Upsample::takes_types(const std::vector<Tensor>& tensors) const {
-  return type_of(tensors, deconv->input) == DType::kBf16 ||
-         type_of(tensors, output()) == DType::kF32;
+  const DType in = type_of(tensors, deconv->input);
+  if (in == DType::kU8 || type_of(tensors, output()) == DType::kU8) return false;
+  return in == DType::kBf16 || type_of(tensors, output()) == DType::kF32;
 }
 
 std::unique_ptr<Step> Upsample::make_step(StepBuilder& builder) const {
