@@ -6,7 +6,7 @@ float32 and bfloat16 as they were, to the bit: ReLU, sums, pooling and attention
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 def channel_factors(
-    graph: GraphSpec, weights: Weights, ranges: Mapping[str, ChannelRanges]
+    graph: GraphSpec,
+    weights: Weights,
+    ranges: Mapping[str, ChannelRanges],
 ) -> dict[str, Floats]:
     """Powers of two for the channels of tensors, by name; tensors without stay as they are.
 
@@ -39,6 +41,7 @@ def channel_factors(
         ranges: of the maps that are stored; others cost nothing.
     """
     readers = readers_of(graph)
+    importance = _importances(graph, weights, ranges)
     factors: dict[str, Floats] = {}
     for group in of_one_width(graph):
         stored = [name for name in group if name in ranges]
@@ -47,54 +50,60 @@ def channel_factors(
         widths = [ranges[n].largest / max(float(ranges[n].largest.max()), 1e-30) for n in stored]
         width = np.maximum(np.max(widths, axis=0), 2.0**-_MOST_BITS)
         candidates = [np.exp2(np.rint(-p * np.log2(width))) for p in _EXPONENTS]
-        errors = [
-            sum(_error(ranges, weights, name, readers[name], factor) for name in stored)
-            for factor in candidates
-        ]
-        chosen = candidates[int(np.argmin(errors))]
-        factors.update(dict.fromkeys(group, chosen))
+        errors = []
+        for factor in candidates:
+            error = 0.0
+            for name in stored:
+                step = float((ranges[name].largest * factor).max()) / _BYTES
+                error += float((importance[name] * step**2 / 12 / factor**2).sum())
+                for reader in readers[name]:
+                    if reader.kind in ("conv2d", "conv_transpose2d"):
+                        error += _weights_error(reader, weights, ranges[name].square, factor)
+            errors.append(error)
+        factors.update(dict.fromkeys(group, candidates[int(np.argmin(errors))]))
     return factors
 
 
-def _error(
-    ranges: Mapping[str, ChannelRanges],
-    weights: Weights,
-    name: str,
-    readers: Sequence[NodeSpec],
-    factor: Floats,
-) -> float:
-    """The expected squared errors of all readers' results, each as a part of what it computes."""
-    entry = ranges[name]
-    step = float((entry.largest * factor).max()) / _BYTES
-    noise = step**2 / 12 / factor**2
-    total = 0.0
-    for reader in readers:
-        if reader.kind == "add":
-            total += float(noise.sum() / max(entry.square.sum(), 1e-30))
-        elif reader.kind in ("conv2d", "conv_transpose2d"):
-            total += _product_error(reader, weights, entry.square, noise, factor)
-    return total
+def _importances(
+    graph: GraphSpec, weights: Weights, ranges: Mapping[str, ChannelRanges]
+) -> dict[str, Floats]:
+    """(C,) for each stored map: what a squared error of a channel costs those that read the map.
+
+    That is the squared error of their results, each as a part of the squares that it adds up.
+    """
+    readers = readers_of(graph)
+    found = {}
+    for name, entry in ranges.items():
+        total = np.zeros(len(entry.square))
+        for reader in readers[name]:
+            if reader.kind in ("conv2d", "conv_transpose2d"):
+                power = (_by_input(reader, weights) ** 2).sum(axis=(1, 2, 3))
+            else:
+                power = np.ones(len(entry.square))
+            total += power / max(float((power * entry.square).sum()), 1e-30)
+        found[name] = total
+    return found
 
 
-def _product_error(
-    reader: NodeSpec, weights: Weights, square: Floats, noise: Floats, factor: Floats
-) -> float:
+def _by_input(reader: NodeSpec, weights: Weights) -> Floats:
+    """The weight as (C, O, kh, kw); of depthwise ones (C, 1, kh, kw)."""
     weight = weights[f"{reader.name}.weight"].astype(np.float64)
-    if reader.kind == "conv2d" and reader.attributes["groups"] == 1:
-        weight = weight.transpose(1, 0, 2, 3)
-    # Now (C, O, kh, kw), but of depthwise ones (C, 1, kh, kw): their rows hold one channel each.
-    power = (weight**2).sum(axis=(1, 2, 3))
-    signal = max(float((power * square).sum()), 1e-30)
-    error = float((power * noise).sum())
+    is_dense = reader.kind == "conv2d" and reader.attributes["groups"] == 1
+    return weight.transpose(1, 0, 2, 3) if is_dense else weight
+
+
+def _weights_error(reader: NodeSpec, weights: Weights, square: Floats, factor: Floats) -> float:
+    """The expected squared error of a result by the rounding of weights, as in ``_importances``."""
     if reader.kind == "conv2d" and reader.attributes["groups"] != 1:
-        return error / signal
+        return 0.0  # a row is one channel's: whatever it is scaled by, it fills its integers
+    weight = _by_input(reader, weights)
+    signal = max(float(((weight**2).sum(axis=(1, 2, 3)) * square).sum()), 1e-30)
     groups = int(reader.attributes["groups"])
     scaled = np.abs(weight / factor[:, None, None, None])
     rows = scaled.reshape(groups, -1, *weight.shape[1:]).max(axis=(1, 3, 4)) / _INTEGERS
     inputs = (factor**2 * square).reshape(groups, -1).sum(axis=1)
     taps = int(weight.shape[2] * weight.shape[3])
-    error += float((rows**2 / 12 * inputs[:, None]).sum() * taps)
-    return error / signal
+    return float((rows**2 / 12 * inputs[:, None]).sum() * taps) / signal
 
 
 def scaled_weights(

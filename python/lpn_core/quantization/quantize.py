@@ -92,7 +92,8 @@ def calibrate(
     of_maps = {name: factors.get(name, np.ones(len(found[name].least))) for name in names}
     counted = ranges.histograms(maps, pixels, found, of_maps, progress)
     scaled = scaled_weights(graph, weights, factors)
-    scales = weight_scales(graph, scaled, plain.input)
+    squares = {name: found[name].square * of_maps[name] ** 2 for name in names}
+    scales = weight_scales(graph, scaled, plain.input, squares)
     nodes = tuple(
         replace(node, weights=(*node.weights, WEIGHT_SCALE))
         if f"{node.name}.{WEIGHT_SCALE}" in scales

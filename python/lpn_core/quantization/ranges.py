@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lpn_core import _core
 from lpn_core._text import printable
 from lpn_core.model.spec import ModelFile
 
@@ -43,9 +42,7 @@ class Maps:
         spec = model_file.input
         self._normalisation = (spec.channel_map("rgb"), spec.scale, spec.shift)
         graph = replace(model_file.graph, outputs=self.names)
-        self._compiled: _core.CompiledModel = graph.compile(
-            model_file.weights, threads=threads, isa=isa
-        )
+        self._compiled = graph.compile(model_file.weights, threads=threads, isa=isa)
 
     def run(
         self, crops: NDArray[np.uint8], progress: Progress | None = None
@@ -118,13 +115,15 @@ class Histogram:
     Attributes:
         least: where the first bin begins.
         most: where the last one ends.
-        counts: (BINS,) how many values lie in each, weighted by 1 / factor^2: errors that are
-            multiplied by these are those of the map itself.
+        counts: (BINS,) how many values lie in each.
+        costs: (BINS,) the sum of 1 / factor^2 of these: squared errors times that are those of the
+            map itself.
     """
 
     least: float
     most: float
     counts: Floats
+    costs: Floats
 
     @property
     def centers(self) -> Floats:
@@ -156,7 +155,7 @@ def histograms(
         least, most = min(least, 0.0), max(most, 0.0)
         if most - least < 1e-12:
             most = least + 1e-12
-        found[name] = Histogram(least, most, np.zeros(BINS))
+        found[name] = Histogram(least, most, np.zeros(BINS), np.zeros(BINS))
         kinds, kind = np.unique(factor, return_inverse=True)
         # Just below BINS, so that the largest value is in the last one.
         bins = BINS * (1 - 1e-6) / (most - least)
@@ -170,5 +169,6 @@ def histograms(
         indices = places.astype(np.int32).ravel()
         np.clip(indices, 0, BINS * len(kinds) - 1, out=indices)
         counts = np.bincount(indices, minlength=BINS * len(kinds)).reshape(len(kinds), BINS)
-        found[name].counts += (counts * (step / kinds[:, None] ** 2)).sum(axis=0)
+        found[name].counts += step * counts.sum(axis=0)
+        found[name].costs += (step / kinds**2 * counts.T).sum(axis=1)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpn_core.model.graph import GraphSpec, NodeSpec
-from lpn_core.model.quantization import MapScale, output_channels, per_output, quantized_nodes
+from lpn_core.model.quantization import MapScale, per_output, quantized_nodes
 from lpn_core.model.spec import InputSpec
 from lpn_core.quantization.ranges import Floats, Histogram
 
@@ -16,6 +16,8 @@ _MOST_BYTE, _MOST_INTEGER = 255, 127
 # Ends of the range that are tried, as parts of the largest value; of signed maps at both ends.
 _ENDS = np.linspace(0.2, 1.0, 81)
 _LOWER_ENDS = np.linspace(0.3, 1.0, 29)
+# Steps between integers that are tried, as parts of the least without clipping.
+_STEPS = np.linspace(0.8, 1.2, 81)
 
 
 def map_scale(histograms: Sequence[Histogram]) -> MapScale:
@@ -35,11 +37,11 @@ def map_scale(histograms: Sequence[Histogram]) -> MapScale:
 
 
 def squared_error(histogram: Histogram, scale: MapScale) -> float:
-    """Of all values together, once they are bytes."""
+    """What the errors of all values cost together, once they are bytes."""
     values = histogram.centers
     stored = np.clip(np.rint(values / scale.scale) + scale.zero_point, 0, _MOST_BYTE)
     errors = scale.scale * (stored - scale.zero_point) - values
-    return float((histogram.counts * errors**2).sum())
+    return float((histogram.costs * errors**2).sum())
 
 
 def clipped_share(histogram: Histogram, scale: MapScale) -> float:
@@ -53,24 +55,49 @@ def clipped_share(histogram: Histogram, scale: MapScale) -> float:
 
 
 def weight_scales(
-    graph: GraphSpec, weights: Mapping[str, NDArray[np.float32]], spec: InputSpec
+    graph: GraphSpec,
+    weights: Mapping[str, NDArray[np.float32]],
+    spec: InputSpec,
+    squares: Mapping[str, Floats],
 ) -> dict[str, NDArray[np.float32]]:
-    """``<node>.weight_scale`` of all convolutions: the largest absolute value becomes 127."""
+    """``<node>.weight_scale`` of all convolutions: those of least squared error in their results.
+
+    Args:
+        graph: of the network.
+        weights: of its nodes.
+        spec: of its input.
+        squares: (C,) means of the squares of maps' channels; of maps without, all count alike.
+    """
     found = {}
     for node in quantized_nodes(graph):
-        weight = integer_weight(graph, node, weights, spec)
-        groups = int(node.attributes["groups"])
-        channels = output_channels(node.kind, weight.shape, groups)
-        if node.kind == "conv2d":
-            rows = np.abs(weight).max(axis=(1, 2, 3))
-        else:
-            parts = np.abs(weight).reshape(groups, -1, *weight.shape[1:])
-            rows = parts.max(axis=(1, 3, 4)).ravel()
-        assert rows.shape == (channels,)
-        scale = rows / _MOST_INTEGER
+        rows, inputs = _rows(node, integer_weight(graph, node, weights, spec))
+        square = squares.get(node.inputs[0], np.ones(1))
+        counts = np.broadcast_to(square, inputs.max() + 1)[inputs]
+        largest = np.abs(rows).max(axis=1) / _MOST_INTEGER
         # Of a channel without weights any will do.
-        found[f"{node.name}.weight_scale"] = np.where(scale > 1e-18, scale, 1.0).astype(np.float32)
+        largest = np.where(largest > 1e-18, largest, 1.0)
+        best, least = largest, np.full(len(rows), np.inf)
+        for factor in _STEPS:
+            scale = (largest * factor).astype(np.float32).astype(np.float64)
+            integers = np.clip(np.rint(rows / scale[:, None]), -_MOST_INTEGER, _MOST_INTEGER)
+            error = (counts * (integers * scale[:, None] - rows) ** 2).sum(axis=1)
+            best, least = np.where(error < least, scale, best), np.minimum(error, least)
+        found[f"{node.name}.weight_scale"] = best.astype(np.float32)
     return found
+
+
+def _rows(node: NodeSpec, weight: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """(O, n) the weights of each output channel, and (O, n) the channels that they multiply."""
+    outputs, taps = len(weight), weight.shape[2] * weight.shape[3]
+    groups = int(node.attributes["groups"])
+    if node.kind == "conv2d":
+        first = np.arange(outputs) if groups > 1 else np.zeros(outputs, np.intp)
+        channels = first[:, None] + np.arange(weight.shape[1])
+        return weight.reshape(outputs, -1), channels.repeat(taps, axis=1)
+    parts = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    channels = np.arange(outputs).reshape(groups, 1, -1).repeat(weight.shape[1], axis=1)
+    rows = parts.reshape(groups * weight.shape[1], -1)
+    return rows, channels.reshape(len(rows), -1).repeat(taps, axis=1)
 
 
 def integer_weight(
