@@ -14,7 +14,7 @@ constexpr QuadLayout kQuadLayout = {U8::kLanes, !kHasDot4};
 constexpr bool is_layout_of(Isa isa) {
   return quad_layout(isa).lanes == kQuadLayout.lanes && quad_layout(isa).words == kQuadLayout.words;
 }
-constexpr int64_t kVectorBytes = quad_weight_bytes(kQuadLayout) / kQuadVectors;
+constexpr int64_t kVectorBytes = quad_vector_bytes(kQuadLayout);
 
 // One of the four vectors of a quad, and its weights. Without an instruction for four products,
 // words are multiplied in pairs, and those of the weights are packed so.

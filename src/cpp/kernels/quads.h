@@ -36,9 +36,15 @@ constexpr std::int64_t quad_channel(std::int64_t vector, std::int64_t lane) {
   return lane / 4 * 16 + vector * 4 + lane % 4;
 }
 
+// Of one of the four vectors of a quad: lanes, and bytes of weights.
+constexpr std::int64_t quad_vector_lanes(QuadLayout layout) { return layout.lanes / kQuadTerms; }
+constexpr std::int64_t quad_vector_bytes(QuadLayout layout) {
+  return layout.lanes * (layout.words ? 2 : 1);
+}
+
 // Bytes of one quad's weights.
 constexpr std::int64_t quad_weight_bytes(QuadLayout layout) {
-  return kQuadVectors * layout.lanes * (layout.words ? 2 : 1);
+  return kQuadVectors * quad_vector_bytes(layout);
 }
 
 }  // namespace

@@ -189,6 +189,12 @@ inline void transpose4(U8 a, U8 b, U8 c, U8 d, U8 (&part)[4]) {
 }
 inline I16 saturate(I32 a, I32 b) { return {_mm256_packs_epi32(a.v, b.v)}; }
 inline U8 saturate(I16 a, I16 b) { return {_mm256_packus_epi16(a.v, b.v)}; }
-
+inline void load_deinterleave2(const uint8_t* p, U8& even, U8& odd) {
+  const U8 low = load<U8>(p);
+  const U8 high = load<U8>(p + 32);
+  constexpr int kInOrder = 0xD8;  // quarters 0, 2, 1, 3
+  even.v = _mm256_permute4x64_epi64(saturate(even_bytes(low), even_bytes(high)).v, kInOrder);
+  odd.v = _mm256_permute4x64_epi64(saturate(odd_bytes(low), odd_bytes(high)).v, kInOrder);
+}
 }  // namespace
 }  // namespace lpn

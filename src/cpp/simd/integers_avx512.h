@@ -170,6 +170,15 @@ inline void transpose4(U8 a, U8 b, U8 c, U8 d, U8 (&part)[4]) {
 }
 inline I16 saturate(I32 a, I32 b) { return {_mm512_packs_epi32(a.v, b.v)}; }
 inline U8 saturate(I16 a, I16 b) { return {_mm512_packus_epi16(a.v, b.v)}; }
-
+inline void load_deinterleave2(const uint8_t* p, U8& even, U8& odd) {
+  const __m512i low = _mm512_loadu_si512(p);
+  const __m512i high = _mm512_loadu_si512(p + 64);
+  const auto narrow = [](__m512i a, __m512i b) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(a)),
+                              _mm512_cvtepi16_epi8(b), 1);
+  };
+  even.v = narrow(low, high);
+  odd.v = narrow(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8));
+}
 }  // namespace
 }  // namespace lpn

@@ -219,6 +219,11 @@ inline U8 saturate(I16 a, I16 b) {
   }
   return r;
 }
-
+inline void load_deinterleave2(const uint8_t* p, U8& even, U8& odd) {
+  for (int i = 0; i < U8::kLanes; ++i) {
+    even.lane[i] = p[2 * i];
+    odd.lane[i] = p[2 * i + 1];
+  }
+}
 }  // namespace
 }  // namespace lpn

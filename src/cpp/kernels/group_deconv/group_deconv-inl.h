@@ -6,25 +6,10 @@
 #include "kernels/channels-inl.h"
 #include "kernels/gemm_tile-inl.h"
 #include "kernels/group_deconv/group_deconv.h"
+#include "kernels/group_deconv/phases-inl.h"
 
 namespace lpn {
 namespace {
-
-// The taps that hit one output coordinate, inside the map: tap b reads input `input - b` with
-// weight `weight + b * stride`. Outputs that are `stride` apart share their weights and read
-// neighbouring inputs. All zero when there is none.
-struct Taps {
-  int64_t weight, input, count;
-};
-
-inline Taps taps_at(int64_t position, int64_t extent, int64_t kernel, int64_t stride) {
-  const int64_t phase = position % stride;
-  const int64_t input = position / stride;
-  const int64_t phase_taps = phase < kernel ? (kernel - phase + stride - 1) / stride : 0;
-  const int64_t begin = input >= extent ? input - extent + 1 : 0;
-  const int64_t end = input + 1 < phase_taps ? input + 1 : phase_taps;
-  return begin < end ? Taps{phase + begin * stride, input - begin, end - begin} : Taps{0, 0, 0};
-}
 
 // Input rows as floats, with the channels of a pixel ordered [c][group] where each group has one
 // output; row u is at (u - begin) * in_w * in_c.
@@ -58,18 +43,15 @@ inline void deinterleave_groups(const T* in, int64_t groups, int64_t group_input
 // Calls copy(pixel, floats) for what this call reads.
 template <class T, class Copy>
 inline FloatRows copy_rows(const GroupDeconvArgs<T>& args, const Copy& copy) {
-  const int64_t lowest = args.row_begin + args.padding - args.kh + 1;
-  const int64_t begin = lowest > 0 ? (lowest + args.stride - 1) / args.stride : 0;
-  const int64_t last = (args.row_end - 1 + args.padding) / args.stride;
-  const int64_t end = last < args.in_h ? last + 1 : args.in_h;
-  if (begin >= end) return {args.scratch, 0};  // no row is read
-  const T* in = args.in + (begin - args.in_row_begin) * args.in_w * args.in_c;
+  const InputRows rows = rows_read(args);
+  if (rows.begin >= rows.end) return {args.scratch, 0};
+  const T* in = args.in + (rows.begin - args.in_row_begin) * args.in_w * args.in_c;
   float* out = args.scratch;
-  for (int64_t pixel = begin * args.in_w; pixel < end * args.in_w;
+  for (int64_t pixel = rows.begin * args.in_w; pixel < rows.end * args.in_w;
        ++pixel, in += args.in_c, out += args.in_c) {
     copy(in, out);
   }
-  return {args.scratch, begin};
+  return {args.scratch, rows.begin};
 }
 
 // The rows this call reads, each rearranged or widened once; floats in order stay where they lie.
@@ -201,59 +183,6 @@ struct PanelTile {
   }
 };
 
-// The pixels first + i * stride of one output row for i in [begin, end): those whose taps are all
-// inside the map in tiles, the others one by one.
-template <class T, class Tile>
-inline void deconv_phase(const GroupDeconvArgs<T>& args, const Tile& tile, const Taps& rows,
-                         int64_t first, int64_t begin, int64_t end, T* out_row) {
-  const int64_t s = args.stride;
-  const int64_t phase = (first + args.padding) % s;
-  const int64_t phase_taps = phase < args.kw ? (args.kw - phase + s - 1) / s : 0;
-  const int64_t offset = (first + args.padding) / s;  // input column of pixel 0's first tap
-  const int64_t inside_end = args.in_w - offset < end ? args.in_w - offset : end;
-  int64_t i = begin;
-  while (i < end) {
-    const int64_t x = first + i * s;
-    const Taps columns = taps_at(x + args.padding, args.in_w, args.kw, s);
-    T* out = out_row + x * args.out_c;
-    const bool inside = offset + i + 1 >= phase_taps;
-    if (inside && i + Tile::kPixels <= inside_end) {
-      tile.template pixels<Tile::kPixels>(rows, columns, out);
-      i += Tile::kPixels;
-    } else if (inside && i + 2 <= inside_end) {
-      tile.template pixels<2>(rows, columns, out);
-      i += 2;
-    } else {
-      tile.template pixels<1>(rows, columns, out);
-      i += 1;
-    }
-  }
-}
-
-// Every output pixel once. Blocks of a tile's width outside and phases inside, since the phases of
-// a block read the same input; the first block is the pixels that have taps left of the map, so
-// that tiles start behind them in every phase.
-template <class T, class Tile>
-inline void deconv_rows(const GroupDeconvArgs<T>& args, const Tile& tile) {
-  const int64_t s = args.stride;
-  const int64_t left_of_map = args.kw - args.padding - s;
-  const int64_t lead = left_of_map > 0 ? (left_of_map + s - 1) / s : 0;
-  for (int64_t y = args.row_begin; y < args.row_end; ++y) {
-    const Taps rows = taps_at(y + args.padding, args.in_h, args.kh, s);
-    T* out_row = args.out + (y - args.row_begin) * args.out_w * args.out_c;
-    int64_t end = lead > 0 ? lead : Tile::kPixels;
-    for (int64_t begin = 0; begin * s < args.out_w; begin = end, end += Tile::kPixels) {
-      // A stride beyond the map leaves most of its phases without a pixel.
-      const int64_t left = args.out_w - begin * s;
-      const int64_t phases = left < s ? left : s;
-      for (int64_t first = 0; first < phases; ++first) {
-        const int64_t count = (args.out_w - first + s - 1) / s;  // pixels of this phase
-        deconv_phase(args, tile, rows, first, begin, end < count ? end : count, out_row);
-      }
-    }
-  }
-}
-
 template <class T>
 inline void group_deconv_panels(const GroupDeconvArgs<T>& args, const FloatRows& rows) {
   const int64_t group_inputs = args.in_c / args.groups;
@@ -281,14 +210,7 @@ inline void group_deconv_panels(const GroupDeconvArgs<T>& args, const FloatRows&
 
 template <class T>
 inline void group_deconv(const GroupDeconvArgs<T>& args) {
-  // A transposed convolution is the sliding window with input and output exchanged.
-  assert(args.in_h >= 1 && args.in_w >= 1 && args.kh >= 1 && args.kw >= 1);
-  assert(args.stride >= 1 && args.padding >= 0 && args.in_row_begin >= 0);
-  assert(0 <= args.row_begin && args.row_begin <= args.row_end);
-  assert(args.row_end + 2 * args.padding <= (args.in_h - 1) * args.stride + args.kh);
-  assert(args.out_w + 2 * args.padding <= (args.in_w - 1) * args.stride + args.kw);
-  assert(args.groups >= 1 && args.in_c % args.groups == 0 && args.out_c % args.groups == 0);
-  assert(args.in != nullptr && args.packed_w != nullptr && args.out != nullptr);
+  check_group_deconv(args);
   const FloatRows in = float_rows(args);
   assert(in.data != nullptr);
   if (args.out_c != args.groups) return group_deconv_panels(args, in);

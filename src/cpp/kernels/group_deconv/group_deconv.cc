@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "kernels/panel.h"
+#include "kernels/quad_weights.h"
 
 namespace lpn {
 namespace {
@@ -23,12 +24,12 @@ const PanelVariant<GroupDeconvFn<T>>& select_group_deconv(Isa isa) {
   return select_variant(kVariants<T>, isa);
 }
 
-// For rows in the order of groups, or widened.
+// For rows in the order of groups, or widened to floats.
 template <class T>
 std::int64_t group_deconv_scratch_size(std::int64_t rows, std::int64_t in_h, std::int64_t in_w,
                                        std::int64_t in_c, std::int64_t groups, std::int64_t kh,
                                        std::int64_t stride) {
-  if (in_c == groups && std::is_same_v<T, float>) return 0;
+  if (in_c == groups && !std::is_same_v<T, Bfloat16>) return 0;
   // Output row y reads the multiples of the stride in [y + padding - kh + 1, y + padding].
   const std::int64_t in_rows = (rows + kh - 2) / stride + 1;
   return std::min(in_h, in_rows) * in_w * in_c;
@@ -72,6 +73,95 @@ void pack_group_deconv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw
   }
 }
 
+namespace {
+
+// How the weights of bytes are packed.
+struct ByteWeights {
+  QuadLayout layout;
+  std::int64_t panel;  // outputs of one, where lanes are outputs
+  bool in_quads;       // group_deconv_in_quads
+  std::int64_t quads;  // of an output's terms, or of a tap's channels
+};
+
+ByteWeights byte_weights(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t stride,
+                         std::int64_t in_c, std::int64_t out_c, std::int64_t groups) {
+  const PanelVariant<GroupDeconvFn<std::uint8_t>>& variant = select_group_deconv<std::uint8_t>(isa);
+  const std::int64_t inputs = in_c / groups;
+  const bool in_quads = group_deconv_in_quads(kh, kw, stride, inputs, out_c / groups);
+  const std::int64_t terms = in_quads ? group_deconv_terms(kh, kw, stride, inputs) : inputs;
+  return {quad_layout(variant.isa), variant.panel, in_quads, quads_of(terms)};
+}
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+std::int64_t group_deconv_packed_size_s8(Isa isa, std::int64_t kh, std::int64_t kw,
+                                         std::int64_t stride, std::int64_t in_c, std::int64_t out_c,
+                                         std::int64_t groups) {
+  const ByteWeights weights = byte_weights(isa, kh, kw, stride, in_c, out_c, groups);
+  const std::int64_t quad = weights.quads * quad_weight_bytes(weights.layout);
+  if (weights.in_quads) return ceil_div(groups, weights.layout.lanes) * stride * stride * quad;
+  const std::int64_t panels = ceil_div(out_c / groups, weights.panel);
+  return groups * panels * kh * kw * weights.quads * quad_vector_bytes(weights.layout) *
+         (weights.panel / quad_vector_lanes(weights.layout));
+}
+
+// One output per group: quads of terms, [block of groups][row of phases][column of phases][quad],
+// of the terms [row of input][column of input][channel of the group] from the nearest pixel on.
+// Otherwise vectors of outputs: [group][panel][kh][kw][quad of channels][vector of the panel].
+void pack_group_deconv_s8(Isa isa, const std::int8_t* w, std::int64_t kh, std::int64_t kw,
+                          std::int64_t stride, std::int64_t in_c, std::int64_t out_c,
+                          std::int64_t groups, std::int8_t* packed) {
+  const ByteWeights weights = byte_weights(isa, kh, kw, stride, in_c, out_c, groups);
+  const std::int64_t inputs = in_c / groups;
+  const std::int64_t outputs = out_c / groups;
+  const auto factor = [&](std::int64_t g, std::int64_t c, std::int64_t o, std::int64_t i,
+                          std::int64_t j) {
+    return w[(((g * inputs + c) * outputs + o) * kh + i) * kw + j];
+  };
+  if (weights.in_quads) {
+    const std::int64_t columns = ceil_div(kw, stride);
+    for (std::int64_t block = 0; block < groups; block += weights.layout.lanes) {
+      for (std::int64_t phase = 0; phase < stride * stride; ++phase) {
+        for (std::int64_t first = 0; first < weights.quads * kQuadTerms; first += kQuadTerms) {
+          const auto weight = [&](std::int64_t t, std::int64_t lane) -> std::int8_t {
+            const std::int64_t pixel = (first + t) / inputs;
+            const std::int64_t i = phase / stride + pixel / columns * stride;
+            const std::int64_t j = phase % stride + pixel % columns * stride;
+            if (block + lane >= groups || i >= kh || j >= kw) return 0;
+            return factor(block + lane, (first + t) % inputs, 0, i, j);
+          };
+          packed = pack_quad(weights.layout, weight, packed);
+        }
+      }
+    }
+    return;
+  }
+  const std::int64_t lanes = quad_vector_lanes(weights.layout);
+  for (std::int64_t g = 0; g < groups; ++g) {
+    for (std::int64_t panel = 0; panel < outputs; panel += weights.panel) {
+      for (std::int64_t tap = 0; tap < kh * kw; ++tap) {
+        for (std::int64_t first = 0; first < weights.quads * kQuadTerms; first += kQuadTerms) {
+          for (std::int64_t column = 0; column < weights.panel; column += lanes) {
+            const auto weight = [&](std::int64_t t, std::int64_t lane) -> std::int8_t {
+              const std::int64_t o = panel + column + lane;
+              if (o >= outputs || first + t >= inputs) return 0;
+              return factor(g, first + t, o, tap / kw, tap % kw);
+            };
+            packed = pack_quad_vector(weights.layout, weight, packed);
+          }
+        }
+      }
+    }
+  }
+}
+
+template const PanelVariant<GroupDeconvFn<std::uint8_t>>& select_group_deconv<std::uint8_t>(Isa);
+template std::int64_t group_deconv_scratch_size<std::uint8_t>(std::int64_t, std::int64_t,
+                                                              std::int64_t, std::int64_t,
+                                                              std::int64_t, std::int64_t,
+                                                              std::int64_t);
 template const PanelVariant<GroupDeconvFn<float>>& select_group_deconv<float>(Isa);
 template const PanelVariant<GroupDeconvFn<Bfloat16>>& select_group_deconv<Bfloat16>(Isa);
 template std::int64_t group_deconv_scratch_size<float>(std::int64_t, std::int64_t, std::int64_t,

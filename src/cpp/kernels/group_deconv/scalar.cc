@@ -1,13 +1,18 @@
 #include "simd/vec_scalar.h"
 
+#include "kernels/group_deconv/bytes-inl.h"
 #include "kernels/group_deconv/group_deconv-inl.h"
 
 namespace lpn {
 
 static_assert(group_deconv_f32_scalar_panel == kPanel, "kernels.inc names the panel of the tile");
 static_assert(group_deconv_bf16_scalar_panel == kPanel, "kernels.inc names the panel of the tile");
+static_assert(group_deconv_u8_scalar_panel == kTileVectors * F32::kLanes,
+              "kernels.inc names the panel of the tile");
+static_assert(is_layout_of(Isa::kScalar), "quad_layout() knows what the kernel reads");
 
 void group_deconv_f32_scalar(const GroupDeconvArgs<float>& args) { group_deconv(args); }
 void group_deconv_bf16_scalar(const GroupDeconvArgs<Bfloat16>& args) { group_deconv(args); }
+void group_deconv_u8_scalar(const GroupDeconvArgs<std::uint8_t>& args) { group_deconv(args); }
 
 }  // namespace lpn
