@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/conv/windows.h"
 #include "kernels/panel.h"
+#include "kernels/quantized.h"
 
 namespace lpn {
 namespace {
@@ -20,6 +22,49 @@ const PanelVariant<ConvFn<In, Out>> kVariants[] = {
 template <class Out>
 std::int64_t panel_of(Isa isa) {
   return select_conv<float, Out>(isa).panel;
+}
+
+// Packs w (out_c, in_c, kh, kw), read as Weight, where a window's terms are `rows` rows that begin
+// with a group of their own each.
+template <class Weight, class Packed, class Stored>
+void pack(std::int64_t panel, std::int64_t rows, const Stored* w, std::int64_t kh, std::int64_t kw,
+          std::int64_t in_c, std::int64_t out_c, Packed* packed) {
+  const std::int64_t row = kh * kw * in_c / rows;
+  const std::int64_t grouped_row = grouped_terms<Packed>(row);
+  const auto weight = [&](std::int64_t t, std::int64_t o) -> Weight {
+    const std::int64_t in_row = t % grouped_row;
+    if (in_row >= row) return Weight{};
+    const std::int64_t term = t / grouped_row * row + in_row;
+    return w[(o * in_c + term % in_c) * kh * kw + term / in_c];
+  };
+  pack_panels(panel, rows * grouped_row, out_c, weight, packed);
+}
+
+// How a convolution of bytes is packed on a tier, by the type that bytes are multiplied as.
+struct ByteLayout {
+  std::int64_t panel;
+  bool fours;
+
+  explicit ByteLayout(Isa isa) {
+    const PanelVariant<ConvFn<std::uint8_t, std::uint8_t>>& variant =
+        select_conv<std::uint8_t, std::uint8_t>(isa);
+    panel = variant.panel;
+    fours = multiplies_fours(variant.isa);
+  }
+  template <class Body>
+  auto with_term(const Body& body) const {
+    return fours ? body(std::uint8_t()) : body(std::int16_t());
+  }
+};
+
+template <class Term>
+std::int64_t rows_of_terms(std::int64_t kh, std::int64_t kw, std::int64_t in_c) {
+  return gathers_windows<Term>(kh, kw * in_c) ? 1 : kh;
+}
+
+template <class T>
+constexpr std::int64_t bytes_of(std::int64_t count) {
+  return count * static_cast<std::int64_t>(sizeof(T));
 }
 
 }  // namespace
@@ -46,21 +91,51 @@ std::int64_t conv_packed_size(Isa isa, std::int64_t kh, std::int64_t kw, std::in
 template <class Out>
 void pack_conv(Isa isa, const float* w, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
                std::int64_t out_c, Out* packed) {
-  const std::int64_t row = kw * in_c;
-  const std::int64_t grouped_row = grouped_terms<Out>(row);
-  const auto weight = [&](std::int64_t t, std::int64_t o) {
-    const std::int64_t i = t / grouped_row;
-    const std::int64_t in_row = t % grouped_row;
-    if (in_row >= row) return 0.0f;
-    const std::int64_t tap = i * kw + in_row / in_c;
-    return w[(o * in_c + in_row % in_c) * kh * kw + tap];
-  };
-  pack_panels(panel_of<Out>(isa), kh * grouped_row, out_c, weight, packed);
+  pack<float>(panel_of<Out>(isa), kh, w, kh, kw, in_c, out_c, packed);
+}
+
+std::int64_t conv_packed_size_s8(Isa isa, std::int64_t kh, std::int64_t kw, std::int64_t in_c,
+                                 std::int64_t out_c) {
+  const ByteLayout layout(isa);
+  return layout.with_term([&](auto term) {
+    using Term = decltype(term);
+    const std::int64_t rows = rows_of_terms<Term>(kh, kw, in_c);
+    const std::int64_t terms = rows * grouped_terms<Term>(kh * kw * in_c / rows);
+    return bytes_of<Term>(packed_panels_size<Term>(layout.panel, terms, out_c));
+  });
+}
+
+void pack_conv_s8(Isa isa, const std::int8_t* w, std::int64_t kh, std::int64_t kw,
+                  std::int64_t in_c, std::int64_t out_c, void* packed) {
+  const ByteLayout layout(isa);
+  layout.with_term([&](auto term) {
+    using Term = decltype(term);
+    using Weight = std::make_signed_t<Term>;
+    pack<Weight>(layout.panel, rows_of_terms<Term>(kh, kw, in_c), w, kh, kw, in_c, out_c,
+                 static_cast<Weight*>(packed));
+  });
+}
+
+std::int64_t conv_scratch_size_u8(Isa isa, std::int64_t rows, std::int64_t in_w, std::int64_t in_c,
+                                  std::int64_t kh, std::int64_t kw, std::int64_t stride,
+                                  std::int64_t padding) {
+  return ByteLayout(isa).with_term([&](auto term) {
+    using Term = decltype(term);
+    const std::int64_t width = in_w + 2 * padding;
+    const std::int64_t pixels = (width - kw) / stride + 1;
+    const bool gathers = gathers_windows<Term>(kh, kw * in_c);
+    const std::int64_t windows =
+        gathers ? pixels * grouped_terms<Term>(kh * kw * in_c) + kScratchSlack : 0;
+    const std::int64_t covered = covered_rows(rows, kh, stride) * width * in_c;
+    return bytes_of<Term>(covered + kScratchSlack + windows);
+  });
 }
 
 template const PanelVariant<ConvFn<float, float>>& select_conv<float, float>(Isa);
 template const PanelVariant<ConvFn<Bfloat16, Bfloat16>>& select_conv<Bfloat16, Bfloat16>(Isa);
 template const PanelVariant<ConvFn<float, Bfloat16>>& select_conv<float, Bfloat16>(Isa);
+template const PanelVariant<ConvFn<std::uint8_t, std::uint8_t>>&
+    select_conv<std::uint8_t, std::uint8_t>(Isa);
 template std::int64_t conv_scratch_size<float, float>(std::int64_t, std::int64_t, std::int64_t,
                                                       std::int64_t, std::int64_t, std::int64_t,
                                                       std::int64_t);
