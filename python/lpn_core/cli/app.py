@@ -20,6 +20,7 @@ from lpn_core.cli.info import info
 from lpn_core.cli.messages import messages
 from lpn_core.cli.predict import predict
 from lpn_core.cli.profile import profile
+from lpn_core.cli.quantize import quantize
 from lpn_core.cli.verify import verify
 
 
@@ -62,5 +63,5 @@ def lpn(context: click.Context, verbose: bool) -> None:
     context.with_resource(messages(verbose))
 
 
-for _verb in (predict, convert, evaluate, info, verify, profile, bench):
+for _verb in (predict, convert, quantize, evaluate, info, verify, profile, bench):
     lpn.add_command(_verb)

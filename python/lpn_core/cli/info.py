@@ -12,6 +12,8 @@ from lpn_core.cli.models import open_model, precision_option
 from lpn_core.estimator import model_card, model_path
 from lpn_core.model.file import stored_sha256
 from lpn_core.model.model import Model
+from lpn_core.model.quantization import WEIGHT_SCALE, quantized_nodes
+from lpn_core.model.spec import ModelFile
 
 
 @click.command()
@@ -28,7 +30,7 @@ def info(model: str, precision: str, as_json: bool) -> None:
         return
     steps = document.pop("steps")
     for key, value in document.items():
-        if key == "card" and value is None:
+        if key in ("card", "quantization") and value is None:
             continue
         if isinstance(value, dict):
             click.echo(f"{key}:")
@@ -48,7 +50,9 @@ def describe(model: Model) -> dict[str, Any]:
     height, width, joints = model.heatmap_shape(file.input.height, file.input.width)
     return {
         "name": file.name,
-        "parameters_folded": sum(array.size for array in file.weights.values()),
+        "parameters_folded": sum(
+            array.size for name, array in file.weights.items() if not name.endswith(WEIGHT_SCALE)
+        ),
         "nodes": len(file.graph.nodes),
         "keypoints": file.keypoints,
         "heatmaps": {"height": height, "width": width, "joints": joints},
@@ -59,10 +63,24 @@ def describe(model: Model) -> dict[str, Any]:
             "crops": len(file.self_test.crops),
             "joints": file.self_test.keypoints.shape[1],
         },
+        "quantization": _quantization(file),
         "isa": model.isa,
         "precision": model.precision,
         "threads": model.threads,
         "steps": list(model.steps()),
+    }
+
+
+def _quantization(file: ModelFile) -> dict[str, Any] | None:
+    quantization = file.quantization
+    if quantization is None:
+        return None
+    return {
+        "maps": len(quantization.tensors),
+        "products": sum(1 for _ in quantized_nodes(file.graph, quantization.float_nodes)),
+        "float_nodes": list(quantization.float_nodes),
+        "images": quantization.images,
+        "heatmaps_sha256": quantization.heatmaps_sha256,
     }
 
 

@@ -241,11 +241,9 @@ class Model:
                 "it has no scales for int8; lpn quantize writes a model file that has them, and "
                 'precision="bf16" or "fp32" needs none'
             )
-        for name, tensor in quantization.tensors.items():
-            graph.set_quantization(name, tensor.scale, tensor.zero_point)
-        for name in quantization.float_nodes:
-            graph.keep_float(name)
-        graph.set_pixels(*self._normalisation)
+        from lpn_core.model.integer_graph import set_scales
+
+        set_scales(graph, quantization, self.input)
 
     @property
     def _normalisation(self) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:

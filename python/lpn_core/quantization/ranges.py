@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lpn_core import _core
+from lpn_core._checks import isa_name
 from lpn_core._text import printable
+from lpn_core.model.integer_graph import set_scales
 from lpn_core.model.spec import ModelFile
 
 BINS = 2048
@@ -22,7 +25,7 @@ Progress = Callable[[int], object]
 
 
 class Maps:
-    """Runs a network in float32 to some of its maps.
+    """Runs a network to some of its maps, which are float32 in every precision.
 
     Args:
         model_file: of the network.
@@ -36,13 +39,18 @@ class Maps:
         *,
         threads: int | None = None,
         isa: str | None = None,
+        precision: str = "fp32",
     ) -> None:
         """Compiles it."""
         self.names = tuple(names)
         spec = model_file.input
         self._normalisation = (spec.channel_map("rgb"), spec.scale, spec.shift)
-        graph = replace(model_file.graph, outputs=self.names)
-        self._compiled = graph.compile(model_file.weights, threads=threads, isa=isa)
+        graph = replace(model_file.graph, outputs=self.names).build(model_file.weights)
+        if precision == "int8" and model_file.quantization is not None:
+            set_scales(graph, model_file.quantization, spec)
+        self._compiled = _core.CompiledModel(
+            graph, threads or 0, isa_name(isa), precision=precision
+        )
 
     def run(
         self, crops: NDArray[np.uint8], progress: Progress | None = None
