@@ -3,8 +3,10 @@
 
 #include <string>
 
+#include "kernels/add/add.h"
 #include "kernels/argmax/argmax.h"
 #include "kernels/conv/conv.h"
+#include "kernels/convert/convert.h"
 #include "kernels/crc32c/crc32c.h"
 #include "kernels/crop_affine/crop_affine.h"
 #include "kernels/depthwise/depthwise.h"
@@ -27,11 +29,17 @@ void check(const AnyVariant& (*select)(Isa), Isa isa, const std::string& name) {
 }
 
 LPN_TEST(every_variant_is_picked_for_its_own_features) {
+#define LPN_KERNEL(type, name, isa) check(&select_add<type>, Isa::isa, #name);
+#include "kernels/add/kernels.inc"
+#undef LPN_KERNEL
 #define LPN_KERNEL(name, isa) check(&select_argmax, Isa::isa, #name);
 #include "kernels/argmax/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(in, out, name, isa, panel) check(&select_conv<in, out>, Isa::isa, #name);
 #include "kernels/conv/kernels.inc"
+#undef LPN_KERNEL
+#define LPN_KERNEL(in, out, name, isa) check(&select_convert<in, out>, Isa::isa, #name);
+#include "kernels/convert/kernels.inc"
 #undef LPN_KERNEL
 #define LPN_KERNEL(name, isa) check(&select_crc32c, Isa::isa, #name);
 #include "kernels/crc32c/kernels.inc"

@@ -21,16 +21,20 @@ namespace py = pybind11;
 using Variants = std::vector<std::pair<std::string, std::string>>;
 using TypedVariants = std::vector<std::pair<std::string, Variants::value_type>>;
 
+template <class T>
+std::string element_name() {
+  if (std::is_same_v<T, std::uint8_t>) return "u8";
+  return std::is_same_v<T, float> ? "f32" : "bf16";
+}
+
 // What an operator's name gets for a table of elements other than float32.
 template <class T>
 std::string types() {
-  if (std::is_same_v<T, std::uint8_t>) return "_u8";
-  return std::is_same_v<T, float> ? "" : "_bf16";
+  return std::is_same_v<T, float> ? "" : "_" + element_name<T>();
 }
 template <class In, class Out>
 std::string types() {
-  if (std::is_same_v<In, Out>) return types<In>();
-  return std::is_same_v<In, float> ? "_f32bf16" : types<In>() + "f32";
+  return std::is_same_v<In, Out> ? types<In>() : "_" + element_name<In>() + element_name<Out>();
 }
 
 std::map<std::string, Variants> tables_of(const TypedVariants& variants) {
@@ -66,6 +70,9 @@ py::dict list_kernels() {
                      });
 #undef LPN_KERNEL
 #define LPN_KERNEL(type, name, isa) {types<type>(), {#name, isa_name(Isa::isa)}},
+  add_typed("add", {
+#include "kernels/add/kernels.inc"
+                   });
   add_typed("depthwise", {
 #include "kernels/depthwise/kernels.inc"
                          });
@@ -80,6 +87,11 @@ py::dict list_kernels() {
   add_typed("group_deconv", {
 #include "kernels/group_deconv/kernels.inc"
                             });
+#undef LPN_KERNEL
+#define LPN_KERNEL(in, out, name, isa) {types<in, out>(), {#name, isa_name(Isa::isa)}},
+  add_typed("convert", {
+#include "kernels/convert/kernels.inc"
+                       });
 #undef LPN_KERNEL
 #define LPN_KERNEL(in, out, name, isa, panel) {types<in, out>(), {#name, isa_name(Isa::isa)}},
   add_typed("conv", {
