@@ -1,4 +1,4 @@
-"""Independent NumPy reference of a network in 8-bit integers, exact to the bit.
+"""Independent NumPy reference of a network in 8-bit integers, exact to the bit but for attention.
 
 Written from docs/model-file.md; it shares no code with ``lpn_core``. Maps are (h, w, c) uint8 of
 one image; sums are int64, what follows them float32 with every fused multiply-add rounded once.
@@ -7,11 +7,12 @@ one image; sums are int64, what follows them float32 with every fused multiply-a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from reference_nodes import REFERENCES
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -73,6 +74,8 @@ class Sums:
     unit: Doubles  # (O,): scale of the input times that of the weights
     constant: Doubles  # (h, w, O) or (O,)
     activation: str
+    # The same of weights as they are: what an attention block attends to.
+    attended: Doubles | None = None
 
 
 def _conv(node: Any, x: Bytes, weights: Mapping[str, Any], scale: Scale) -> Sums:
@@ -87,7 +90,9 @@ def _conv(node: Any, x: Bytes, weights: Mapping[str, Any], scale: Scale) -> Sums
     constant = weights.get("bias", np.zeros(len(w), "f4")).astype(np.float64)
     sums = np.einsum(equation, seen, q)
     constant = constant - scale.zero_point * q.sum(axis=(1, 2, 3)) * unit
-    return Sums(sums, unit, constant, a["activation"])
+    real = np.float64(np.float32(scale.scale)) * (seen - scale.zero_point)
+    attended = np.einsum(equation, real, w) + weights.get("bias", 0.0)
+    return Sums(sums, unit, constant, a["activation"], attended)
 
 
 def _conv_of_pixels(node: Any, x: Bytes, weights: Mapping[str, Any], pixels: Pixels) -> Sums:
@@ -127,6 +132,20 @@ def _conv_transpose(node: Any, x: Bytes, weights: Mapping[str, Any], scale: Scal
     return Sums(sums, unit, constant, a["activation"])
 
 
+def _attend(node: Any, sums: Sums, weights: Mapping[str, Any]) -> Sums:
+    """An attention block on a convolution's sums, in float64: a constant more, or a gate."""
+    assert sums.attended is not None
+    x = sums.attended
+    wide = {name: array.astype(np.float64) for name, array in weights.items()}
+    attended = REFERENCES[node.kind]([x], node.attributes, wide)
+    if node.kind == "gc_block":
+        return replace(sums, constant=sums.constant + (attended - x)[0, 0])
+    at = np.abs(x).reshape(-1, x.shape[2]).argmax(axis=0)
+    channels = np.arange(x.shape[2])
+    gate = attended.reshape(-1, x.shape[2])[at, channels] / x.reshape(-1, x.shape[2])[at, channels]
+    return replace(sums, unit=sums.unit * gate, constant=sums.constant * gate)
+
+
 def _finish(
     sums: Sums, output: Scale | None, residual: tuple[Bytes, Scale] | None, activation: str
 ) -> Any:
@@ -163,7 +182,7 @@ def run(
     """The network's first output for one (h, w, 3) image of RGB bytes.
 
     A result without a scale is either the output, or a convolution's that one "add" alone reads:
-    its sums then go into that one's result. Attention is not among what this computes.
+    its sums then go into that one's result. Attention is computed in float64.
     """
     values: dict[str, Any] = {graph.input_name: image}
     for node in graph.nodes:
@@ -186,7 +205,9 @@ def run(
                 node.attributes["activation"],
             )
             continue
-        if node.inputs[0] == graph.input_name:
+        if node.kind in ("gc_block", "se_block"):
+            sums = _attend(node, inputs[0], own)
+        elif node.inputs[0] == graph.input_name:
             sums = _conv_of_pixels(node, inputs[0], own, pixels)
         elif node.kind == "conv2d":
             sums = _conv(node, inputs[0], own, scales[node.inputs[0]])

@@ -5,7 +5,9 @@
 #include "base/bfloat16.h"
 #include "base/check.h"
 #include "engine/graph/node_kind.h"
+#include "engine/plan/integer_weights.h"
 #include "engine/plan/step_builder.h"
+#include "kernels/add/add.h"
 
 namespace lpn {
 namespace {
@@ -40,6 +42,61 @@ struct Runs {
   std::int64_t per_row, length;
   std::int64_t a_stride, b_stride, out_stride;
 };
+
+// Of maps that stand for numbers in units of their own.
+class AddBytesStep final : public Step {
+ public:
+  AddBytesStep(Info info, const Add& add, AddFn<std::uint8_t> run, RowChunks rows, const Runs& runs,
+               const AddArgs<std::uint8_t>& args)
+      : Step(std::move(info)),
+        a_(add.a),
+        b_(add.b),
+        output_(add.output),
+        run_(run),
+        rows_(rows),
+        runs_(runs),
+        args_(args) {}
+
+  void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
+    AddArgs<std::uint8_t> args = args_;
+    const std::int64_t end = rows_.end(chunk) * runs_.per_row;
+    for (std::int64_t run = rows_.begin(chunk) * runs_.per_row; run < end; ++run) {
+      args.a = context.tensor<std::uint8_t>(a_) + run * runs_.a_stride;
+      args.b = context.tensor<std::uint8_t>(b_) + run * runs_.b_stride;
+      args.out = context.tensor<std::uint8_t>(output_) + run * runs_.out_stride;
+      run_(args);
+    }
+  }
+
+ private:
+  const int a_, b_, output_;
+  const AddFn<std::uint8_t> run_;
+  const RowChunks rows_;
+  const Runs runs_;
+  const AddArgs<std::uint8_t> args_;
+};
+
+std::unique_ptr<Step> make_add_bytes(const Add& add, StepBuilder& builder, Step::Info info,
+                                     const RowChunks& rows, const Runs& runs) {
+  const Variant<AddFn<std::uint8_t>>& variant = select_add<std::uint8_t>(builder.isa);
+  info.kernel = variant.name;
+  info.isa = variant.isa;
+  const Quantization a = *builder.quantization(add.a);
+  const Quantization b = *builder.quantization(add.b);
+  const Quantization out = *builder.quantization(add.output);
+  const double a_scale = static_cast<double>(a.scale) / out.scale;
+  const double b_scale = static_cast<double>(b.scale) / out.scale;
+  const Requantization result = requantization({a, b, out}, add.activation, false);
+  AddArgs<std::uint8_t> args{};
+  args.count = runs.length;
+  args.a_scale = static_cast<float>(a_scale);
+  args.b_scale = static_cast<float>(b_scale);
+  args.constant =
+      static_cast<float>(out.zero_point - a.zero_point * a_scale - b.zero_point * b_scale);
+  args.least = static_cast<std::uint8_t>(result.least);
+  args.most = static_cast<std::uint8_t>(result.most);
+  return std::make_unique<AddBytesStep>(std::move(info), add, variant.run, rows, runs, args);
+}
 
 template <class T>
 class AddStep final : public Step {
@@ -87,6 +144,8 @@ std::unique_ptr<Step> Add::make_step(StepBuilder& builder) const {
   Runs runs{out.w, out.c, builder.row_stride(a), builder.row_stride(b), builder.row_stride(output)};
   if (runs.a_stride == out.c && runs.b_stride == out.c && runs.out_stride == out.c)
     runs = {1, out.w * out.c, out.w * out.c, out.w * out.c, out.w * out.c};
+  if (builder.type(output) == DType::kU8)
+    return make_add_bytes(*this, builder, std::move(info), rows, runs);
   return with_elements(builder.type(output), [&](auto zero) -> std::unique_ptr<Step> {
     return std::make_unique<AddStep<decltype(zero)>>(std::move(info), *this, rows, runs);
   });

@@ -27,7 +27,8 @@ struct Add final : Operation {
   }
   bool takes_stride(int /*tensor*/) const override { return true; }
   bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return of_one_float(tensors, {a, b, output});
+    return of_one_float(tensors, {a, b, output}) ||
+           (of_one_type(tensors, {a, b, output}) && all_quantized(tensors, {a, b, output}));
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 

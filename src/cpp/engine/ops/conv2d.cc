@@ -1,10 +1,9 @@
 // Two-dimensional convolution, dense or channel by channel.
 #include "engine/ops/conv2d.h"
 
-#include <limits>
-
 #include "base/check.h"
 #include "engine/graph/node_kind.h"
+#include "engine/plan/integer_weights.h"
 
 namespace lpn {
 namespace {
@@ -44,14 +43,6 @@ void emit(const Node& node, int output, OperationGraph& graph) {
   } else {
     graph.add(std::make_unique<Conv>(node, input, output));
   }
-}
-
-// Whether 32 bits hold any sum of a window's products of bytes.
-bool sums_fit(const Node& node) {
-  constexpr double kMostProduct = 255.0 * 127.0;
-  const std::vector<std::int64_t>& w = node.weight("weight").shape;
-  return static_cast<double>(w[1] * w[2] * w[3]) * kMostProduct <
-         std::numeric_limits<std::int32_t>::max();
 }
 
 }  // namespace
@@ -96,11 +87,18 @@ bool Conv::takes_types(const std::vector<Tensor>& tensors) const {
   return is_pointwise() == (type_of(tensors, output) == DType::kF32);
 }
 
+// The windows of an axis meet the borders in at most twice as many ways.
+bool Conv::is_small() const {
+  constexpr std::int64_t kMostTaps = 64;
+  const std::vector<std::int64_t>& w = node->weight("weight").shape;
+  return w[2] <= kMostTaps && w[3] <= kMostTaps;
+}
+
 // Of pixels, whose padding is no byte, only products of windows know the borders.
 bool Conv::takes_bytes(const std::vector<Tensor>& tensors) const {
   const bool pixels = !all_quantized(tensors, {input});
-  if (!is_pointwise()) return false;
-  if ((pixels && is_pointwise()) || !sums_fit(*node)) return false;
+  if (pixels && (is_pointwise() || !is_small())) return false;
+  if (!sums_fit(*node)) return false;
   if (residual && type_of(tensors, *residual) != DType::kU8) return false;
   if (type_of(tensors, output) == DType::kU8) return true;
   return is_pointwise() && !residual;

@@ -38,6 +38,7 @@ struct Conv final : Operation {
   std::optional<int> residual;
 
  private:
+  bool is_small() const;
   bool takes_bytes(const std::vector<Tensor>& tensors) const;
 };
 

@@ -1,8 +1,12 @@
 // Grouped transposed convolution, by output rows.
 #include "engine/ops/conv_transpose2d.h"
 
+#include <type_traits>
+
 #include "base/check.h"
 #include "engine/graph/node_kind.h"
+#include "engine/ops/steps/integer_layer.h"
+#include "engine/plan/integer_weights.h"
 #include "engine/plan/step_builder.h"
 
 namespace lpn {
@@ -58,7 +62,7 @@ class ConvTransposeStep final : public Step {
     args.row_end = rows_.end(chunk);
     args.in = context.tensor<T>(input_);
     args.out = context.tensor<T>(output_) + args.row_begin * args.out_w * args.out_c;
-    args.scratch = context.scratch_of<float>(worker);
+    args.scratch = context.scratch_of<std::remove_pointer_t<decltype(args.scratch)>>(worker);
     run_(args);
   }
 
@@ -68,6 +72,43 @@ class ConvTransposeStep final : public Step {
   const RowChunks rows_;
   const GroupDeconvArgs<T> args_;
 };
+
+template <class T>
+void set_weights(const ConvTranspose& deconv, StepBuilder& builder, GroupDeconvArgs<T>& args) {
+  const Node& node = *deconv.node;
+  args.bias = node.bias();
+  args.activation = node.attributes.activation();
+  constexpr const char* kLayout =
+      DTypeOf<T>::kValue == DType::kBf16 ? "/group_deconv/bf16" : "/group_deconv";
+  args.packed_w = builder.weights.get<float>(
+      node.name + kLayout,
+      group_deconv_packed_size<T>(builder.isa, args.kh, args.kw, args.in_c, args.out_c,
+                                  args.groups),
+      [&](float* packed) {
+        pack_group_deconv<T>(builder.isa, node.weight("weight").data(), args.kh, args.kw, args.in_c,
+                             args.out_c, args.groups, packed);
+      });
+}
+
+void set_weights(const ConvTranspose& deconv, StepBuilder& builder,
+                 GroupDeconvArgs<std::uint8_t>& args) {
+  const Quantizations maps{
+      *builder.quantization(deconv.input), {}, builder.quantization(deconv.output)};
+  IntegerLayer layer(*deconv.node, maps, builder);
+  args.packed_w =
+      layer.packed("/group_deconv/s8",
+                   group_deconv_packed_size_s8(builder.isa, args.kh, args.kw, args.stride,
+                                               args.in_c, args.out_c, args.groups),
+                   [&](const std::int8_t* w, std::int8_t* packed) {
+                     pack_group_deconv_s8(builder.isa, w, args.kh, args.kw, args.stride, args.in_c,
+                                          args.out_c, args.groups, packed);
+                   });
+  args.multiplier = layer.multiplier(args.out_c);
+  args.bias = layer.bias(args.out_c, true, false);
+  const Requantization result = layer.requantization(deconv.node->attributes.activation(), false);
+  args.least = static_cast<std::uint8_t>(result.least);
+  args.most = static_cast<std::uint8_t>(result.most);
+}
 
 }  // namespace
 
@@ -87,21 +128,38 @@ GroupDeconvArgs<T> ConvTranspose::kernel_args(StepBuilder& builder) const {
   args.kw = w.shape[3];
   args.stride = node->attributes.integer("stride");
   args.padding = node->attributes.integer("padding");
-  args.bias = node->bias();
-  args.activation = node->attributes.activation();
-  constexpr const char* kLayout =
-      DTypeOf<T>::kValue == DType::kBf16 ? "/group_deconv/bf16" : "/group_deconv";
-  args.packed_w = builder.weights.get<float>(
-      node->name + kLayout,
-      group_deconv_packed_size<T>(builder.isa, args.kh, args.kw, in.c, out.c, args.groups),
-      [&](float* packed) {
-        pack_group_deconv<T>(builder.isa, w.data(), args.kh, args.kw, in.c, out.c, args.groups,
-                             packed);
-      });
+  set_weights(*this, builder, args);
   return args;
 }
 template GroupDeconvArgs<float> ConvTranspose::kernel_args(StepBuilder&) const;
 template GroupDeconvArgs<Bfloat16> ConvTranspose::kernel_args(StepBuilder&) const;
+template GroupDeconvArgs<std::uint8_t> ConvTranspose::kernel_args(StepBuilder&) const;
+
+// Where the border sees fewer taps, they are zeros.
+bool ConvTranspose::takes_types(const std::vector<Tensor>& tensors) const {
+  return of_one_float(tensors, {input, output}) ||
+         (type_of(tensors, output) == DType::kU8 && takes_bytes(tensors));
+}
+
+bool ConvTranspose::takes_bytes(const std::vector<Tensor>& tensors) const {
+  const auto at = static_cast<std::size_t>(input);
+  return type_of(tensors, input) == DType::kU8 && all_quantized(tensors, {input, output}) &&
+         tensors[at].quantization->zero_point == 0 && sums_fit(*node);
+}
+
+template <class T>
+std::int64_t ConvTranspose::scratch_bytes(std::int64_t rows, const StepBuilder& builder) const {
+  using Scratch = std::remove_pointer_t<decltype(GroupDeconvArgs<T>::scratch)>;
+  const Shape& in = builder.shape(input);
+  return bytes_of<Scratch>(group_deconv_scratch_size<T>(
+      rows, in.h, in.w, in.c, node->attributes.integer("groups"), node->weight("weight").shape[2],
+      node->attributes.integer("stride")));
+}
+template std::int64_t ConvTranspose::scratch_bytes<float>(std::int64_t, const StepBuilder&) const;
+template std::int64_t ConvTranspose::scratch_bytes<Bfloat16>(std::int64_t,
+                                                             const StepBuilder&) const;
+template std::int64_t ConvTranspose::scratch_bytes<std::uint8_t>(std::int64_t,
+                                                                 const StepBuilder&) const;
 
 // Every input value meets every tap of its group's outputs.
 double ConvTranspose::flops(const StepBuilder& builder) const {
@@ -116,7 +174,6 @@ template <class T>
 std::unique_ptr<Step> make_conv_transpose(const ConvTranspose& deconv, StepBuilder& builder) {
   // Few operations per byte, as in a depthwise convolution.
   constexpr double kRelativeCost = 4;
-  const Shape& in = builder.shape(deconv.input);
   const Shape& out = builder.shape(deconv.output);
   const Variant<GroupDeconvFn<T>>& variant = select_group_deconv<T>(builder.isa);
 
@@ -127,19 +184,21 @@ std::unique_ptr<Step> make_conv_transpose(const ConvTranspose& deconv, StepBuild
   info.kernel = variant.name;
   info.isa = variant.isa;
   info.flops = deconv.flops(builder);
-  info.bytes = builder.traffic(deconv, weight_bytes(*deconv.node));
+  if (DTypeOf<T>::kValue == DType::kU8) info.precision = Precision::kInt8;
+  info.bytes = builder.traffic(
+      deconv,
+      weight_bytes(*deconv.node, DTypeOf<T>::kValue == DType::kU8 ? DType::kS8 : DType::kF32));
   // Chunks of whole strides read the fewest input rows twice.
   const RowChunks rows = cut_rows(out.h, kRelativeCost * info.flops, 2 * args.stride);
   info.chunks = rows.count();
-  info.scratch_bytes = bytes_of<float>(group_deconv_scratch_size<T>(
-      rows.rows_per_chunk, in.h, in.w, in.c, args.groups, args.kh, args.stride));
+  info.scratch_bytes = deconv.scratch_bytes<T>(rows.rows_per_chunk, builder);
   return std::make_unique<ConvTransposeStep<T>>(std::move(info), deconv, variant.run, rows, args);
 }
 
 }  // namespace
 
 std::unique_ptr<Step> ConvTranspose::make_step(StepBuilder& builder) const {
-  return with_elements(builder.type(input), [&](auto zero) {
+  return with_any_elements(builder.type(input), [&](auto zero) {
     return make_conv_transpose<decltype(zero)>(*this, builder);
   });
 }

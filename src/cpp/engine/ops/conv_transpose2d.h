@@ -19,14 +19,16 @@ struct ConvTranspose final : Operation {
     redirect_tensor(input, from, to);
     redirect_tensor(output, from, to);
   }
-  bool takes_types(const std::vector<Tensor>& tensors) const override {
-    return of_one_float(tensors, {input, output});
-  }
+  bool takes_types(const std::vector<Tensor>& tensors) const override;
+  // Whether it makes bytes of bytes, whatever type its output has by now.
+  bool takes_bytes(const std::vector<Tensor>& tensors) const;
   std::unique_ptr<Step> make_step(StepBuilder& builder) const override;
 
   // For any step that runs it on elements T: everything but the pointers and the rows.
   template <class T>
   GroupDeconvArgs<T> kernel_args(StepBuilder& builder) const;
+  template <class T>
+  std::int64_t scratch_bytes(std::int64_t rows, const StepBuilder& builder) const;
   double flops(const StepBuilder& builder) const;
 
   int input;
@@ -51,6 +53,9 @@ struct Upsample final : Operation {
 
   std::unique_ptr<ConvTranspose> deconv;
   std::vector<std::unique_ptr<Conv>> projections;
+
+ private:
+  bool takes_bytes(const std::vector<Tensor>& tensors) const;
 };
 
 }  // namespace lpn

@@ -93,6 +93,13 @@ IntegerWeights quantize(const W* w, const Runs& runs, const float* scales) {
 
 }  // namespace
 
+bool sums_fit(const Node& node) {
+  const Runs runs = runs_of(node);
+  const auto weights = static_cast<double>(runs.channel.size()) * static_cast<double>(runs.length);
+  return weights / static_cast<double>(runs.channels) * kMostByte * kMostWeight <
+         std::numeric_limits<std::int32_t>::max();
+}
+
 IntegerWeights integer_weights(const Node& node, const PixelInput* pixels) {
   const Weight& weight = node.weight("weight");
   const Runs runs = runs_of(node);

@@ -23,6 +23,9 @@ struct IntegerWeights {
 // bytes: times the pixels' scale, in the order of a pixel's channels.
 IntegerWeights integer_weights(const Node& node, const PixelInput* pixels = nullptr);
 
+// Whether 32 bits hold any sum of a result's products of bytes.
+bool sums_fit(const Node& node);
+
 // Of the maps that an operation reads and writes; without an output's the result is floats.
 struct Quantizations {
   Quantization input;

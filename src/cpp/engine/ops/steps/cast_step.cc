@@ -1,79 +1,46 @@
 // Bytes to floats and back, where an operation of one kind meets one of the other.
 #include "engine/ops/cast.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "engine/plan/step_builder.h"
+#include "kernels/convert/convert.h"
 
 namespace lpn {
 namespace {
 
-class WideningStep final : public Step {
+template <class In, class Out>
+class ConvertStep final : public Step {
  public:
-  WideningStep(Info info, const Cast& cast, RowChunks rows, std::int64_t row_size,
-               const Quantization& quantization)
+  ConvertStep(Info info, const Cast& cast, ConvertFn<In, Out> run, RowChunks rows,
+              std::int64_t row_size, const Quantization& quantization)
       : Step(std::move(info)),
         input_(cast.input),
         output_(cast.output),
-        rows_(rows),
-        row_size_(row_size),
-        scale_(quantization.scale),
-        zero_point_(quantization.zero_point) {}
-
-  void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    const std::int64_t end = rows_.end(chunk) * row_size_;
-    const auto* in = context.tensor<std::uint8_t>(input_);
-    auto* out = context.tensor<float>(output_);
-    for (std::int64_t i = rows_.begin(chunk) * row_size_; i < end; ++i)
-      out[i] = static_cast<float>(in[i] - zero_point_) * scale_;
-  }
-
- private:
-  const int input_, output_;
-  const RowChunks rows_;
-  const std::int64_t row_size_;
-  const float scale_;
-  const std::int32_t zero_point_;
-};
-
-class NarrowingStep final : public Step {
- public:
-  NarrowingStep(Info info, const Cast& cast, RowChunks rows, std::int64_t row_size,
-                const Quantization& quantization)
-      : Step(std::move(info)),
-        input_(cast.input),
-        output_(cast.output),
+        run_(run),
         rows_(rows),
         row_size_(row_size),
         quantization_(quantization) {}
 
-  // A NaN is 0.
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
+    const std::int64_t begin = rows_.begin(chunk) * row_size_;
     const std::int64_t end = rows_.end(chunk) * row_size_;
-    const auto* in = context.tensor<float>(input_);
-    auto* out = context.tensor<std::uint8_t>(output_);
-    const auto zero = static_cast<float>(quantization_.zero_point);
-    constexpr float kOnlyIntegers =
-        8388608.0f;  // 2^23: the sum of it and a byte's number is rounded
-    for (std::int64_t i = rows_.begin(chunk) * row_size_; i < end; ++i) {
-      const float value = in[i] / quantization_.scale + zero;
-      const float inside = value > 0 ? std::min(value, 255.0f) : 0.0f;
-      out[i] = static_cast<std::uint8_t>((inside + kOnlyIntegers) - kOnlyIntegers);
-    }
+    run_({context.tensor<In>(input_) + begin, context.tensor<Out>(output_) + begin, end - begin,
+          quantization_.scale, static_cast<float>(quantization_.zero_point)});
   }
 
  private:
   const int input_, output_;
+  const ConvertFn<In, Out> run_;
   const RowChunks rows_;
   const std::int64_t row_size_;
   const Quantization quantization_;
 };
 
-class NormalisingStep final : public Step {
+class NormaliseStep final : public Step {
  public:
-  NormalisingStep(Info info, const Cast& cast, RowChunks rows, std::int64_t row_length,
-                  const PixelInput& pixels)
+  NormaliseStep(Info info, const Cast& cast, RowChunks rows, std::int64_t row_length,
+                const PixelInput& pixels)
       : Step(std::move(info)),
         input_(cast.input),
         output_(cast.output),
@@ -82,15 +49,14 @@ class NormalisingStep final : public Step {
         pixels_(pixels) {}
 
   void run_chunk(const RunContext& context, std::int64_t chunk, int) const override {
-    const auto* in = context.tensor<std::uint8_t>(input_);
-    auto* out = context.tensor<float>(output_);
-    for (std::int64_t i = rows_.begin(chunk) * row_length_; i < rows_.end(chunk) * row_length_;
-         ++i) {
-      for (std::int64_t c = 0; c < 3; ++c) {
-        const auto channel = static_cast<std::size_t>(c);
-        out[3 * i + c] = static_cast<float>(in[3 * i + pixels_.channel_map[channel]]) *
-                             static_cast<float>(pixels_.scale[channel]) +
-                         static_cast<float>(pixels_.shift[channel]);
+    const std::int64_t end = rows_.end(chunk) * row_length_;
+    for (std::int64_t i = rows_.begin(chunk) * row_length_; i < end; ++i) {
+      const std::uint8_t* pixel = context.tensor<std::uint8_t>(input_) + 3 * i;
+      float* out = context.tensor<float>(output_) + 3 * i;
+      for (std::size_t c = 0; c < 3; ++c) {
+        out[c] = static_cast<float>(pixel[pixels_.channel_map[c]]) *
+                     static_cast<float>(pixels_.scale[c]) +
+                 static_cast<float>(pixels_.shift[c]);
       }
     }
   }
@@ -102,6 +68,17 @@ class NormalisingStep final : public Step {
   const PixelInput pixels_;
 };
 
+template <class In, class Out>
+std::unique_ptr<Step> make_convert(const Cast& cast, StepBuilder& builder, Step::Info info,
+                                   const RowChunks& rows, const Quantization& quantization) {
+  const Variant<ConvertFn<In, Out>>& variant = select_convert<In, Out>(builder.isa);
+  info.kernel = variant.name;
+  info.isa = variant.isa;
+  const Shape& shape = builder.shape(cast.output);
+  return std::make_unique<ConvertStep<In, Out>>(std::move(info), cast, variant.run, rows,
+                                                shape.w * shape.c, quantization);
+}
+
 }  // namespace
 
 std::unique_ptr<Step> Cast::make_step(StepBuilder& builder) const {
@@ -109,22 +86,19 @@ std::unique_ptr<Step> Cast::make_step(StepBuilder& builder) const {
   const Shape& shape = builder.shape(output);
   Step::Info info;
   info.name = node->name;
-  info.kernel = "cast";
   info.bytes = builder.traffic(*this, 0);
   const RowChunks rows = cut_rows(shape.h, kRelativeCost * static_cast<double>(shape.size()));
   info.chunks = rows.count();
-  const std::int64_t row_size = shape.w * shape.c;
-  const auto quantization = [&](int tensor) { return *builder.quantization(tensor); };
   if (builder.type(output) == DType::kU8) {
-    return std::make_unique<NarrowingStep>(std::move(info), *this, rows, row_size,
-                                           quantization(output));
+    return make_convert<float, std::uint8_t>(*this, builder, std::move(info), rows,
+                                             *builder.quantization(output));
   }
-  if (input == 0) {
-    return std::make_unique<NormalisingStep>(std::move(info), *this, rows, shape.w,
-                                             *builder.graph.pixels);
+  if (const std::optional<Quantization> quantization = builder.quantization(input)) {
+    return make_convert<std::uint8_t, float>(*this, builder, std::move(info), rows, *quantization);
   }
-  return std::make_unique<WideningStep>(std::move(info), *this, rows, row_size,
-                                        quantization(input));
+  info.kernel = "normalise";
+  return std::make_unique<NormaliseStep>(std::move(info), *this, rows, shape.w,
+                                         *builder.graph.pixels);
 }
 
 }  // namespace lpn

@@ -40,19 +40,18 @@ class IntegerLayer {
 
   // Of the convolution; without its own where a run's vector holds that.
   const float* bias(std::int64_t channels, bool own, bool gated) {
-    return biases("/bias", {own ? own_bias(channels) : zeros(channels)}, gated);
+    return biases("/bias", 1, channels, gated,
+                  [&](std::size_t) { return own ? own_bias(channels) : zeros(channels); });
   }
 
-  // Several sets, one after the other, each one number per output channel.
-  const float* biases(const std::string& layout, const std::vector<std::vector<double>>& sets,
-                      bool gated) {
-    const std::size_t channels = sets.front().size();
+  // Of `count` sets, one after the other, each of bias(set): one number per output channel.
+  template <class Bias>
+  const float* biases(const std::string& layout, std::size_t count, std::int64_t channels,
+                      bool gated, const Bias& bias) {
     return builder_.weights.get<float>(
-        node_.name + layout, static_cast<std::int64_t>(sets.size() * channels), [&](float* filled) {
-          for (const std::vector<double>& set : sets) {
-            fill_bias(weights(), set.data(), maps_, gated, filled);
-            filled += channels;
-          }
+        node_.name + layout, static_cast<std::int64_t>(count) * channels, [&](float* filled) {
+          for (std::size_t set = 0; set < count; ++set, filled += channels)
+            fill_bias(weights(), bias(set).data(), maps_, gated, filled);
         });
   }
 
