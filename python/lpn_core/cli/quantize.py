@@ -24,7 +24,7 @@ from lpn_core.cli.models import available_threads
 from lpn_core.cli.outputs import check_folder
 from lpn_core.cli.quantize_report import report_lines
 from lpn_core.estimator import model_path, read_model
-from lpn_core.evaluation import ImagePeople
+from lpn_core.evaluation import CocoPeople, ImagePeople
 from lpn_core.image.draw import draw_skeletons
 from lpn_core.model import file
 from lpn_core.model.integer_file import is_bfloat16
@@ -38,7 +38,7 @@ from lpn_core.quantization.layers import (
     network_snr,
     to_blame,
 )
-from lpn_core.quantization.quantize import PASSES, calibrate, with_heatmaps_hash
+from lpn_core.quantization.quantize import PASSES, Calibrated, calibrate, with_heatmaps_hash
 
 # Of so many the signal-to-noise ratios of layers are: every layer runs the network anew.
 _SNR_CROPS = 8
@@ -118,18 +118,16 @@ def quantize(
         refuse_overwriting(output, Path(model_path(model)))
         people = find_people(images, boxes, annotations, content.keypoint_set)
         first, second, apart = split(people, crops)
-        calibration = _cut(people, first, content, crops, threads, "cutting")
-        judged = _cut(people, second, content, crops, threads, "cutting") if apart else calibration
     except (ValueError, OSError, ImportError) as error:
         raise click.UsageError(str(error)) from None
     try:
-        document, made, worst = _quantize(
-            content, people, second, calibration, judged, apart=apart, threads=threads
-        )
+        calibrated = _calibrate(content, _cut(people, first, content, crops, threads), threads)
+        judged = _cut(people, second, content, crops, threads)
+        document, worst = _judge(calibrated, people.labelled, second, judged, threads)
     except (ValueError, OSError, ImportError) as error:
         raise click.ClickException(str(error)) from None
     refusals = _refusals(document, max_drop)
-    document["refused"] = refusals
+    document |= {"judged_apart": apart, "refused": refusals}
     if as_json:
         click.echo(json.dumps(document, allow_nan=False))
     else:
@@ -139,7 +137,7 @@ def quantize(
         raise click.ClickException(
             f"{output} is not written: {'; '.join(refusals)}; {blamed} are rounded most coarsely"
         )
-    _write(output, made, worst, only)
+    _write(output, calibrated.model_file, worst, only)
 
 
 def _cut(
@@ -148,9 +146,8 @@ def _cut(
     content: ModelFile,
     most: int,
     threads: int,
-    what: str,
 ) -> NDArray[np.uint8]:
-    return cut(people, images, content.input, most, threads, partial(_bar, what=what))
+    return cut(people, images, content.input, most, threads, partial(_bar, what="cutting"))
 
 
 def _bar(images: Sequence[ImagePeople], *, what: str) -> Iterable[ImagePeople]:
@@ -164,22 +161,22 @@ def _crop_bar(total: int, what: str) -> tqdm[NoReturn]:
     return tqdm(total=total, desc=what, unit="crop", file=sys.stderr, disable=None, leave=False)
 
 
-def _quantize(
-    content: ModelFile,
-    people: CalibrationPeople,
-    judged_images: Sequence[ImagePeople],
-    calibration: NDArray[np.uint8],
+def _calibrate(content: ModelFile, crops: NDArray[np.uint8], threads: int) -> Calibrated:
+    with _crop_bar(PASSES * len(crops), "calibrating") as bar:
+        found = calibrate(content, crops, threads=threads, progress=bar.update)
+    return replace(found, model_file=with_heatmaps_hash(found.model_file))
+
+
+def _judge(
+    calibrated: Calibrated,
+    labelled: CocoPeople | None,
+    images: Sequence[ImagePeople],
     judged: NDArray[np.uint8],
-    *,
-    apart: bool,
     threads: int,
-) -> tuple[dict[str, Any], ModelFile, Image.Image]:
-    """The report, the model, and the picture of the worst crops."""
-    total = PASSES * len(calibration)
-    with _crop_bar(total, "calibrating") as bar:
-        calibrated = calibrate(content, calibration, threads=threads, progress=bar.update)
-    made = with_heatmaps_hash(calibrated.model_file)
-    calibrated = replace(calibrated, model_file=made)
+) -> tuple[dict[str, Any], Image.Image]:
+    """The report, and the picture of the worst crops."""
+    made = calibrated.model_file
+    assert made.quantization is not None
     with (
         Model(made, threads=threads) as plain,
         Model(made, threads=threads, precision="int8") as narrow,
@@ -187,10 +184,10 @@ def _quantize(
         with _crop_bar(len(judged), "comparing") as bar:
             drift, truth, found = compare(plain, narrow, judged, bar.update)
         accuracy: Accuracy | None = None
-        if people.labelled is not None:
+        if labelled is not None:
             accuracy = judge(
-                people.labelled,
-                judged_images,
+                labelled,
+                images,
                 plain,
                 narrow,
                 progress=partial(_bar, what="judging"),
@@ -199,13 +196,15 @@ def _quantize(
         milliseconds = [layer_milliseconds(model, _ROUNDS) for model in (plain, narrow)]
         isa = narrow.isa
         worst = _worst_crops(judged, drift.worst, truth, found, plain)
-    snr = network_snr(calibrated, judged[:_SNR_CROPS], threads=threads)
+    few = judged[:_SNR_CROPS]
+    maps = len(made.quantization.tensors) + 1
+    with _crop_bar(maps * len(few), "noise by layer") as bar:
+        snr = network_snr(calibrated, few, threads=threads, progress=bar.update)
     layers = layer_reports(calibrated, snr, milliseconds)
     document = {
-        "model": content.name,
-        "crops": len(calibration),
+        "model": made.name,
+        "crops": made.quantization.images,
         "judged_crops": len(judged),
-        "judged_apart": apart,
         "isa": isa,
         "threads": threads,
         "layers": [layer.to_dict() for layer in layers],
@@ -215,9 +214,9 @@ def _quantize(
         "int8_ms": speed.quantized_s * 1e3,
         "speedup": speed.ratio,
         "to_blame": to_blame(layers),
-        "heatmaps_sha256": made.quantization.heatmaps_sha256 if made.quantization else None,
+        "heatmaps_sha256": made.quantization.heatmaps_sha256,
     }
-    return document, made, worst
+    return document, worst
 
 
 def _refusals(document: dict[str, Any], max_drop: float) -> list[str]:

@@ -19,6 +19,9 @@ from lpn_core.quantization.ranges import ChannelRanges, Floats
 # A channel's factor is at most 2^6: what is smaller hardly counts.
 _MOST_BITS = 6
 _EXPONENTS = np.arange(9) / 8
+# Errors of maps differ from position to position; those of weights are the same everywhere, and
+# move joints more (docs/studies.md).
+_WEIGHTS_COST = 4.0
 _BYTES, _INTEGERS = 255.0, 127.0
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -103,7 +106,7 @@ def _weights_error(reader: NodeSpec, weights: Weights, square: Floats, factor: F
     rows = scaled.reshape(groups, -1, *weight.shape[1:]).max(axis=(1, 3, 4)) / _INTEGERS
     inputs = (factor**2 * square).reshape(groups, -1).sum(axis=1)
     taps = int(weight.shape[2] * weight.shape[3])
-    return float((rows**2 / 12 * inputs[:, None]).sum() * taps) / signal
+    return _WEIGHTS_COST * float((rows**2 / 12 * inputs[:, None]).sum() * taps) / signal
 
 
 def scaled_weights(

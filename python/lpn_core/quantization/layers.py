@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import inf, log10
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lpn_core.model.model import Model
 from lpn_core.model.quantization import quantized_nodes
-from lpn_core.quantization.quantize import Calibrated, without_scales
-from lpn_core.quantization.ranges import Maps
+from lpn_core.quantization.quantize import Calibrated
+from lpn_core.quantization.ranges import Maps, Progress
 from lpn_core.quantization.scales import (
     clipped_share,
     integer_weight,
@@ -114,25 +114,28 @@ def layer_reports(
 
 
 def network_snr(
-    calibrated: Calibrated, crops: NDArray[np.uint8], *, threads: int | None = None
+    calibrated: Calibrated,
+    crops: NDArray[np.uint8],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, float | None]:
     """The signal-to-noise ratio of every map, in dB, with all that went before it in bytes."""
     file = calibrated.model_file
     assert file.quantization is not None
     names = [*file.quantization.tensors, *file.graph.outputs[:1]]
-    wanted: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    for _, name, values in Maps(without_scales(file), names, threads=threads).run(crops):
-        wanted[name].append(values)
     found: dict[str, float | None] = {}
+    # One map at a time: all of them are hundreds of megabytes.
     for name in names:
-        graph = replace(file.graph, outputs=(name,))
-        maps = Maps(replace(file, graph=graph), [name], threads=threads, precision="int8")
+        plain = Maps(file, [name], threads=threads)
+        narrow = Maps(file, [name], threads=threads, precision="int8")
         signal = noise = 0.0
-        for crop, _, values in maps.run(crops):
-            truth = wanted[name][crop].astype(np.float64)
-            signal += float((truth**2).sum())
-            noise += float(((values - truth) ** 2).sum())
+        for (_, _, truth), (_, _, values) in zip(plain.run(crops), narrow.run(crops), strict=True):
+            signal += float(np.vdot(truth, truth))
+            noise += float(np.sum((values - truth) ** 2))
         found[name] = _decibels(signal, noise)
+        if progress is not None:
+            progress(len(crops))
     return found
 
 

@@ -15,8 +15,6 @@ from lpn_core.model.integer_graph import set_scales
 from lpn_core.model.spec import ModelFile
 
 BINS = 2048
-# Crops in one run: as many maps are in memory.
-_BATCH = 2
 # Of a larger map every so many rows count, others for each crop.
 _MAP_VALUES = 1 << 16
 
@@ -56,14 +54,14 @@ class Maps:
         self, crops: NDArray[np.uint8], progress: Progress | None = None
     ) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
         """Number of the crop, map and its values (positions, C), crop by crop."""
-        for start in range(0, len(crops), _BATCH):
-            part = np.ascontiguousarray(crops[start : start + _BATCH])
-            outputs = self._compiled.run_all_u8(part, *self._normalisation)
+        # One by one: all maps of a crop are in memory.
+        for crop in range(len(crops)):
+            one = np.ascontiguousarray(crops[crop : crop + 1])
+            outputs = self._compiled.run_all_u8(one, *self._normalisation)
             for name, output in zip(self.names, outputs, strict=True):
-                for row, values in enumerate(output):
-                    yield start + row, name, values.reshape(-1, values.shape[2])
+                yield crop, name, output.reshape(-1, output.shape[3])
             if progress is not None:
-                progress(len(part))
+                progress(1)
 
 
 @dataclass
