@@ -55,19 +55,37 @@ inline void copy_padded_rows(const ByteConvArgs& args, ByteTerm* to) {
   }
 }
 
-// The terms of each window of a row one after the other. Rows of a window are copied in pieces,
-// what a piece has too much is overwritten by the next one.
-inline void gather_windows(const ByteWindows& from, int64_t pixels, int64_t segment, int64_t window,
-                           ByteTerm* to) {
-  constexpr int64_t kPiece = kCopiedPiece / static_cast<int64_t>(sizeof(ByteTerm));
-  for (int64_t x = 0; x < pixels; ++x) {
-    for (int64_t i = 0; i < from.rows; ++i) {
-      const ByteTerm* row = from.data + x * from.step + i * from.ld;
-      ByteTerm* copy = to + x * window + i * segment;
-      for (int64_t t = 0; t < segment; t += kPiece) memcpy(copy + t, row + t, kCopiedPiece);
+// Windows that are multiplied as they are.
+struct NoGathering {
+  void pixels(int64_t, int64_t) const {}
+};
+
+// Copies the terms of each window of a row one after the other. Rows of a window are copied in
+// pieces; what a piece has too much is overwritten by the next one, in ascending order.
+struct Gathering {
+  static constexpr int64_t kPiece = kCopiedPiece / static_cast<int64_t>(sizeof(ByteTerm));
+
+  ByteWindows from;
+  int64_t segment, window, count;
+  ByteTerm* to;
+
+  // Of pixels [begin, end), as far as there are any.
+  void pixels(int64_t begin, int64_t end) const {
+    for (int64_t x = begin; x < (end < count ? end : count); ++x) {
+      const ByteTerm* row = from.data + x * from.step;
+      ByteTerm* copy = to + x * window;
+      if (segment <= kPiece) {
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < from.rows; ++i, row += from.ld, copy += segment)
+          memcpy(copy, row, kCopiedPiece);
+      } else {
+        for (int64_t i = 0; i < from.rows; ++i, row += from.ld, copy += segment) {
+          for (int64_t t = 0; t < segment; t += kPiece) memcpy(copy + t, row + t, kCopiedPiece);
+        }
+      }
     }
   }
-}
+};
 
 // Output pixels x .. x + kRows - 1 of row y, one panel of output channels.
 template <int kRows, int kVectors>
@@ -101,39 +119,63 @@ inline void byte_conv_tile(const ByteConvArgs& args, const ByteWindows& windows,
   store_quantized_tile(acc, epilogue, bias_of, column, columns);
 }
 
-template <int kVectors>
-inline void byte_conv_row(const ByteConvArgs& args, const ByteWindows& windows, int64_t y,
-                          int64_t column, int64_t columns, const WeightOf<ByteTerm>* panel) {
+// Windows are gathered one tile before they are multiplied: what is being stored could not be read
+// at once, and between products there is time for it.
+template <int kVectors, class Gather>
+inline void byte_conv_row(const ByteConvArgs& args, const ByteWindows& windows,
+                          const Gather& gathering, int64_t y, int64_t column, int64_t columns,
+                          const WeightOf<ByteTerm>* panel) {
   int64_t x = 0;
-  for (; x + kTileRows <= args.out_w; x += kTileRows)
+  gathering.pixels(0, kTileRows);
+  for (; x + kTileRows <= args.out_w; x += kTileRows) {
+    gathering.pixels(x + kTileRows, x + 2 * kTileRows);
     byte_conv_tile<kTileRows, kVectors>(args, windows, y, x, column, columns, panel);
+  }
   for (; x + 2 <= args.out_w; x += 2)
     byte_conv_tile<2, kVectors>(args, windows, y, x, column, columns, panel);
   if (x < args.out_w) byte_conv_tile<1, kVectors>(args, windows, y, x, column, columns, panel);
 }
 
-// Rows y .. y + count - 1, panels outside: `windows` are those of row y, and those of a row below
-// lie `row_step` further.
-inline void byte_conv_rows(const ByteConvArgs& args, ByteWindows windows, int64_t row_step,
-                           int64_t y, int64_t count) {
+// One panel of a row.
+template <class Gather>
+inline void byte_conv_panel(const ByteConvArgs& args, const ByteWindows& windows,
+                            const Gather& gathering, int64_t y, int64_t column) {
+  const auto* panel =
+      static_cast<const WeightOf<ByteTerm>*>(args.packed_w) + column * windows.rows * windows.terms;
+  const int64_t columns = args.out_c - column < kPanel ? args.out_c - column : kPanel;
+  const int vectors = static_cast<int>((columns + F32::kLanes - 1) / F32::kLanes);
+  if (vectors == kTileVectors) {
+    byte_conv_row<kTileVectors>(args, windows, gathering, y, column, columns, panel);
+  } else if (vectors == 1) {
+    byte_conv_row<1>(args, windows, gathering, y, column, columns, panel);
+  } else if (vectors == 2) {
+    byte_conv_row<2>(args, windows, gathering, y, column, columns, panel);
+  } else {
+    byte_conv_row<3>(args, windows, gathering, y, column, columns, panel);
+  }
+}
+
+// Panels outside, so that one stays in L2 while the rows pass by.
+inline void multiply_windows(const ByteConvArgs& args, ByteWindows windows, int64_t row_step) {
   const ByteTerm* first = windows.data;
   for (int64_t column = 0; column < args.out_c; column += kPanel) {
-    const auto* panel = static_cast<const WeightOf<ByteTerm>*>(args.packed_w) +
-                        column * windows.rows * windows.terms;
-    const int64_t columns = args.out_c - column < kPanel ? args.out_c - column : kPanel;
-    const int vectors = static_cast<int>((columns + F32::kLanes - 1) / F32::kLanes);
-    for (int64_t i = 0; i < count; ++i) {
-      windows.data = first + i * row_step;
-      if (vectors == kTileVectors) {
-        byte_conv_row<kTileVectors>(args, windows, y + i, column, columns, panel);
-      } else if (vectors == 1) {
-        byte_conv_row<1>(args, windows, y + i, column, columns, panel);
-      } else if (vectors == 2) {
-        byte_conv_row<2>(args, windows, y + i, column, columns, panel);
-      } else {
-        byte_conv_row<3>(args, windows, y + i, column, columns, panel);
-      }
-    }
+    windows.data = first;
+    for (int64_t y = args.row_begin; y < args.row_end; ++y, windows.data += row_step)
+      byte_conv_panel(args, windows, NoGathering{}, y, column);
+  }
+}
+
+// Rows outside: windows that are gathered are small, and so are their panels.
+inline void multiply_gathered(const ByteConvArgs& args, ByteWindows windows, int64_t row_step,
+                              ByteTerm* gathered) {
+  const int64_t segment = args.kw * args.in_c;
+  const int64_t terms = grouped_terms<ByteTerm>(args.kh * segment);
+  const ByteWindows as_one_row = {gathered, terms, 0, 1, terms};
+  for (int64_t y = args.row_begin; y < args.row_end; ++y, windows.data += row_step) {
+    byte_conv_panel(args, as_one_row, Gathering{windows, segment, terms, args.out_w, gathered}, y,
+                    0);
+    for (int64_t column = kPanel; column < args.out_c; column += kPanel)
+      byte_conv_panel(args, as_one_row, NoGathering{}, y, column);
   }
 }
 
@@ -147,7 +189,6 @@ inline void quantized_conv(const ByteConvArgs& args) {
   assert(args.ld_out >= args.out_c && (args.residual == nullptr || args.ld_residual >= args.out_c));
   if (args.row_begin == args.row_end) return;
   const int64_t segment = args.kw * args.in_c;
-  const int64_t count = args.row_end - args.row_begin;
   ByteWindows windows = {nullptr, args.stride * args.in_c,
                          (args.in_w + 2 * args.padding) * args.in_c, args.kh,
                          grouped_terms<ByteTerm>(segment)};
@@ -162,15 +203,9 @@ inline void quantized_conv(const ByteConvArgs& args) {
   }
   const int64_t row_step = args.stride * windows.ld;
   if (!gathers_windows<ByteTerm>(args.kh, segment))
-    return byte_conv_rows(args, windows, row_step, args.row_begin, count);
-
-  const int64_t terms = grouped_terms<ByteTerm>(args.kh * segment);
-  ByteTerm* gathered =
-      scratch + covered_rows(count, args.kh, args.stride) * windows.ld + kScratchSlack;
-  for (int64_t i = 0; i < count; ++i, windows.data += row_step) {
-    gather_windows(windows, args.out_w, segment, terms, gathered);
-    byte_conv_rows(args, {gathered, terms, 0, 1, terms}, 0, args.row_begin + i, 1);
-  }
+    return multiply_windows(args, windows, row_step);
+  const int64_t copied = covered_rows(args.row_end - args.row_begin, args.kh, args.stride);
+  multiply_gathered(args, windows, row_step, scratch + copied * windows.ld + kScratchSlack);
 }
 
 }  // namespace
