@@ -22,6 +22,7 @@ import click  # noqa: E402
 import lpn_core  # noqa: E402
 from click.testing import CliRunner  # noqa: E402
 from lpn_core.cli import main as lpn  # noqa: E402
+from lpn_core.quantization.judge import Speed  # noqa: E402
 from PIL import Image  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,8 +143,21 @@ def test_readme_commands_run(
     elif verb == "eval":
         pytest.importorskip("pycocotools")
         write_figures(tmp_path / "val2017").rename(tmp_path / "person_keypoints_val2017.json")
-    few = {"profile": ["--rounds", "1"], "bench": ["--batch", "1", "--rounds", "1"]}.get(verb, [])
-    result = CliRunner().invoke(lpn, [*command[1:], *few])
+    elif verb == "quantize":
+        (tmp_path / "photos").mkdir()
+        shutil.copy(EXAMPLE, tmp_path / "photos")
+        boxes = [[80 + i, 10, 300, 500] for i in range(32)]
+        (tmp_path / "boxes.json").write_text(json.dumps({EXAMPLE.name: boxes}))
+        # Whether int8 is the faster is the machine's affair.
+        monkeypatch.setattr(
+            sys.modules["lpn_core.cli.quantize"], "measure", lambda *_: Speed(2e-3, 1e-3)
+        )
+    few = {
+        "profile": ["--rounds", "1"],
+        "bench": ["--batch", "1", "--rounds", "1"],
+        "quantize": ["--crops", "32"],
+    }
+    result = CliRunner().invoke(lpn, [*command[1:], *few.get(verb, [])])
     assert result.exit_code == 0, result.output
 
 
