@@ -242,6 +242,21 @@ std::vector<float> ByteSource::values(std::size_t size) {
   return values;
 }
 
+void quantize(Graph& graph, ByteSource& source) {
+  static const std::array<float, 4> kScales{0.01f, 0.02f, 1.0f, 1e-20f};
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes()) names.push_back(node.name);
+  for (const std::string& name : names) {
+    const std::uint8_t choice = source.byte();
+    if (choice % 8 == 7) continue;
+    const float scale = kScales[choice >= 250 ? choice % kScales.size() : choice % 2];
+    graph.set_quantization(name, {scale, source.one_in(4) ? source.byte() : 0});
+    if (source.one_in(8)) graph.keep_float(name);
+  }
+  if (graph.input_channels() == 3 && source.one_in(2))
+    graph.set_pixels({{2, 1, 0}, {0.02, 0.01, 0.03}, {-1.5, 0.0, 0.5}});
+}
+
 Graph make_graph(ByteSource& source) {
   Builder builder(source);
   const int nodes = 1 + source.byte() % 8;

@@ -33,4 +33,7 @@ class ByteSource {
 // Throws std::invalid_argument where the graph is not a sound one.
 Graph make_graph(ByteSource& source);
 
+// Scales for most of its maps, nodes that stay float, and now and then its input's pixels.
+void quantize(Graph& graph, ByteSource& source);
+
 }  // namespace lpn::fuzz

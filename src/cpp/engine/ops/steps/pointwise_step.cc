@@ -213,8 +213,8 @@ std::unique_ptr<Step> make_step(const Conv& conv, StepBuilder& builder) {
   const std::int64_t column_bytes = bytes_per_column<In>(builder.isa, args.k);
   info.first_weights = first_panel(args, column_bytes, 0);
   const Columns<In, Out> columns(conv, builder);
-  const std::int64_t rows_per_call = dense ? chunks.rows.rows_per_chunk : out.w;
-  info.scratch_bytes = columns.scratch_bytes(builder.isa, rows_per_call, args);
+  const std::int64_t positions = row_length == 1 ? chunks.rows.rows_per_chunk : row_length;
+  info.scratch_bytes = columns.scratch_bytes(builder.isa, positions, args);
   return std::make_unique<PointwiseStep<In, Out>>(std::move(info), conv, variant.run, chunks,
                                                   row_length, in_row_stride, column_bytes, columns,
                                                   args);
