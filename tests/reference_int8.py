@@ -74,7 +74,8 @@ class Sums:
     unit: Doubles  # (O,): scale of the input times that of the weights
     constant: Doubles  # (h, w, O) or (O,)
     activation: str
-    # The same of weights as they are: what an attention block attends to.
+    # The same in real numbers, of the weights that the integers stand for: what an attention block
+    # attends to.
     attended: Doubles | None = None
 
 
@@ -91,7 +92,8 @@ def _conv(node: Any, x: Bytes, weights: Mapping[str, Any], scale: Scale) -> Sums
     sums = np.einsum(equation, seen, q)
     constant = constant - scale.zero_point * q.sum(axis=(1, 2, 3)) * unit
     real = np.float64(np.float32(scale.scale)) * (seen - scale.zero_point)
-    attended = np.einsum(equation, real, w) + weights.get("bias", 0.0)
+    rounded = q.astype(np.float32) * weights["weight_scale"][:, None, None, None]
+    attended = np.einsum(equation, real, rounded.astype(np.float64)) + weights.get("bias", 0.0)
     return Sums(sums, unit, constant, a["activation"], attended)
 
 

@@ -289,3 +289,16 @@ def test_progress_counts_all_passes() -> None:
     plain = _lpn()
     calibrate(plain, _crops(33), threads=1, progress=seen.append)
     assert sum(seen) == PASSES * 33
+
+
+@pytest.mark.parametrize("attention", ["gc", "se", "none"])
+def test_both_forms_of_a_file_give_the_same_bits_in_int8(attention: str, tmp_path: Path) -> None:
+    quantized = lpn_core.quantize(_lpn(attention), _crops(), threads=1)
+    crops = _crops(2, seed=9)
+    found = []
+    for dtype in ("float32", "int8"):
+        path = tmp_path / f"{dtype}.safetensors"
+        model_file.write(path, quantized, dtype)
+        with lpn_core.Model(model_file.read(path), precision="int8") as model:
+            found.append(model(crops))
+    np.testing.assert_array_equal(found[0], found[1], strict=True)

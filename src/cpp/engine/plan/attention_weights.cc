@@ -3,21 +3,35 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/plan/integer_weights.h"
 #include "kernels/matmul/matmul.h"
 
 namespace lpn {
 namespace {
 
-// rows (count x channels) times the projection's weight (channels x inputs), or the rows themselves
-// without one. Every sum is taken in the channels' order.
+// What the projection's integers stand for: a file that holds these alone has no other numbers.
+std::vector<float> rounded_weights(const Node& projection) {
+  const IntegerWeights weights = integer_weights(projection);
+  const std::size_t inputs = weights.values.size() / weights.scales.size();
+  std::vector<float> rounded(weights.values.size());
+  for (std::size_t i = 0; i < rounded.size(); ++i)
+    rounded[i] = static_cast<float>(weights.values[i]) * weights.scales[i / inputs];
+  return rounded;
+}
+
+// rows (count x channels) times the weight (channels x inputs) of the map's projection, or the rows
+// themselves without one. Every sum is taken in the channels' order.
 std::vector<double> project(const float* rows, std::int64_t count, std::int64_t channels,
-                            const Node* projection, Isa isa) {
+                            const PooledMap& map, Isa isa) {
   std::vector<double> widened(rows, rows + count * channels);
-  if (projection == nullptr) return widened;
-  const Weight& weight = projection->weight("weight");
+  if (map.projection == nullptr) return widened;
+  const Weight& weight = map.projection->weight("weight");
   const std::int64_t inputs = weight.shape[1];
+  std::vector<float> rounded;
+  if (map.quantization && !map.projection->keeps_float) rounded = rounded_weights(*map.projection);
+  const float* weights = rounded.empty() ? weight.data() : rounded.data();
   std::vector<double> products(static_cast<std::size_t>(count * inputs));
-  select_matmul(isa).run({widened.data(), weight.data(), products.data(), count, channels, inputs});
+  select_matmul(isa).run({widened.data(), weights, products.data(), count, channels, inputs});
   return products;
 }
 
@@ -35,7 +49,7 @@ const float* gc_mask(const Node& block, const PooledMap& map, Isa isa, WeightSto
   const double scale = scale_of(map);
   return store.get<float>(
       block.name + "/mask", pooled_channels(channels, map.projection), [&](float* packed) {
-        const std::vector<double> product = project(mask.data(), 1, channels, map.projection, isa);
+        const std::vector<double> product = project(mask.data(), 1, channels, map, isa);
         std::transform(product.begin(), product.end(), packed,
                        [scale](double value) { return static_cast<float>(value * scale); });
       });
@@ -50,7 +64,7 @@ FirstLayer attention_first_layer(const Node& block, const PooledMap& map, Isa is
   const double scale = scale_of(map);
   FirstLayer layer{};
   layer.w = store.get<float>(block.name + "/w1", pooled * hidden, [&](float* packed) {
-    const std::vector<double> products = project(w1.data(), hidden, channels, map.projection, isa);
+    const std::vector<double> products = project(w1.data(), hidden, channels, map, isa);
     const double* product = products.data();
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
       for (std::int64_t i = 0; i < pooled; ++i)
@@ -64,7 +78,7 @@ FirstLayer attention_first_layer(const Node& block, const PooledMap& map, Isa is
   if (bias == nullptr && base == nullptr && zero == 0.0) return layer;
   layer.b = store.get<float>(block.name + "/b1", hidden, [&](float* packed) {
     std::vector<double> products;
-    if (zero != 0.0) products = project(w1.data(), hidden, channels, map.projection, isa);
+    if (zero != 0.0) products = project(w1.data(), hidden, channels, map, isa);
     for (std::int64_t unit = 0; unit < hidden; ++unit) {
       double sum = bias == nullptr ? 0.0 : bias[unit];
       const float* row = w1.data() + unit * channels;
