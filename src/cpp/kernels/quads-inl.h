@@ -83,14 +83,9 @@ inline I32 quantize(I32 sum, const ByteEpilogue& epilogue, int s) {
   return to_int(fma_exact(to_float(sum), epilogue.multiplier.part[s], epilogue.bias.part[s]));
 }
 
-// The bytes of words in the order of quads, written in that of channels.
-inline void write_bytes(I16 first, I16 second, const ByteEpilogue& epilogue, uint8_t* out) {
-  const U8 bytes = min(max(saturate(first, second), epilogue.least), epilogue.most);
-  if (epilogue.n == U8::kLanes) {
-    store(out, bytes);
-  } else {
-    store_n(out, epilogue.n, bytes);
-  }
+// The bytes of words in the order of quads, in that of channels.
+inline U8 clamp_bytes(I16 first, I16 second, const ByteEpilogue& epilogue) {
+  return min(max(saturate(first, second), epilogue.least), epilogue.most);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "kernels/channels-inl.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/inline_body.h"
 #include "kernels/quads-inl.h"
@@ -39,17 +40,32 @@ inline QuadRows quad_rows(const DepthwiseArgs<uint8_t>& args, int64_t first, int
   return rows;
 }
 
-// Column x of four rows, which is inside the map.
-inline QuadColumn quad_column(const QuadRows& rows, int64_t x, int n) {
-  U8 bytes[kQuadTerms];
-#pragma GCC unroll 4
-  for (int t = 0; t < kQuadTerms; ++t) {
-    const uint8_t* p = rows.row[t] + x * rows.step[t];
-    bytes[t] = n == U8::kLanes ? load<U8>(p) : load_n<U8>(p, n);
+// Columns [x, x + count) of four rows, all inside the map.
+template <class Lanes>
+LPN_INLINE_BODY inline void quad_columns(const Lanes& lanes, const QuadRows& rows, int64_t x,
+                                         int64_t count, QuadColumn* to) {
+  const uint8_t* a = rows.row[0] + x * rows.step[0];
+  const uint8_t* b = rows.row[1] + x * rows.step[1];
+  const uint8_t* c = rows.row[2] + x * rows.step[2];
+  const uint8_t* d = rows.row[3] + x * rows.step[3];
+  const int64_t a_step = rows.step[0], b_step = rows.step[1];
+  const int64_t c_step = rows.step[2], d_step = rows.step[3];
+  for (QuadColumn* const end = to + count; to < end; ++to) {
+    transpose4(lanes.read(a), lanes.read(b), lanes.read(c), lanes.read(d), to->part);
+    a += a_step;
+    b += b_step;
+    c += c_step;
+    d += d_step;
   }
-  QuadColumn column;
-  transpose4(bytes[0], bytes[1], bytes[2], bytes[3], column.part);
-  return column;
+}
+// The same of the first `n` channels.
+LPN_NOT_INLINE inline void quad_columns(const QuadRows& rows, int64_t x, int64_t count, int n,
+                                        QuadColumn* to) {
+  if (n == U8::kLanes) {
+    quad_columns(AllBytes{}, rows, x, count, to);
+  } else {
+    quad_columns(FirstBytes{n}, rows, x, count, to);
+  }
 }
 
 // One block of channels, kRows output rows at a time. kWidth and kStride are the kernel's where its
@@ -116,32 +132,32 @@ class ByteBlock {
       const int64_t row = g * kQuadTerms;
       const QuadRows rows = quad_rows(args_, in_y + row, args_.kh - row, at_, padding_row_);
       for (int64_t j = 0; j < width_; ++j) {
-        const QuadColumn column = column_at(rows, in_x + j);
+        QuadColumn column = padding_column();
+        if (in_x + j >= 0 && in_x + j < args_.in_w)
+          quad_columns(rows, in_x + j, 1, epilogue_.n, &column);
 #pragma GCC unroll 4
         for (int s = 0; s < kQuadVectors; ++s)
           sum[s] = add_quad(Quad::terms(column.part[s]), weights(0, g, j, s), sum[s]);
       }
     }
     for (int s = 0; s < kQuadVectors; ++s) sum[s] = quantize(sum[s], epilogue_, s);
-    write_bytes(saturate(sum[0], sum[1]), saturate(sum[2], sum[3]), epilogue_, out);
+    write(clamp_bytes(saturate(sum[0], sum[1]), saturate(sum[2], sum[3]), epilogue_), out);
   }
 
-  // Column x of four rows, or padding.
-  QuadColumn column_at(const QuadRows& rows, int64_t x) const {
-    if (x >= 0 && x < args_.in_w) return quad_column(rows, x, epilogue_.n);
-    return {{padding_, padding_, padding_, padding_}};
-  }
+  QuadColumn padding_column() const { return {{padding_, padding_, padding_, padding_}}; }
 
   // Transposes the input under output rows [y, y + rows) from column x on.
-  LPN_NOT_INLINE void fill(int64_t y, int64_t x, int64_t rows) {
+  void fill(int64_t y, int64_t x, int64_t rows) {
     const int64_t in_y = y * stride_ - args_.padding;
-    const int64_t in_x = x * stride_ - args_.padding;
     const int64_t needed = (rows - 1) * stride_ + args_.kh;
+    const WindowTaps inside = taps_inside(x, columns_, stride_, args_.padding, args_.in_w);
     QuadColumn* to = column_;
     for (int64_t g = 0; g < quads_; ++g, to += columns_) {
       const int64_t row = g * kQuadTerms;
       const QuadRows from = quad_rows(args_, in_y + row, needed - row, at_, padding_row_);
-      for (int64_t q = 0; q < columns_; ++q) to[q] = column_at(from, in_x + q);
+      for (int64_t q = 0; q < inside.tap; ++q) to[q] = padding_column();
+      quad_columns(from, inside.input, inside.count, epilogue_.n, to + inside.tap);
+      for (int64_t q = inside.tap + inside.count; q < columns_; ++q) to[q] = padding_column();
     }
   }
 
@@ -178,8 +194,16 @@ class ByteBlock {
 #pragma GCC unroll 4
       for (int t = 0; t < kByteColumns; ++t, pixel += args_.c) {
         if (t >= count) break;
-        write_bytes(words[0][r][t], words[1][r][t], epilogue_, pixel);
+        write(clamp_bytes(words[0][r][t], words[1][r][t], epilogue_), pixel);
       }
+    }
+  }
+
+  void write(U8 bytes, uint8_t* out) const {
+    if (epilogue_.n == U8::kLanes) {
+      store(out, bytes);
+    } else {
+      store_n(out, epilogue_.n, bytes);
     }
   }
 

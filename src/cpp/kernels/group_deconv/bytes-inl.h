@@ -77,9 +77,10 @@ class GroupBlock {
     for (int64_t u = (args_.row_begin + args_.padding) / s; u * s < args_.row_end + args_.padding;
          ++u) {
       find_terms(u);
-      for (int64_t v = args_.padding / s; v * s < args_.out_w + args_.padding; ++v) {
-        transpose(v);
-        phases(u * s - args_.padding, v * s - args_.padding);
+      if (epilogue_.n == U8::kLanes) {
+        row(AllBytes{}, u * s - args_.padding);
+      } else {
+        row(FirstBytes{epilogue_.n}, u * s - args_.padding);
       }
     }
   }
@@ -104,50 +105,64 @@ class GroupBlock {
     }
   }
 
-  LPN_INLINE_BODY void transpose(int64_t v) {
-#pragma GCC unroll 2
-    for (int64_t q = 0; q < quads_; ++q) {
-      U8 bytes[kQuadTerms];
-#pragma GCC unroll 4
-      for (int t = 0; t < kQuadTerms; ++t) {
-        const Term& term = term_[q * kQuadTerms + t];
-        const int64_t column = v - term.left;
-        const bool inside = column >= 0 && column < args_.in_w;
-        const uint8_t* p = inside ? term.first + column * term.step : nothing_;
-        bytes[t] = epilogue_.n == U8::kLanes ? load<U8>(p) : load_n<U8>(p, epilogue_.n);
-      }
-      transpose4(bytes[0], bytes[1], bytes[2], bytes[3], quad_[q].part);
-    }
-  }
-
-  // The outputs from (y, x) on of which all phases exist, and those of them that do.
-  LPN_INLINE_BODY void phases(int64_t y, int64_t x) const {
+  // The outputs from row y on, around one row of input pixels.
+  template <class Lanes>
+  LPN_NOT_INLINE void row(const Lanes& lanes, int64_t y) const {
     const int64_t s = args_.stride;
+    // Stores of bytes might change anything but locals.
+    const int64_t in_w = args_.in_w, out_w = args_.out_w, out_c = args_.out_c;
+    const int64_t padding = args_.padding, quads = quads_;
     const int64_t row_begin = y < args_.row_begin ? args_.row_begin - y : 0;
     const int64_t row_end = args_.row_end - y < s ? args_.row_end - y : s;
-    const int64_t column_begin = x < 0 ? -x : 0;
-    const int64_t column_end = args_.out_w - x < s ? args_.out_w - x : s;
-    for (int64_t i = row_begin; i < row_end; ++i) {
-      uint8_t* row = args_.out + (y + i - args_.row_begin) * args_.out_w * args_.out_c + at_;
-      for (int64_t j = column_begin; j < column_end; ++j)
-        output(w_ + (i * s + j) * quads_ * quad_weight_bytes(kQuadLayout),
-               row + (x + j) * args_.out_c);
+    const ByteEpilogue epilogue = epilogue_;
+    const int8_t* const w = w_;
+    uint8_t* const out = args_.out + (y - args_.row_begin) * out_w * out_c + at_;
+    QuadColumn quad[kMostQuads];
+    for (int64_t v = padding / s; v * s < out_w + padding; ++v) {
+      const bool inside = v >= columns_ - 1 && v < in_w;
+#pragma GCC unroll 2
+      for (int64_t q = 0; q < (kQuads > 0 ? kQuads : quads); ++q) {
+        U8 bytes[kQuadTerms];
+#pragma GCC unroll 4
+        for (int t = 0; t < kQuadTerms; ++t) {
+          const Term& term = term_[q * kQuadTerms + t];
+          const int64_t column = v - term.left;
+          const bool exists = inside || (column >= 0 && column < in_w);
+          bytes[t] = lanes.read(exists ? term.first + column * term.step : nothing_);
+        }
+        transpose4(bytes[0], bytes[1], bytes[2], bytes[3], quad[q].part);
+      }
+      const int64_t x = v * s - padding;
+      const int64_t column_begin = x < 0 ? -x : 0;
+      const int64_t column_end = out_w - x < s ? out_w - x : s;
+      for (int64_t i = row_begin; i < row_end; ++i) {
+        uint8_t* pixel = out + (i * out_w + x + column_begin) * out_c;
+        const int8_t* weights = w + (i * s + column_begin) * quads * quad_weight_bytes(kQuadLayout);
+        for (int64_t j = column_begin; j < column_end; ++j, pixel += out_c) {
+          output(lanes, epilogue, quad, quads, weights, pixel);
+          weights += quads * quad_weight_bytes(kQuadLayout);
+        }
+      }
     }
   }
 
-  LPN_INLINE_BODY void output(const int8_t* w, uint8_t* out) const {
+  template <class Lanes>
+  LPN_INLINE_BODY static void output(const Lanes& lanes, const ByteEpilogue& epilogue,
+                                     const QuadColumn* quad, int64_t quads, const int8_t* w,
+                                     uint8_t* out) {
     I32 value[kQuadVectors];
 #pragma GCC unroll 4
     for (int s = 0; s < kQuadVectors; ++s) {
       I32 sum = zero<I32>();
 #pragma GCC unroll 2
-      for (int64_t q = 0; q < quads_; ++q) {
+      for (int64_t q = 0; q < (kQuads > 0 ? kQuads : quads); ++q) {
         const int8_t* weights = w + (q * kQuadVectors + s) * kVectorBytes;
-        sum = add_quad(Quad::terms(quad_[q].part[s]), Quad::weights(weights), sum);
+        sum = add_quad(Quad::terms(quad[q].part[s]), Quad::weights(weights), sum);
       }
-      value[s] = quantize(sum, epilogue_, s);
+      value[s] = quantize(sum, epilogue, s);
     }
-    write_bytes(saturate(value[0], value[1]), saturate(value[2], value[3]), epilogue_, out);
+    lanes.write(out,
+                clamp_bytes(saturate(value[0], value[1]), saturate(value[2], value[3]), epilogue));
   }
 
   const GroupDeconvArgs<uint8_t>& args_;
@@ -160,7 +175,6 @@ class GroupBlock {
   const int8_t* w_;
   static constexpr int64_t kMostQuads = kQuads > 0 ? kQuads : quads_of(kMostGroupTerms);
   Term term_[kMostQuads * kQuadTerms];
-  QuadColumn quad_[kMostQuads];
   uint8_t nothing_[U8::kLanes];
 };
 
