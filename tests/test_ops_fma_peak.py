@@ -65,14 +65,33 @@ def test_chains_of_bfloat16_add_both_signs_of_a_product(isa: str) -> None:
     np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.parametrize("isa", TIERS)
+@pytest.mark.parametrize("steps", [0, 1, 9, 250])
+def test_chains_of_bytes_add_four_products(steps: int, isa: str) -> None:
+    x = np.random.default_rng(3).uniform(-1e5, 1e5, VALUES).astype(np.float32)
+    actual = _core.fma_peak(x, 0.7, 1.0, steps, isa, "int8")
+    grown = np.rint(x).astype(np.int64) + steps * round(255 * 0.7)
+    np.testing.assert_array_equal(actual, grown.astype(np.float32))
+
+
+def test_chains_of_bytes_refuse_what_32_bits_do_not_hold() -> None:
+    with pytest.raises(ValueError, match=r"steps is 4194305; of int8 .* at most 4194304"):
+        _core.fma_peak(np.zeros(VALUES, np.float32), 0.5, 1.0, 4_194_305, "auto", "int8")
+    for value in (1.1e9, np.nan):
+        x = np.zeros(VALUES, np.float32)
+        x[3] = value
+        with pytest.raises(ValueError, match=r"x\[3\] is .* between -2\^30 and 2\^30"):
+            _core.fma_peak(x, 0.5, 1.0, 1, "auto", "int8")
+
+
 def test_chains_refuse_another_dtype() -> None:
-    with pytest.raises(ValueError, match='dtype "float16" is not known; give float32 or bfloat16'):
+    with pytest.raises(ValueError, match=r'dtype "float16" .*give float32, bfloat16 or int8'):
         _core.fma_peak(np.zeros(VALUES, np.float32), 0.5, 1.0, 1, "auto", "float16")
-    with pytest.raises(ValueError, match='dtype "int8" is not known'):
-        _core.peak_gflops("auto", 1, 0.001, "int8")
+    with pytest.raises(ValueError, match='dtype "uint8" is not known'):
+        _core.peak_gflops("auto", 1, 0.001, "uint8")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("isa", [*TIERS, "auto"])
 @pytest.mark.parametrize("threads", [0, 1, 2, 3])
 def test_peak_is_a_speed(threads: int, isa: str, dtype: str) -> None:

@@ -166,7 +166,8 @@ def fma_peak(
 ) -> NDArray[np.float32]:
     """x (192,) after ``steps`` times x <- x * factor + addend, 0 < factor < 1, in registers.
 
-    With dtype "bfloat16", x <- (x - p) + p for the product p of both rounded to bfloat16.
+    With dtype "bfloat16", x <- (x - p) + p for the product p of both rounded to bfloat16; with
+    "int8", x <- x + f for f = 255 * factor, both rounded to integers, as four products of bytes.
     """
 
 def peak_gflops(isa: str, threads: int, seconds: float, dtype: str = "float32") -> float:

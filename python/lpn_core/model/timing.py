@@ -24,7 +24,7 @@ BLOCK = 10
 _PAUSE_S = 0.002
 _PEAK_S = 0.1
 # Of the factors.
-_DTYPES: Mapping[Precision, str] = {"fp32": "float32", "bf16": "bfloat16"}
+_DTYPES: Mapping[Precision, str] = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 #include <pybind11/stl.h>
 
 #include <cmath>
+#include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "base/cpu_features.h"
 #include "bindings/arrays.h"
@@ -16,7 +18,9 @@ namespace {
 
 DType parse_factors(const std::string& dtype) {
   if (dtype == "bfloat16") return DType::kBf16;
-  LPN_CHECK(dtype == "float32", "dtype \"", dtype, "\" is not known; give float32 or bfloat16");
+  if (dtype == "int8") return DType::kU8;
+  LPN_CHECK(dtype == "float32", "dtype \"", dtype,
+            "\" is not known; give float32, bfloat16 or int8");
   return DType::kF32;
 }
 
@@ -31,6 +35,14 @@ py::array_t<float> run_chains(const py::array& x, double factor, double addend, 
             "; it must lie between 0 and 1, so that values stay finite");
   LPN_CHECK(std::isfinite(args.addend), "addend is ", addend, "; it must be finite");
   LPN_CHECK(steps >= 0, "steps is ", steps, "; it must be at least 0");
+  if constexpr (std::is_same_v<T, std::uint8_t>) {
+    LPN_CHECK(steps <= kFmaPeakByteSteps, "steps is ", steps, "; of int8 it must be at most ",
+              kFmaPeakByteSteps, ", so that sums fit 32 bits");
+    for (int i = 0; i < kFmaPeakValues; ++i) {
+      LPN_CHECK(std::fabs(input.data[i]) <= kFmaPeakByteRange, "x[", i, "] is ", input.data[i],
+                "; of int8 it must lie between -2^30 and 2^30");
+    }
+  }
   const FmaPeakFn<T> run = select_fma_peak<T>(parse_isa(isa)).run;
   py::array_t<float> out = make_array<float>("the result", {kFmaPeakValues});
   args.x = input.data;
@@ -44,7 +56,7 @@ py::array_t<float> run_chains(const py::array& x, double factor, double addend, 
 py::array_t<float> run_fma_peak(const py::array& x, double factor, double addend,
                                 std::int64_t steps, const std::string& isa,
                                 const std::string& dtype) {
-  return with_elements(parse_factors(dtype), [&](auto zero) {
+  return with_any_elements(parse_factors(dtype), [&](auto zero) {
     return run_chains<decltype(zero)>(x, factor, addend, steps, isa);
   });
 }

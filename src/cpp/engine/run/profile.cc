@@ -113,8 +113,8 @@ double loop_seconds(int threads, std::int64_t chunks, std::int64_t steps, double
 }
 
 double peak_gflops(Isa isa, int threads, double seconds, DType factors) {
-  return with_elements(factors,
-                       [&](auto zero) { return peak_of<decltype(zero)>(isa, threads, seconds); });
+  return with_any_elements(
+      factors, [&](auto zero) { return peak_of<decltype(zero)>(isa, threads, seconds); });
 }
 
 }  // namespace lpn

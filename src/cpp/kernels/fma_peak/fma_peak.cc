@@ -18,5 +18,6 @@ const Variant<FmaPeakFn<T>>& select_fma_peak(Isa isa) {
 }
 template const Variant<FmaPeakFn<float>>& select_fma_peak<float>(Isa);
 template const Variant<FmaPeakFn<Bfloat16>>& select_fma_peak<Bfloat16>(Isa);
+template const Variant<FmaPeakFn<std::uint8_t>>& select_fma_peak<std::uint8_t>(Isa);
 
 }  // namespace lpn

@@ -24,7 +24,9 @@ constexpr int kFmaPeakValues = kFmaPeakChains * 16;
 //   x[i] <- x[i] * factor + addend
 // With 0 < factor < 1 it goes to addend / (1 - factor), so that values stay finite and normal. Of
 // bfloat16, it adds a pair of products, factor * addend rounded to bfloat16
-// each, once negated and then as it is, so that values stay about where they are.
+// each, once negated and then as it is, so that values stay about where they are. Of bytes, it adds
+// four products of f, 255 * factor rounded to an integer, with 127, -127, 127 and -126 to x[i] as a
+// 32-bit integer, which grows by f; the addend is not looked at.
 template <class T>
 struct FmaPeakArgs {
   const float* x;
@@ -32,6 +34,10 @@ struct FmaPeakArgs {
   std::int64_t steps;
   float* out;
 };
+
+// Of bytes, steps and values at either sign up to which sums fit 32 bits.
+constexpr std::int64_t kFmaPeakByteSteps = std::int64_t{1} << 22;
+constexpr float kFmaPeakByteRange = 1 << 30;
 
 template <class T>
 double fma_peak_flops(std::int64_t steps) {

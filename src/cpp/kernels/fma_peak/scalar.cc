@@ -6,5 +6,6 @@ namespace lpn {
 
 void fma_peak_f32_scalar(const FmaPeakArgs<float>& args) { fma_peak(args); }
 void fma_peak_bf16_scalar(const FmaPeakArgs<Bfloat16>& args) { fma_peak(args); }
+void fma_peak_u8_scalar(const FmaPeakArgs<uint8_t>& args) { fma_peak(args); }
 
 }  // namespace lpn
