@@ -11,7 +11,15 @@ from lpn_core import model_file
 from lpn_core.convert import synthetic_crops
 from lpn_core.keypoints import KEYPOINT_SETS
 from lpn_core.model.graph import GraphSpec, NodeSpec
-from lpn_core.model_file import DecodeSpec, InputSpec, ModelFile, Provenance, SelfTest
+from lpn_core.model_file import (
+    DecodeSpec,
+    InputSpec,
+    MapScale,
+    ModelFile,
+    Provenance,
+    Quantization,
+    SelfTest,
+)
 from numpy.typing import NDArray
 
 SIDE = 8
@@ -21,7 +29,10 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 def seeds() -> list[bytes]:
-    """One file per keypoint set; the first has one node, the second all kinds, in bfloat16."""
+    """One file per keypoint set, and two with scales.
+
+    The first has one node, the second all kinds, in bfloat16.
+    """
     whole = {"stride": 4, "padding": 0, "groups": 1, "activation": "none"}
     one = (_conv("head", "image", whole),)
     return [
@@ -40,7 +51,31 @@ def seeds() -> list[bytes]:
                 notes="notes",
             ),
         ),
+        _quantized("float32"),
+        _quantized("int8"),
     ]
+
+
+def _quantized(dtype: str) -> bytes:
+    whole = {"stride": 4, "padding": 0, "groups": 1, "activation": "relu"}
+    last = {**whole, "stride": 1, "activation": "none"}
+    names = ("weight", "bias", "weight_scale")
+    nodes = (
+        NodeSpec("conv2d", "stem", ("image",), whole, names),
+        NodeSpec("conv2d", "head", ("stem",), last, names),
+    )
+    shapes: dict[str, tuple[int, ...]] = {
+        "stem.weight": (CHANNELS, 3, 4, 4),
+        "stem.bias": (CHANNELS,),
+        "head.weight": (14, CHANNELS, 1, 1),
+        "head.bias": (14,),
+    }
+    scales = {
+        "stem.weight_scale": np.full(CHANNELS, 0.01, np.float32),
+        "head.weight_scale": np.full(14, 0.02, np.float32),
+    }
+    quantization = Quantization(tensors={"stem": MapScale(0.125, 0)}, images=32)
+    return _file("crowdpose14", nodes, shapes, dtype=dtype, more=scales, quantization=quantization)
 
 
 def _conv(name: str, source: str, attributes: dict[str, Any], kind: str = "conv2d") -> NodeSpec:
@@ -104,6 +139,7 @@ def _file(
     shapes: dict[str, tuple[int, ...]],
     *,
     dtype: str = "float32",
+    more: Arrays | None = None,
     **changes: Any,
 ) -> bytes:
     generator = np.random.default_rng(len(shapes))
@@ -118,7 +154,7 @@ def _file(
         "decode": DecodeSpec(),
         "keypoints": keypoint_set,
         "provenance": Provenance(),
-        "weights": weights,
+        "weights": weights | (more or {}),
     }
     values.update(changes)
     self_test = SelfTest(synthetic_crops(SIDE, SIDE), np.ones((2, joints, 2)))

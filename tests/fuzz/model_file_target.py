@@ -65,16 +65,20 @@ def execute(content: bytes) -> str:
     again = document.load_document(text)
     assert again.graph == found.graph
     assert again.input == found.input
-    try:
-        compiled = Model(found, threads=1, memory_limit=_MEMORY_LIMIT)
-    except ModelFileError as error:
-        str(error).encode()
-        return "read"
-    if not _is_small(found):
-        return "compiled"
-    with compiled:
-        convert.self_test_error(compiled)
-    return "run"
+    assert again.quantization == found.quantization
+    outcome = "run"
+    for precision in ("fp32", "int8") if found.quantization else ("fp32",):
+        try:
+            compiled = Model(found, threads=1, memory_limit=_MEMORY_LIMIT, precision=precision)
+        except ModelFileError as error:
+            str(error).encode()
+            return "read"
+        if not _is_small(found):
+            outcome = "compiled"
+            continue
+        with compiled:
+            convert.self_test_error(compiled)
+    return outcome
 
 
 def _is_small(found: ModelFile) -> bool:
