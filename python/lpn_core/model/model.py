@@ -118,16 +118,7 @@ class Model:
             graph, threads or 0, isa_name(isa), memory_limit or 0, precision
         )
         self.precision = cast("Precision", self._compiled.precision)
-        if self.precision == "bf16" and self.isa not in _BF16_ISAS:
-            # 2 ms that others need not take.
-            import logging
-
-            logging.getLogger(__name__).warning(
-                '%s: bf16 is emulated on %s, no faster than fp32; precision="auto" takes it only '
-                "where the CPU has it",
-                self.name,
-                self.isa,
-            )
+        self._warn_of_emulation()
         with _naming(model_file):
             joints = self.heatmap_shape(self.input.height, self.input.width)[2]
             if joints != len(self._keypoint_set):
@@ -233,6 +224,23 @@ class Model:
         else:
             outputs = self.compiled.run_all(array)
         return dict(zip(self.file.graph.outputs, outputs, strict=True))
+
+    def _warn_of_emulation(self) -> None:
+        slow = {
+            "bf16": self.isa not in _BF16_ISAS and "no faster than",
+            "int8": self.isa == "scalar" and "a third as fast as",
+        }.get(self.precision)
+        if slow:
+            # 2 ms that others need not take.
+            import logging
+
+            logging.getLogger(__name__).warning(
+                '%s: %s is emulated on %s, %s fp32; precision="auto" takes what the CPU has',
+                self.name,
+                self.precision,
+                self.isa,
+                slow,
+            )
 
     def _quantize(self, graph: _core.Graph) -> None:
         quantization = self.file.quantization
