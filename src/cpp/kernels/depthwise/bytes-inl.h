@@ -3,8 +3,7 @@
 
 #include <assert.h>
 
-#include "kernels/channels-inl.h"
-#include "kernels/depthwise/depthwise.h"
+#include "kernels/depthwise/quad_columns-inl.h"
 #include "kernels/inline_body.h"
 #include "kernels/quads-inl.h"
 #include "kernels/window-inl.h"
@@ -19,54 +18,6 @@ constexpr int kByteColumns = kVectorRegisters >= 32 ? 4 : 2;
 
 // Columns of quads that are transposed before they are multiplied: at most 24 KiB, of an L1 of 32.
 constexpr int64_t kQuadColumns = 96;
-
-// Four rows of the input of one block of channels, where `in` counts them from, and where outside
-// the map, padding.
-struct QuadRows {
-  const uint8_t* row[kQuadTerms];
-  int64_t step[kQuadTerms];  // from pixel to pixel
-};
-
-// The rows of a window whose first is `first` and that needs `count` of them.
-inline QuadRows quad_rows(const DepthwiseArgs<uint8_t>& args, int64_t first, int64_t count,
-                          int64_t at, const uint8_t* padding) {
-  QuadRows rows;
-  for (int64_t t = 0; t < kQuadTerms; ++t) {
-    const int64_t y = first + t;
-    const bool inside = t < count && y >= 0 && y < args.in_h;
-    rows.row[t] = inside ? args.in + (y - args.in_row_begin) * args.in_w * args.c + at : padding;
-    rows.step[t] = inside ? args.c : 0;
-  }
-  return rows;
-}
-
-// Columns [x, x + count) of four rows, all inside the map.
-template <class Lanes>
-LPN_INLINE_BODY inline void quad_columns(const Lanes& lanes, const QuadRows& rows, int64_t x,
-                                         int64_t count, QuadColumn* to) {
-  const uint8_t* a = rows.row[0] + x * rows.step[0];
-  const uint8_t* b = rows.row[1] + x * rows.step[1];
-  const uint8_t* c = rows.row[2] + x * rows.step[2];
-  const uint8_t* d = rows.row[3] + x * rows.step[3];
-  const int64_t a_step = rows.step[0], b_step = rows.step[1];
-  const int64_t c_step = rows.step[2], d_step = rows.step[3];
-  for (QuadColumn* const end = to + count; to < end; ++to) {
-    transpose4(lanes.read(a), lanes.read(b), lanes.read(c), lanes.read(d), to->part);
-    a += a_step;
-    b += b_step;
-    c += c_step;
-    d += d_step;
-  }
-}
-// The same of the first `n` channels.
-LPN_NOT_INLINE inline void quad_columns(const QuadRows& rows, int64_t x, int64_t count, int n,
-                                        QuadColumn* to) {
-  if (n == U8::kLanes) {
-    quad_columns(AllBytes{}, rows, x, count, to);
-  } else {
-    quad_columns(FirstBytes{n}, rows, x, count, to);
-  }
-}
 
 // One block of channels, kRows output rows at a time. kWidth and kStride are the kernel's where its
 // columns unroll, or 0.
@@ -98,6 +49,7 @@ class ByteBlock {
 
   void run(int64_t strip) {
     if (strip == 0) return run_pixels();
+    if constexpr (kSweeps) return run_sweeps();
     const int64_t row = args_.out_w * args_.c;
     uint8_t* out = args_.out + at_;
     for (int64_t y = args_.row_begin; y < args_.row_end; y += kRows, out += kRows * row) {
@@ -145,6 +97,88 @@ class ByteBlock {
   }
 
   QuadColumn padding_column() const { return {{padding_, padding_, padding_, padding_}}; }
+
+  // Where registers hold four columns of quads, these slide over a row and are not stored.
+  static constexpr bool kSweeps =
+      kWidth == 3 && kStride == 1 && kRows == 2 && kHasDot4 && kVectorRegisters >= 32;
+
+  void run_sweeps() {
+    const int64_t row = args_.out_w * args_.c;
+    uint8_t* out = args_.out + at_;
+    for (int64_t y = args_.row_begin; y < args_.row_end; y += kRows, out += kRows * row) {
+      const int64_t rows = args_.row_end - y < kRows ? args_.row_end - y : kRows;
+      if (epilogue_.n == U8::kLanes) {
+        sweep(AllBytes{}, y, rows, out);
+      } else {
+        sweep(FirstBytes{epilogue_.n}, y, rows, out);
+      }
+    }
+  }
+
+  // Column x of four rows, or padding.
+  template <class Lanes>
+  LPN_INLINE_BODY QuadColumn column_at(const Lanes& lanes, const QuadRows& rows, int64_t x,
+                                       int64_t in_w) const {
+    QuadColumn column;
+    if (x >= 0 && x < in_w) {
+      quad_columns(lanes, rows, x, 1, &column);
+    } else {
+      column = padding_column();
+    }
+    return column;
+  }
+
+  // Output rows [y, y + rows).
+  template <class Lanes>
+  LPN_NOT_INLINE void sweep(const Lanes& lanes, int64_t y, int64_t rows, uint8_t* out) const {
+    const int64_t in_w = args_.in_w, out_w = args_.out_w, c = args_.c, padding = args_.padding;
+    const QuadRows from = quad_rows(args_, y - padding, rows - 1 + args_.kh, at_, padding_row_);
+    QuadColumn column[4];
+    column[0] = column_at(lanes, from, -padding, in_w);
+    column[1] = column_at(lanes, from, 1 - padding, in_w);
+    for (int64_t x = 0; x < out_w; x += 2, out += 2 * c) {
+      column[2] = column_at(lanes, from, x + 2 - padding, in_w);
+      column[3] = column_at(lanes, from, x + 3 - padding, in_w);
+      I16 words[2][2][2];
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        I32 value[2][2][2];
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; ++i) {
+          const int s = 2 * half + i;
+#pragma GCC unroll 2
+          for (int r = 0; r < 2; ++r) {
+            value[i][r][0] = value[i][r][1] = zero<I32>();
+#pragma GCC unroll 3
+            for (int j = 0; j < 3; ++j) {
+              const typename Quad::Weights weight = weights(r, 0, j, s);
+#pragma GCC unroll 2
+              for (int t = 0; t < 2; ++t)
+                value[i][r][t] =
+                    add_quad(Quad::terms(column[j + t].part[s]), weight, value[i][r][t]);
+            }
+#pragma GCC unroll 2
+            for (int t = 0; t < 2; ++t) value[i][r][t] = quantize(value[i][r][t], epilogue_, s);
+          }
+        }
+#pragma GCC unroll 2
+        for (int r = 0; r < 2; ++r) {
+#pragma GCC unroll 2
+          for (int t = 0; t < 2; ++t) words[half][r][t] = saturate(value[0][r][t], value[1][r][t]);
+        }
+      }
+#pragma GCC unroll 2
+      for (int r = 0; r < 2; ++r) {
+        if (r >= rows) break;
+        uint8_t* pixel = out + r * out_w * c;
+        lanes.write(pixel, clamp_bytes(words[0][r][0], words[1][r][0], epilogue_));
+        if (x + 1 < out_w)
+          lanes.write(pixel + c, clamp_bytes(words[0][r][1], words[1][r][1], epilogue_));
+      }
+      column[0] = column[2];
+      column[1] = column[3];
+    }
+  }
 
   // Transposes the input under output rows [y, y + rows) from column x on.
   void fill(int64_t y, int64_t x, int64_t rows) {
