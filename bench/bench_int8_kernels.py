@@ -1,4 +1,4 @@
-"""Matrix products of LPN-50 in 8-bit integers, as steps of small plans: their share of the peak."""
+"""Convolutions of LPN-50 in 8-bit integers, as steps of small plans: their share of the peak."""
 
 from __future__ import annotations
 
@@ -40,9 +40,12 @@ class Case:
     kernel: int = 1
     stride: int = 1
     residual: bool = False
+    depthwise: bool = False
 
     def __str__(self) -> str:
         kernel = f"{self.kernel}x{self.kernel}" + (f" s{self.stride}" if self.stride > 1 else "")
+        if self.depthwise:
+            return f"depthwise {kernel} of {self.height}x{self.width}x{self.inputs}"
         shape = f"{self.inputs}->{self.outputs} at {self.height}x{self.width}"
         return f"{kernel} {shape}" + (" + residual" if self.residual else "")
 
@@ -58,6 +61,12 @@ CASES = (
     Case(8, 6, 512, 512, residual=True),
     Case(64, 48, 64, 64, kernel=3),
     Case(256, 192, 3, 64, kernel=7, stride=2),
+    Case(64, 48, 64, 64, kernel=3, depthwise=True),
+    Case(64, 48, 128, 128, kernel=3, stride=2, depthwise=True),
+    Case(32, 24, 128, 128, kernel=3, depthwise=True),
+    Case(32, 24, 256, 256, kernel=3, stride=2, depthwise=True),
+    Case(16, 12, 256, 256, kernel=3, depthwise=True),
+    Case(16, 12, 512, 512, kernel=3, depthwise=True),
 )
 
 
@@ -67,19 +76,22 @@ def compiled(case: Case, isa: str, precision: str) -> _core.CompiledModel:
     weights: dict[str, Any] = {}
     nodes: list[NodeSpec] = []
 
-    def convolve(name: str, source: str, inputs: int, outputs: int, k: int, stride: int) -> None:
-        shape = (outputs, inputs, k, k)
+    def convolve(
+        name: str, source: str, inputs: int, outputs: int, k: int, stride: int, groups: int = 1
+    ) -> None:
+        shape = (outputs, inputs // groups, k, k)
         values = generator.standard_normal(shape, dtype=np.float32)
-        weights[f"{name}.weight"] = values / np.float32(np.sqrt(inputs * k * k))
+        weights[f"{name}.weight"] = values / np.float32(np.sqrt(inputs // groups * k * k))
         weights[f"{name}.bias"] = np.zeros(outputs, np.float32)
-        given = {"stride": stride, "padding": k // 2, "groups": 1, "activation": "relu"}
+        given = {"stride": stride, "padding": k // 2, "groups": groups, "activation": "relu"}
         nodes.append(NodeSpec("conv2d", name, (source,), given, ("weight", "bias")))
 
     source = "x"
     if case.inputs != 3:
         convolve("input", source, case.inputs, case.inputs, 1, 1)
         source = "input"
-    convolve("measured", source, case.inputs, case.outputs, case.kernel, case.stride)
+    groups = case.inputs if case.depthwise else 1
+    convolve("measured", source, case.inputs, case.outputs, case.kernel, case.stride, groups)
     last = "measured"
     if case.residual:
         nodes[-1] = NodeSpec(
@@ -135,7 +147,7 @@ def test_int8_kernel(
     peak = 1e9 * max(before, timing.peak_gflops(isa, 1, "int8"))
     assert step["precision"] == "int8"
     rate = step["flops"] / samples.median
-    report.table("Products of bytes: one thread", COLUMNS).records.append(
+    report.table("Convolutions of bytes: one thread", COLUMNS).records.append(
         {
             "case": str(case),
             "kernel": step["kernel"],

@@ -103,6 +103,10 @@ LPN_TEST(depthwise_of_bytes_at_the_edges) {
       }
     }
   }
+  for (int64_t padding = 0; padding <= 3; ++padding) {
+    for (int64_t width = std::max<int64_t>(1, 3 - 2 * padding); width <= 9; ++width)
+      check_depthwise({5, width, 128}, {3, 3, 1, padding});
+  }
   for (int64_t height = 1; height <= 9; ++height) check_depthwise({height, 6, 70}, {3, 3, 1, 1});
 }
 
