@@ -201,7 +201,7 @@ def test_verify_json(tiny_path: Path, tiny: model_file.ModelFile, tmp_path: Path
     assert document.pop("isa") in supported_isas()
     assert document.pop("precision") == "fp32"
     assert len(document.pop("sha256")) == 64
-    assert document == {"model": "tiny", "passed": True, "limit_px": 0.05}
+    assert document == {"model": "tiny", "passed": True, "limit_px": 0.05, "int8_bits": None}
     path = tmp_path / "moved.safetensors"
     moved = tiny.self_test.keypoints + 1
     model_file.write(
