@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/buffer.h"
 #include "byte_problem.h"
 #include "kernels/conv/border_classes.h"
 #include "kernels/conv/conv.h"
@@ -93,8 +92,8 @@ void check_conv(const Map& in, int64_t out_c, const Kernel& kernel, const Option
     pack_conv_s8(isa, w.data(), kernel.h, kernel.w, in.c, out_c, packed.data());
     return [&, isa, packed](const std::uint8_t* x, int64_t in_row_begin, std::uint8_t* y,
                             int64_t begin, int64_t end) {
-      Buffer<std::uint8_t> scratch(at(conv_scratch_size_u8(
-          isa, end - begin, in.w, in.c, kernel.h, kernel.w, kernel.stride, kernel.padding)));
+      Bytes scratch(at(conv_scratch_size_u8(isa, end - begin, in.w, in.c, kernel.h, kernel.w,
+                                            kernel.stride, kernel.padding)));
       ConvArgs<std::uint8_t, std::uint8_t> args = {};
       args.in = x;
       args.in_row_begin = in_row_begin;

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "base/buffer.h"
 #include "base/cpu_features.h"
 #include "int8_reference.h"
 #include "kernels/pointwise/pointwise.h"
@@ -66,13 +65,13 @@ struct Problem {
   }
 
   std::vector<Out> run(Isa isa, int64_t rows_per_call) const {
-    Buffer<std::uint8_t> packed(at(pointwise_packed_size<std::uint8_t>(isa, shape.k, shape.n)));
+    Bytes packed(at(pointwise_packed_size<std::uint8_t>(isa, shape.k, shape.n)));
     pack_pointwise_s8(isa, w.data(), shape.k, shape.n, packed.data());
     std::vector<Out> out(residual.size(), kUntouched<Out>);
     for (int64_t row = 0; row < shape.m; row += rows_per_call) {
       PointwiseArgs<std::uint8_t, Out> args{};
       args.m = std::min(rows_per_call, shape.m - row);
-      Buffer<std::uint8_t> scratch(at(pointwise_scratch_size(isa, args.m, shape.k)));
+      Bytes scratch(at(pointwise_scratch_size(isa, args.m, shape.k)));
       args.a = a.data() + row * lda;
       args.lda = lda;
       args.packed_b = packed.data();
@@ -195,9 +194,9 @@ LPN_TEST(int8_pointwise_does_not_saturate) {
     const Floats multiplier(at(kN), 1.0f);
     const Floats bias(at(kN), 0.0f);
     for (const Isa isa : supported_isas()) {
-      Buffer<std::uint8_t> packed(at(pointwise_packed_size<std::uint8_t>(isa, kK, kN)));
+      Bytes packed(at(pointwise_packed_size<std::uint8_t>(isa, kK, kN)));
       pack_pointwise_s8(isa, w.data(), kK, kN, packed.data());
-      Buffer<std::uint8_t> scratch(at(pointwise_scratch_size(isa, 1, kK)));
+      Bytes scratch(at(pointwise_scratch_size(isa, 1, kK)));
       Floats out(at(kN));
       PointwiseArgs<std::uint8_t, float> args{};
       args.a = a.data();
@@ -250,9 +249,9 @@ LPN_TEST(int8_pointwise_clamps_and_rounds_any_number) {
         Floats bias;
         for (int64_t i = 0; i < n; ++i) bias.push_back(values[(first + at(i)) % values.size()]);
         for (const Isa isa : supported_isas()) {
-          Buffer<std::uint8_t> packed(at(pointwise_packed_size<std::uint8_t>(isa, 1, n)));
+          Bytes packed(at(pointwise_packed_size<std::uint8_t>(isa, 1, n)));
           pack_pointwise_s8(isa, w.data(), 1, n, packed.data());
-          Buffer<std::uint8_t> scratch(at(pointwise_scratch_size(isa, m, 1)));
+          Bytes scratch(at(pointwise_scratch_size(isa, m, 1)));
           for (const float least : {0.0f, 3.0f}) {
             for (const float most : {255.0f, 200.0f}) {
               Bytes out(at(m * n), 77);
@@ -303,9 +302,9 @@ LPN_TEST(int8_pointwise_fetches_what_the_caller_names) {
   const Problem<std::uint8_t> problem(Shape{54, 9, 81});
   const Bytes next = test::random_bytes(4000, 7);
   for (const Isa isa : supported_isas()) {
-    Buffer<std::uint8_t> packed(at(pointwise_packed_size<std::uint8_t>(isa, 9, 81)));
+    Bytes packed(at(pointwise_packed_size<std::uint8_t>(isa, 9, 81)));
     pack_pointwise_s8(isa, problem.w.data(), 9, 81, packed.data());
-    Buffer<std::uint8_t> scratch(at(pointwise_scratch_size(isa, 54, 9)));
+    Bytes scratch(at(pointwise_scratch_size(isa, 54, 9)));
     for (const int64_t bytes : {0, 1, 63, 64, 65, 4000}) {
       Bytes out(problem.residual.size(), 0);
       PointwiseArgs<std::uint8_t, std::uint8_t> args{};
