@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 
 #include "kernels/inline_body.h"
 #include "kernels/quads.h"
@@ -60,6 +61,14 @@ struct QuadFloats {
 // The `n` values at p, and zeros.
 inline QuadFloats quad_floats(const float* p, int64_t n) {
   float values[kQuadVectors][F32::kLanes];
+  if (n == U8::kLanes) {
+    for (int64_t s = 0; s < kQuadVectors; ++s) {
+      for (int64_t lane = 0; lane < F32::kLanes; lane += 4)
+        memcpy(values[s] + lane, p + quad_channel(s, lane), 4 * sizeof(float));
+    }
+    return {
+        {load<F32>(values[0]), load<F32>(values[1]), load<F32>(values[2]), load<F32>(values[3])}};
+  }
   for (int64_t s = 0; s < kQuadVectors; ++s) {
     for (int64_t lane = 0; lane < F32::kLanes; ++lane) {
       const int64_t channel = quad_channel(s, lane);
