@@ -7,6 +7,7 @@
 
 #include "base/cpu_features.h"
 #include "engine/ops/cast.h"
+#include "engine/ops/conv2d.h"
 #include "engine/passes/passes.h"
 #include "engine/run/compiled_model.h"
 #include "engine_cases.h"
@@ -83,6 +84,53 @@ LPN_TEST(int8_engine_casts_where_bytes_and_floats_meet) {
   graph.keep_float(second);
   // Floats from one to the next, whose bytes nobody reads.
   EXPECT(count_casts(graph) == 1);
+}
+
+// What a fused operation does of another's is kept float with that one.
+LPN_TEST(int8_engine_keeps_fused_nodes_float) {
+  GraphBuilder builder(8);
+  ConvOptions relu;
+  relu.activation = "relu";
+  const std::string first = builder.conv("image", 8, 8, relu);
+  const std::string second = builder.conv(first, 8, 8, {});
+  const std::string sum = builder.add(second, first, "relu");
+  const std::string attended = builder.gc_block(sum, 8, 4);
+  Graph graph = quantized(builder.finish(builder.conv(attended, 8, 4, {})));
+  for (const bool kept : {false, true}) {
+    if (kept) graph.keep_float(sum);
+    const OperationGraph fused = fuse(graph, Precision::kInt8);
+    for (const auto& operation : fused.operations) {
+      const auto* conv = dynamic_cast<const Conv*>(operation.get());
+      if (conv == nullptr || conv->node->name != second) continue;
+      const bool floats = fused.tensors[static_cast<std::size_t>(conv->output)].type == DType::kF32;
+      EXPECT(floats == kept);
+    }
+  }
+}
+
+// Pixels have no scale: attention on them, and their mean, is that of floats.
+LPN_TEST(int8_engine_pools_pixels_as_floats) {
+  for (const bool attention : {true, false}) {
+    GraphBuilder builder(3);
+    const std::string pooled =
+        attention ? builder.gc_block("image", 3, 4) : builder.node("global_avg_pool", {"image"});
+    Graph graph = builder.finish(pooled);
+    graph.set_pixels({{2, 1, 0}, {0.02, 0.01, 0.03}, {-1.5, 0.0, 0.5}});
+    const Shape input{12, 8, 3};
+    // What bytes stand for, so that they come back from the floats.
+    std::vector<float> images(static_cast<std::size_t>(input.size()));
+    for (std::size_t i = 0; i < images.size(); ++i) {
+      const std::size_t c = i % 3;
+      images[i] = static_cast<float>(i * 7 % 256) * static_cast<float>(graph.pixels()->scale[c]) +
+                  static_cast<float>(graph.pixels()->shift[c]);
+    }
+    CompiledModel floats(graph, 1, default_isa(), 0, Precision::kFp32);
+    CompiledModel bytes(graph, 1, default_isa(), 0, Precision::kInt8);
+    const std::vector<float> expected = run_model(floats, images, 1, input);
+    const std::vector<float> out = run_model(bytes, images, 1, input);
+    for (std::size_t i = 0; i < out.size(); ++i)
+      EXPECT(std::abs(out[i] - expected[i]) < 1e-4F, attention, " ", i);
+  }
 }
 
 // Its positions go to the kernel in one call, a chunk of them, as without a stride.

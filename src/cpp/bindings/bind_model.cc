@@ -66,12 +66,11 @@ Arrays run_float(CompiledModel& model, const py::array& x, Wanted wanted) {
 Arrays run_u8(CompiledModel& model, const py::array& x, const std::vector<int>& channel_map,
               const std::vector<double>& scale, const std::vector<double>& shift, Wanted wanted) {
   const Input<std::uint8_t> input = read<std::uint8_t>(x, "x", 4, "(N, H, W, 3)");
+  check_pixels(model, scale, shift);
   const std::optional<PixelInput>& pixels = model.graph().pixels();
   LPN_CHECK(
-      model.precision() != Precision::kInt8 || !pixels ||
-          (pixels->channel_map == channel_map && pixels->scale == scale && pixels->shift == shift),
-      "channel_map, scale and shift are not those of the graph's set_pixels; an int8 network "
-      "has them in its weights");
+      model.precision() != Precision::kInt8 || !pixels || pixels->channel_map == channel_map,
+      "channel_map is not that of the graph's set_pixels; an int8 network has it in its weights");
   const auto channels = static_cast<std::size_t>(model.graph().input_channels());
   LPN_CHECK(input[3] == 3, "x has shape ", format_shape(input.shape), "; it must be (N, H, W, 3)");
   LPN_CHECK(channel_map.size() == channels && scale.size() == channels && shift.size() == channels,

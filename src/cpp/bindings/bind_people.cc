@@ -138,6 +138,7 @@ py::tuple estimate_poses(CompiledModel& model, const py::array& image, const py:
   const std::vector<double> boxes = read_boxes(boxes_array);
   LPN_CHECK(padding > 0 && padding < kMaxCoordinate, "padding is ", padding,
             "; it must be above 0 and below ", kMaxCoordinate);
+  check_pixels(model, scale, shift);
   EstimateOptions options{padding, read_normalisation(channel_map, scale, shift),
                           read_decode_options(beta, quarter_step)};
   const std::shared_ptr<PreparedPlan> plan = prepare(model, height, width);

@@ -2,7 +2,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
+#include "base/check.h"
 #include "base/float_environment.h"
 
 namespace lpn::bindings {
@@ -32,6 +34,15 @@ bool SignalCheck::operator()() {
 std::shared_ptr<PreparedPlan> prepare(CompiledModel& model, std::int64_t h, std::int64_t w) {
   const WithoutGil released;
   return model.prepare(h, w);
+}
+
+void check_pixels(const CompiledModel& model, const std::vector<double>& scale,
+                  const std::vector<double>& shift) {
+  const std::optional<PixelInput>& pixels = model.graph().pixels();
+  if (model.precision() != Precision::kInt8 || !pixels) return;
+  LPN_CHECK(pixels->scale == scale && pixels->shift == shift,
+            "scale and shift are not those of the graph's set_pixels; an int8 network has them in "
+            "its weights");
 }
 
 std::vector<py::array_t<float>> run_batch(CompiledModel& model, std::int64_t h, std::int64_t w,

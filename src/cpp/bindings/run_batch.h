@@ -39,6 +39,11 @@ class SignalCheck {
 // it out of the model's list.
 std::shared_ptr<PreparedPlan> prepare(CompiledModel& model, std::int64_t h, std::int64_t w);
 
+// Whether these make the input of pixels as the graph says, for a network that has them in its
+// weights; throws otherwise.
+void check_pixels(const CompiledModel& model, const std::vector<double>& scale,
+                  const std::vector<double>& shift);
+
 enum class Wanted { kFirst, kAll };
 
 // The outputs of a batch of h x w images: the first, or all. Sets batch.stop.

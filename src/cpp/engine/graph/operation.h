@@ -65,12 +65,17 @@ struct Operation {
   virtual std::vector<ChannelCopy>* copies() { return nullptr; }
 
   // Whether a node that it stems from is to be computed in floating point.
-  virtual bool keeps_float() const { return node->keeps_float; }
+  virtual bool keeps_float() const { return node->keeps_float || absorbed_float_; }
+  // Does another one's work beside its own.
+  void absorb(const Operation& other) { absorbed_float_ = absorbed_float_ || other.keeps_float(); }
 
   // Fills in what the step costs, too, and declares the shapes of tensors that are no node's.
   virtual std::unique_ptr<Step> make_step(StepBuilder& builder) const = 0;
 
   const Node* node;  // whose name and weights these are
+
+ private:
+  bool absorbed_float_ = false;
 };
 
 // For Operation::redirect.

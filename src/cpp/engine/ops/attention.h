@@ -64,7 +64,9 @@ struct Pool : Operation {
     redirect_tensor(partials, from, to);
   }
   bool takes_types(const std::vector<Tensor>& tensors) const final {
-    return type_of(tensors, partials) == DType::kF32;
+    // Of pixels there is no scale to pool the bytes by.
+    return type_of(tensors, partials) == DType::kF32 &&
+           (type_of(tensors, input) != DType::kU8 || all_quantized(tensors, {input}));
   }
   std::unique_ptr<Step> make_step(StepBuilder& builder) const final;
 

@@ -21,6 +21,7 @@ std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs)
             "; every axis must be at least 1");
   check_weight(node, "weight", {w[0], c / groups, w[2], w[3]}, c);
   check_weight(node, "bias", {w[0]}, c);
+  check_weight(node, "weight_scale", {w[0]}, c);
   return w[0];
 }
 

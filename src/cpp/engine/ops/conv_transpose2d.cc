@@ -24,6 +24,7 @@ std::int64_t channels(const Node& node, const std::vector<std::int64_t>& inputs)
             "; every axis must be at least 1");
   check_weight(node, "weight", {c, w[1], w[2], w[3]}, c);
   check_weight(node, "bias", {w[1] * groups}, c);
+  check_weight(node, "weight_scale", {w[1] * groups}, c);
   return w[1] * groups;
 }
 

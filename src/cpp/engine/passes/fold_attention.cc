@@ -19,6 +19,7 @@ struct Block {
 void project(const Block& block, const Broadcast& broadcast, Conv& projection) {
   block.pool->projection = block.excite->projection = projection.node;
   block.pool->input = projection.input;
+  projection.absorb(broadcast);
   projection.vector = broadcast.vector;
   projection.output = broadcast.output;
 }
@@ -58,6 +59,7 @@ void move_into_depthwise(OperationGraph& graph) {
     } else if (auto* pool = dynamic_cast<Pool*>(operation.get())) {
       Depthwise* producer = producers[at(pool->input)];
       if (producer == nullptr || producer->pool != nullptr) continue;
+      producer->absorb(*pool);
       producer->pool.reset(static_cast<Pool*>(operation.release()));
     }
   }

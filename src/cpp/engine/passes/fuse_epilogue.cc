@@ -24,6 +24,7 @@ OperationGraph fuse_epilogue(OperationGraph graph) {
       if (position == graph.operations.size() || readers[at(summand)] != 1) continue;
       auto* conv = static_cast<Conv*>(graph.operations[position].get());
       if (!conv->is_bare()) continue;
+      conv->absorb(*add);
       conv->residual = add->a == summand ? add->b : add->a;
       conv->output = add->output;
       conv->activation = add->activation;

@@ -106,9 +106,6 @@ IntegerWeights integer_weights(const Node& node, const PixelInput* pixels) {
   const auto given = node.weights.find("weight_scale");
   const float* scales = given == node.weights.end() ? nullptr : given->second.data();
   if (scales != nullptr) {
-    LPN_CHECK(given->second.shape[0] == runs.channels, describe(node), ": weight \"weight_scale\" ",
-              "has shape ", format_shape(given->second.shape), "; it must be (", runs.channels,
-              ",)");
     for (std::int64_t o = 0; o < runs.channels; ++o) {
       LPN_CHECK(std::isnormal(scales[o]) && scales[o] > 0, describe(node), ": weight_scale[", o,
                 "] is ", scales[o], "; it must be finite and greater than 0");

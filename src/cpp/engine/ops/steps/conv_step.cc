@@ -88,10 +88,18 @@ void add_shifts(const Conv& conv, const PixelInput& pixels, const BorderClasses:
   }
 }
 
+// All that biases depend on: few input sizes differ in it.
+std::string format_taps(const BorderClasses& classes) {
+  std::string text = "/";
+  for (const BorderClasses::Taps& taps : classes.taps)
+    text += std::to_string(taps.begin) + '-' + std::to_string(taps.end) + ' ';
+  return text;
+}
+
 // One bias for each pair of a row's and a column's class.
 const float* biases_of_pixels(const Conv& conv, const PixelInput& pixels, const Borders& borders,
-                              const Shape& in, IntegerLayer& layer, std::int64_t channels) {
-  const std::string layout = "/bias/" + std::to_string(in.h) + 'x' + std::to_string(in.w);
+                              IntegerLayer& layer, std::int64_t channels) {
+  const std::string layout = "/bias" + format_taps(borders.rows) + format_taps(borders.columns);
   const std::size_t sets = borders.rows.taps.size() * borders.columns.taps.size();
   return layer.biases(layout, sets, channels, false, [&](std::size_t set) {
     std::vector<double> bias = layer.own_bias(channels);
@@ -126,8 +134,7 @@ std::shared_ptr<const Borders> set_weights(const Conv& conv, StepBuilder& builde
   }
   const Borders borders{conv_border_classes(args.in_h, args.kh, args.stride, args.padding),
                         conv_border_classes(args.in_w, args.kw, args.stride, args.padding)};
-  args.bias = biases_of_pixels(conv, *builder.graph.pixels, borders, builder.shape(conv.input),
-                               layer, args.out_c);
+  args.bias = biases_of_pixels(conv, *builder.graph.pixels, borders, layer, args.out_c);
   const auto kept = std::make_shared<const Borders>(borders);
   args.row_class = kept->rows.of_window.data();
   args.column_class = kept->columns.of_window.data();
