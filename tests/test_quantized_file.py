@@ -234,6 +234,32 @@ def _short_scales(_: Any, tensors: dict[str, StoredTensor]) -> None:
     tensors["up.weight_scale"] = StoredTensor.from_array(scales[:3])
 
 
+def _half_scales(_: Any, tensors: dict[str, StoredTensor]) -> None:
+    scales = tensors["up.weight_scale"].to_array()
+    tensors["up.weight_scale"] = StoredTensor.from_array(scales, bfloat16=True)
+
+
+def _up(shape: tuple[int, ...], scales: int, groups: object = 2) -> Any:
+    """A transposed convolution of integers of this shape, with so many scales."""
+
+    def change(document: Any, tensors: dict[str, StoredTensor]) -> None:
+        tensors["up.weight"] = StoredTensor.from_array(np.ones(shape, np.int8))
+        tensors["up.weight_scale"] = StoredTensor.from_array(np.full(scales, 0.01, np.float32))
+        document["graph"]["nodes"][1]["attributes"]["groups"] = groups
+
+    return change
+
+
+def _least_integer(_: Any, tensors: dict[str, StoredTensor]) -> None:
+    integers = np.zeros(tensors["head.weight"].shape, np.int8)
+    integers[3, 1] = -128
+    tensors["head.weight"] = StoredTensor.from_array(integers)
+
+
+def _scaled_pool(document: Any, _: Any) -> None:
+    document["graph"]["nodes"][1]["kind"] = "max_pool2d"
+
+
 def _crops(content: bytes) -> Any:
     def change(_: Any, tensors: dict[str, StoredTensor]) -> None:
         tensors["self_test.crops"] = StoredTensor("U8", (len(content),), memoryview(content))
@@ -247,6 +273,10 @@ BROKEN = {
     "scale of NaN": (_tensor(scale=math.nan), "['up']: scale is nan; wanted a number"),
     "infinite scale": (_tensor(scale=math.inf), "['up']: scale is inf; wanted a number"),
     "scale of text": (_tensor(scale="1"), "['up']: scale is not a number"),
+    "scale of no float": (
+        _tensor(scale=10**400), "scale is 100000000000000000...0000000000000000000;",
+    ),
+    "zero point of no word": (_tensor(zero_point=10**400), "['up']: zero_point is 10000000000000"),
     "zero point of 256": (_tensor(zero_point=256), "['up']: zero_point is 256; wanted 0 to 255"),
     "zero point below 0": (_tensor(zero_point=-1), "['up']: zero_point is -1; wanted 0 to 255"),
     "zero point of 0.5": (_tensor(zero_point=0.5), "['up']: zero_point is not an integer"),
@@ -275,6 +305,21 @@ BROKEN = {
     "weight scale of 0": (_scale(0), "up.weight_scale[2] is 0.0; wanted a number from"),
     "infinite weight scale": (_scale(math.inf), "up.weight_scale[2] is inf; wanted a number"),
     "three weight scales": (_short_scales, "up.weight_scale has shape (3,); wanted (4,)"),
+    "weight scales of bfloat16": (_half_scales, "up.weight_scale is BF16; wanted F32"),
+    "weights of no outputs": (
+        _up((6, 0, 4, 4), 0), "up.weight has shape (6, 0, 4, 4); wanted four axes, none of them",
+    ),
+    "weights of two axes": (_up((6, 4), 4), "up.weight has shape (6, 4); wanted four axes"),
+    "groups of 0": (
+        _up((6, 2, 4, 4), 0, 0), "up: groups is 0; wanted an integer that divides the 6 inputs",
+    ),
+    "groups below 0": (_up((6, 2, 4, 4), 4, -2), "up: groups is -2; wanted an integer"),
+    "groups of 2.5": (_up((6, 2, 4, 4), 4, 2.5), "up: groups is 2.5; wanted an integer"),
+    "groups that part no inputs": (
+        _up((6, 2, 4, 4), 8, 4), "up: groups is 4; wanted an integer that divides the 6 inputs",
+    ),
+    "weight scales of another kind": (_scaled_pool, "up: max_pool2d has no weight_scale; only"),
+    "integer of -128": (_least_integer, "head.weight holds -128; wanted integers from -127 to 127"),
     "integer stem": (_integer_stem, "stem.weight is I8; wanted F32 or BF16: its integers"),
     "integer bias": (_integer_bias, "tensors that are not F32 or BF16: up.bias (I8)"),
     "crops of noise": (_crops(b"abc"), "self_test.crops cannot be unpacked"),

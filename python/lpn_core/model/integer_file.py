@@ -25,7 +25,7 @@ from lpn_core.model.spec import ModelFile, ModelFileError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lpn_core.model.graph import GraphSpec
+    from lpn_core.model.graph import GraphSpec, NodeSpec
 
 _LARGEST = 127
 
@@ -44,17 +44,17 @@ def store_weights(model_file: ModelFile) -> dict[str, StoredTensor]:
     """
     assert model_file.quantization is not None
     weights, graph = model_file.weights, model_file.graph
-    kinds = {
-        node.name + ".weight": (node.kind, f"{node.name}.{WEIGHT_SCALE}")
+    nodes = {
+        node.name + ".weight": node
         for node in quantized_nodes(graph, model_file.quantization.float_nodes)
         if graph.input_name not in node.inputs
     }
     tensors = {}
     for name, array in weights.items():
-        if name in kinds:
-            kind, scale = kinds[name]
+        if name in nodes:
+            scales = weights[f"{nodes[name].name}.{WEIGHT_SCALE}"]
             tensors[name] = StoredTensor.from_array(
-                round_to_integers(array, per_output(kind, weights[scale], array.shape))
+                round_to_integers(array, _factors(nodes[name], array.shape, scales))
             )
         else:
             narrow = array.ndim >= 2 and is_bfloat16(array)
@@ -82,25 +82,44 @@ def weight_factors(
     for node in graph.nodes:
         if WEIGHT_SCALE not in node.weights:
             continue
-        weight, scale = tensors.get(node.name + ".weight"), f"{node.name}.{WEIGHT_SCALE}"
-        stored = tensors.get(scale)
-        if weight is None or stored is None or stored.dtype != "F32":
-            continue  # missing or of another type: the caller lists these
-        scales = stored.to_array()
-        groups = node.attributes.get("groups", 1)
-        channels = output_channels(node.kind, weight.shape, groups if type(groups) is int else 1)
-        try:
-            check_scales(printable(scale), scales, channels)
-        except ValueError as error:
-            raise ModelFileError(str(error)) from None
+        weight = tensors.get(node.name + ".weight")
+        scales = tensors.get(f"{node.name}.{WEIGHT_SCALE}")
+        if weight is None or scales is None:
+            continue  # the caller lists what is missing
+        if scales.dtype != "F32":
+            raise ModelFileError(
+                f"{printable(node.name)}.{WEIGHT_SCALE} is {scales.dtype}; wanted F32"
+            )
+        factors = _factors(node, weight.shape, scales.to_array())
         if weight.dtype == "I8":
             if graph.input_name in node.inputs:
                 raise ModelFileError(
                     f"{printable(node.name)}.weight is I8; wanted F32 or BF16: its integers "
                     "hold the pixels' normalisation"
                 )
-            found[node.name + ".weight"] = per_output(node.kind, scales, weight.shape)
+            if (weight.view() < -_LARGEST).any():
+                raise ModelFileError(
+                    f"{printable(node.name)}.weight holds -128; wanted integers from "
+                    f"-{_LARGEST} to {_LARGEST}"
+                )
+            found[node.name + ".weight"] = factors
     return found
+
+
+def _factors(
+    node: NodeSpec, shape: tuple[int, ...], scales: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What a node's integers are multiplied by: an array that goes with them by broadcasting.
+
+    Raises:
+        ModelFileError: scales that are not those of a weight of this shape.
+    """
+    try:
+        channels = output_channels(node, shape)
+        check_scales(f"{printable(node.name)}.{WEIGHT_SCALE}", scales, channels)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from None
+    return per_output(node.kind, scales, shape)
 
 
 def store_crops(crops: NDArray[np.uint8]) -> StoredTensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,10 +37,12 @@ class MapScale:
 
     def __post_init__(self) -> None:
         low, high = _SCALE_RANGE
-        if not (isfinite(self.scale) and low <= self.scale <= high):
-            raise ValueError(f"scale is {self.scale}; wanted a number from {low:g} to {high:g}")
+        if not low <= self.scale <= high:  # a NaN is neither; an integer may have any size
+            raise ValueError(
+                f"scale is {reprlib.repr(self.scale)}; wanted a number from {low:g} to {high:g}"
+            )
         if not 0 <= self.zero_point <= 255:
-            raise ValueError(f"zero_point is {self.zero_point}; wanted 0 to 255")
+            raise ValueError(f"zero_point is {reprlib.repr(self.zero_point)}; wanted 0 to 255")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +155,30 @@ def check_graph(graph: GraphSpec, quantization: Quantization | None) -> None:
         )
 
 
-def output_channels(kind: str, shape: tuple[int, ...], groups: int) -> int:
-    """How many scales a weight of this shape has."""
-    if len(shape) != 4:
-        return 0
-    return shape[0] if kind == "conv2d" else shape[1] * groups
+def output_channels(node: NodeSpec, shape: tuple[int, ...]) -> int:
+    """How many scales a node's weight of this shape has.
+
+    Raises:
+        ValueError: a node whose weights have none, or a weight that is not one of its groups.
+    """
+    if node.kind not in PRODUCT_KINDS:
+        raise ValueError(
+            f"{printable(node.name)}: {printable(node.kind)} has no {WEIGHT_SCALE}; only "
+            f"{' and '.join(PRODUCT_KINDS)} have"
+        )
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(
+            f"{printable(node.name)}.weight has shape {shape}; wanted four axes, none of them empty"
+        )
+    if node.kind == "conv2d":
+        return shape[0]
+    groups = node.attributes.get("groups", 1)
+    if type(groups) is not int or groups < 1 or shape[0] % groups:
+        raise ValueError(
+            f"{printable(node.name)}: groups is {reprlib.repr(groups)}; wanted an integer that "
+            f"divides the {shape[0]} inputs of its weight"
+        )
+    return shape[1] * groups
 
 
 def per_output(
