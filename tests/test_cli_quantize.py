@@ -156,6 +156,20 @@ def test_both_forms(plain_path: Path, pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("speed")
+@pytest.mark.parametrize("only", [(), ("--only", "int8")])
+def test_what_is_written_passes_its_self_test(
+    plain_path: Path, pictures: Path, tmp_path: Path, only: tuple[str, ...]
+) -> None:
+    output = tmp_path / "out.safetensors"
+    assert _whole(plain_path, "--images", pictures, *only, "-o", output).exit_code == 0
+    for precision in ("fp32", "bf16", "int8"):
+        result = CliRunner().invoke(lpn, ["verify", str(output), "--precision", precision])
+        assert result.exit_code == 0, result.stdout
+        if precision == "fp32":
+            assert "(limit 0.05)" in result.stdout
+
+
+@pytest.mark.usefixtures("speed")
 def test_the_report_as_text(plain_path: Path, pictures: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.safetensors"
     result = _whole(plain_path, "--images", pictures, "-o", output, json_too=False)

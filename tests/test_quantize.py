@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import lpn_state_dict, tiny_model_file
 from lpn_core import architectures, model_file
+from lpn_core.convert import self_test_error
 from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model.quantization import MapScale
 from lpn_core.model_file import ModelFile
@@ -302,3 +303,19 @@ def test_both_forms_of_a_file_give_the_same_bits_in_int8(attention: str, tmp_pat
         with lpn_core.Model(model_file.read(path), precision="int8") as model:
             found.append(model(crops))
     np.testing.assert_array_equal(found[0], found[1], strict=True)
+
+
+def test_weights_and_self_test_of_integers_alone(tmp_path: Path) -> None:
+    plain, path = _lpn(), tmp_path / "alone.safetensors"
+    both, alone = (
+        lpn_core.quantize(plain, _crops(), threads=1, dtype=d) for d in ("float32", "int8")
+    )
+    model_file.write(path, alone, "int8")
+    read = model_file.read(path)
+    for name, weight in alone.weights.items():
+        np.testing.assert_array_equal(read.weights[name], weight, strict=True)
+    with lpn_core.Model(read, threads=1) as model:
+        assert self_test_error(model) < 1e-3
+    assert np.abs(alone.self_test.keypoints - both.self_test.keypoints).max() > 0.05
+    with pytest.raises(ValueError, match="dtype is 'bfloat16'; wanted one of float32, int8"):
+        lpn_core.quantize(plain, _crops(), dtype="bfloat16")

@@ -38,7 +38,13 @@ from lpn_core.quantization.layers import (
     network_snr,
     to_blame,
 )
-from lpn_core.quantization.quantize import PASSES, Calibrated, calibrate, with_heatmaps_hash
+from lpn_core.quantization.quantize import (
+    PASSES,
+    Calibrated,
+    calibrate,
+    with_heatmaps_hash,
+    with_integers_alone,
+)
 
 # Of so many the signal-to-noise ratios of layers are: every layer runs the network anew.
 _SNR_CROPS = 8
@@ -260,6 +266,8 @@ def _write(output: Path, made: ModelFile, worst: Image.Image, only: str | None) 
     dtype = only or ("bfloat16" if all(map(is_bfloat16, matrices)) else "float32")
     picture = io.BytesIO()
     worst.save(picture, "PNG")
+    if only is not None:
+        made = with_integers_alone(made)
     try:
         file.write(output, made, dtype)
         write_atomically(output.with_suffix(".worst.png"), [picture.getvalue()])

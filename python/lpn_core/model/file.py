@@ -52,7 +52,8 @@ def write(path: str | os.PathLike[str], model_file: ModelFile, dtype: str = "flo
         dtype: "float32", or "bfloat16" to round the weights of two and more axes to nearest even.
             Its self-test must be that of the rounded weights: ``convert.make_model_file`` takes
             the same ``dtype``. "int8" keeps of a quantized model's weights what it computes with
-            in int8 alone: the smallest file, with the same heatmaps in int8.
+            in int8 alone: the smallest file, with the same heatmaps in int8; ``lpn_core.quantize``
+            takes this ``dtype``, too, for the self-test's sake.
 
     Raises:
         ModelFileError: the content is not consistent.

@@ -19,7 +19,7 @@ from lpn_core.model.quantization import (
     per_output,
     quantized_nodes,
 )
-from lpn_core.model.safetensors import StoredTensor
+from lpn_core.model.safetensors import StoredArrays, StoredTensor
 from lpn_core.model.spec import ModelFile, ModelFileError
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ def store_weights(model_file: ModelFile) -> dict[str, StoredTensor]:
             narrow = array.ndim >= 2 and is_bfloat16(array)
             tensors[name] = StoredTensor.from_array(array, bfloat16=narrow)
     return tensors
+
+
+def rounded_weights(model_file: ModelFile) -> dict[str, NDArray[np.float32]]:
+    """The weights as a file gives back those that :func:`store_weights` has stored."""
+    tensors = store_weights(model_file)
+    return dict(StoredArrays(tensors, weight_factors(model_file.graph, tensors)))
 
 
 def round_to_integers(

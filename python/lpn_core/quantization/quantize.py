@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpn_core._checks import as_array, check_array
+from lpn_core.convert.self_test import self_test_keypoints
+from lpn_core.model.integer_file import rounded_weights
 from lpn_core.model.model import Model
 from lpn_core.model.quantization import WEIGHT_SCALE, Quantization, quantized_nodes
-from lpn_core.model.spec import ModelFile
+from lpn_core.model.spec import ModelFile, SelfTest
 from lpn_core.quantization import ranges
 from lpn_core.quantization.equalise import channel_factors, scaled_weights
 from lpn_core.quantization.maps import of_one_scale, readers_of, stored_maps
@@ -50,6 +52,7 @@ def quantize(
     threads: int | None = None,
     isa: str | None = None,
     progress: Progress | None = None,
+    dtype: str = "float32",
 ) -> ModelFile:
     """Finds the scales with which a network is run in 8-bit integers.
 
@@ -64,13 +67,18 @@ def quantize(
         threads: that the network is run on; None as for :class:`lpn_core.Model`.
         isa: instruction set; None for the best one. Scales do not depend on it.
         progress: called with numbers of crops: ``PASSES`` times as many in all.
+        dtype: "int8" for a file that ``model_file.write`` is to write with this ``dtype``: the
+            weights are then those that the integers stand for, and so is the self-test.
 
     Raises:
         ValueError: too few crops, or of another size than the model's; a network with values that
-            are not finite.
+            are not finite; another ``dtype``.
         TypeError: crops that are not uint8.
     """
-    return calibrate(model_file, crops, threads=threads, isa=isa, progress=progress).model_file
+    if dtype not in ("float32", "int8"):
+        raise ValueError(f"dtype is {dtype!r}; wanted one of float32, int8")
+    made = calibrate(model_file, crops, threads=threads, isa=isa, progress=progress).model_file
+    return with_integers_alone(made) if dtype == "int8" else made
 
 
 def calibrate(
@@ -116,6 +124,17 @@ def calibrate(
         ),
     )
     return Calibrated(made, counted)
+
+
+def with_integers_alone(model_file: ModelFile) -> ModelFile:
+    """The model as a file written with dtype "int8" gives it back, with the self-test of that.
+
+    Its heatmaps in int8 are the same.
+    """
+    made = replace(model_file, weights=rounded_weights(model_file))
+    with Model(made) as model:
+        keypoints = self_test_keypoints(model)
+    return replace(made, self_test=SelfTest(made.self_test.crops, keypoints))
 
 
 def with_heatmaps_hash(model_file: ModelFile) -> ModelFile:
