@@ -13,7 +13,7 @@ from lpn_core import _core
 from networks import Network, network
 from rounds import Samples, Worker, WorkerError
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "int8")
 SMOKE_PEERS = ("onnxruntime", "torch_eager")
 
 
@@ -76,7 +76,7 @@ class Prepared:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._networks: dict[str, Network] = {}
-        self._folders: dict[tuple[str, str], Path | WorkerError] = {}
+        self._folders: dict[tuple[str, ...], Path | WorkerError] = {}
 
     def network(self, name: str) -> Network:
         """A network by name."""
@@ -84,26 +84,30 @@ class Prepared:
             self._networks[name] = network(name)
         return self._networks[name]
 
-    def folder(self, engine: str, name: str) -> Path:
+    def folder(self, engine: str, name: str, precision: str = "fp32") -> Path:
         """The folder with what an engine converted a network to, in a process of its own.
 
         Raises:
             WorkerError: it cannot.
         """
-        key = engine, name
+        folder = self._do(engine, "prepare", name)
+        return self._do(engine, "quantize", name) if precision == "int8" else folder
+
+    def _do(self, engine: str, what: str, name: str) -> Path:
+        key = engine, what, name
         if key not in self._folders:
-            self._folders[key] = self._prepare(engine, name)
+            self._folders[key] = self._call(*key)
         found = self._folders[key]
         if isinstance(found, WorkerError):
             raise found
         return found
 
-    def _prepare(self, engine: str, name: str) -> Path | WorkerError:
+    def _call(self, engine: str, what: str, name: str) -> Path | WorkerError:
         folder = self._root / engine / name
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         worker = Worker(f"{engine}'s conversion", threads=1)
         try:
-            worker.call(f"peers.{engine}:prepare", network=self.network(name), folder=folder)
+            worker.call(f"peers.{engine}:{what}", network=self.network(name), folder=folder)
         except WorkerError as error:
             return error
         finally:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, prod, sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from lpn_core.convert.architectures.lpn import build_lpn
 from lpn_core.estimator import read_model
+from lpn_core.image.load import load_image
+from lpn_core.image.regions import check_boxes, crop, regions
 from lpn_core.model.graph import GraphSpec
+from lpn_core.quantization.quantize import without_scales
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lpn_core.model.spec import InputSpec, ModelFile
 
 HEIGHT, WIDTH = 256, 192
 NAMES = ("lpn50", "lpn101", "lpn152")
+BUNDLED = "lpn50"
+PHOTO = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
+# Of the photo's one person, x y w h.
+PERSON = (16.0, 4.0, 400.0, 500.0)
 
 Weights = Mapping[str, NDArray[np.float32]]
 Shape = tuple[int, int, int]
@@ -42,6 +54,22 @@ class Network:
         shape = (batch, self.height, self.width, self.graph.input_channels)
         return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
+    def photos(self, batch: int, seed: int = 0) -> NDArray[np.float32]:
+        """Inputs (batch, height, width, 3) as a user has them: normalised pixels of a person."""
+        spec = read_model(BUNDLED).input
+        jitter = np.random.default_rng(seed).uniform(-30, 30, (batch, 4))
+        photo, order = load_image(PHOTO, order=None, exif=True)
+        where = regions(check_boxes(np.asarray(PERSON) + jitter)[0], spec)
+        return normalised(to_pixels(crop(photo, order, where, spec), spec), spec)
+
+    def model_file(self) -> ModelFile:
+        """A model file's content: that of LPN-50, with this network; only LPN-50 has scales."""
+        found = read_model(BUNDLED)
+        if self.name == BUNDLED:
+            return found
+        plain = without_scales(found)
+        return replace(plain, name=self.name, graph=self.graph, weights=self.weights)
+
     def flops(self) -> int:
         """Multiplications and additions for one image, borders counted as the inside is."""
         return matrix_flops(self.graph, self.weights, self.height, self.width)
@@ -49,13 +77,30 @@ class Network:
 
 def network(name: str) -> Network:
     """LPN-50 with the bundled weights, the others with random ones; "lpn50-plain": no attention."""
-    if name == "lpn50":
-        model = read_model(name)
+    if name == BUNDLED:
+        model = without_scales(read_model(name))
         weights = dict(model.weights)
         return Network(name, model.graph, weights, model.input.height, model.input.width)
     base, _, plain = name.partition("-")
     state = random_state(int(base.removeprefix("lpn")), attention=not plain)
     return Network(name, *build_lpn(state, int(base.removeprefix("lpn"))))
+
+
+def normalised(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
+    """Inputs (N, H, W, C) of pixels in RGB order."""
+    channels = pixels[..., list(spec.channel_map("rgb"))]
+    scale, shift = np.asarray([spec.scale, spec.shift], np.float32)
+    images: NDArray[np.float32] = channels * scale + shift
+    return images
+
+
+def to_pixels(images: NDArray[np.float32], spec: InputSpec) -> NDArray[np.uint8]:
+    """The nearest pixels, (N, H, W, C) in RGB order, of inputs."""
+    scale, shift = np.asarray([spec.scale, spec.shift], np.float32)
+    pixels = np.empty(images.shape, np.uint8)
+    values = np.rint((images - shift) / scale).clip(0, 255)
+    pixels[..., list(spec.channel_map("rgb"))] = values
+    return pixels
 
 
 class _RandomState:

@@ -19,12 +19,11 @@ Photo = NDArray[np.uint8]
 class OurPipeline:
     """``PoseEstimator`` as its users call it."""
 
-    def __init__(
-        self, photo: Photo, boxes: Boxes, flip: bool, threads: int, isa: str | None = None
-    ) -> None:
+    def __init__(self, photo: Photo, boxes: Boxes, flip: bool, **options: Any) -> None:
+        """``options`` are those of ``lpn_core.load``."""
         import lpn_core
 
-        self._estimator = lpn_core.load("lpn50", threads=threads, isa=isa)
+        self._estimator = lpn_core.load("lpn50", **options)
         self._arguments = photo, boxes, flip
 
     def run(self) -> Any:
@@ -38,7 +37,13 @@ class OurPipeline:
 
 
 def stages(
-    photo: Photo, boxes: Boxes, flip: bool, threads: int, isa: str | None = None, runs: int = 30
+    photo: Photo,
+    boxes: Boxes,
+    flip: bool,
+    threads: int,
+    isa: str | None = None,
+    precision: str = "fp32",
+    runs: int = 30,
 ) -> dict[str, list[float]]:
     """Seconds of our pipeline's parts, run by run.
 
@@ -48,13 +53,14 @@ def stages(
     import lpn_core
     from lpn_core import preprocess
 
-    estimator = lpn_core.load("lpn50", threads=threads, isa=isa)
-    model, spec = estimator.model, estimator.model.input
+    estimator = lpn_core.load("lpn50", threads=threads, isa=isa, precision=precision)
+    network, spec = estimator.model, estimator.model.input
     where = preprocess.regions(preprocess.check_boxes(boxes)[0], spec)
-    crops = np.zeros(((2 if flip else 1) * len(boxes), spec.height, spec.width, 3), np.float32)
+    dtype = np.uint8 if precision == "int8" else np.float32
+    crops = np.zeros(((2 if flip else 1) * len(boxes), spec.height, spec.width, 3), dtype)
     parts = {
         "total": lambda: estimator(photo, boxes, flip=flip, order="rgb"),
-        "network": lambda: model.compiled.run(crops),
+        "network": lambda: network(crops),
         "crop": lambda: preprocess.crop(photo, "rgb", where, spec, threads=threads, isa=isa),
     }
     times: dict[str, list[float]] = {name: [] for name in parts}
@@ -79,7 +85,9 @@ class PeerPipeline:
         input_spec: InputSpec,
         decode_spec: DecodeSpec,
         mirror_index: list[int],
+        **settings: str,
     ) -> None:
+        """``settings`` are those of the engine's ``load``."""
         import cv2
         from peers import onnxruntime
 
@@ -87,7 +95,8 @@ class PeerPipeline:
         self._cv2 = cv2
         self._photo, self._boxes, self._flip = photo, boxes, flip
         self._spec, self._decode_spec, self._mirror_index = input_spec, decode_spec, mirror_index
-        self._session = onnxruntime.load(folder, threads, len(boxes) * (2 if flip else 1))
+        batch = len(boxes) * (2 if flip else 1)
+        self._session = onnxruntime.load(folder, threads, batch, **settings)
         # The photo is RGB: the network's channel c is the photo's channel map[c].
         self._channel_map = input_spec.channel_map("rgb")
         self._tables = [

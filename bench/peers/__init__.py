@@ -2,8 +2,10 @@
 
 A module has ``available() -> str | None``, the version that is installed; ``prepare(network,
 folder)``, which writes what its users would have converted in advance; and ``load(folder, threads,
-batch) -> Session``, which also takes a ``precision`` where the engine is in ``BF16``. Everything
-but ``available`` runs in a process of the engine's own, whose environment limits its threads.
+batch) -> Session``, which also takes a ``precision`` where the engine is in ``BF16`` or ``INT8``.
+One in ``INT8`` has ``quantize(network, folder)`` as well, called after ``prepare``, and its
+``load`` takes a ``form``. Everything but ``available`` runs in a process of the engine's own, whose
+environment limits its threads.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ OURS = "lpn_core"
 NAMES = ("onnxruntime", "openvino", "ncnn", "mnn", "torch_eager", "torch_compile")
 # That compute in bfloat16, too; onnxruntime and MNN's wheel do not on CPUs.
 BF16 = ("openvino", "ncnn", "torch_eager", "torch_compile")
+# That compute in 8-bit integers, too, by the forms that a network can have there. ncnn's wheel has
+# no quantizer.
+INT8 = {"onnxruntime": ("qdq", "qoperator"), "openvino": ("nncf",)}
+# Crops that a quantizer sees, and their seed: none of them is timed.
+CALIBRATION, CALIBRATION_SEED = 64, 1
 
 Images = NDArray[np.float32]
 
@@ -44,6 +51,16 @@ def available(engine: str) -> str | None:
     """The version of an engine, or None where it is not installed."""
     version: str | None = importlib.import_module(f"peers.{engine}").available()
     return version
+
+
+def settings(engine: str, precision: str) -> dict[str, dict[str, str]]:
+    """Of an engine's ``load``, by names for tables: one for each way to compute in a precision."""
+    if precision == "int8":
+        forms = INT8.get(engine, ())
+        return {f"{engine} {form}": {"precision": precision, "form": form} for form in forms}
+    if precision == "bf16":
+        return {engine: {"precision": precision}} if engine in BF16 else {}
+    return {engine: {}}
 
 
 def installed(distribution: str, *modules: str) -> str | None:
