@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from helpers import photograph
-from lpn_core import Model, model_file
+from lpn_core import Model, model_file, quantize
 from lpn_core.cli import quantize as verb
 from lpn_core.cli.app import lpn
 from lpn_core.cli.calibration_people import CalibrationPeople, cut, split
@@ -83,8 +83,64 @@ def test_the_model_is_not_written_over(tiny_path: Path, pictures: Path) -> None:
     before = tiny_path.read_bytes()
     result = _run(tiny_path, "--images", pictures, "-o", tiny_path)
     assert result.exit_code == 2
-    assert "which would be lost" in " ".join(result.stderr.split())
+    assert "is read, and would be lost" in " ".join(result.stderr.split())
     assert tiny_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--boxes", "--annotations"])
+@pytest.mark.parametrize("suffix", ["", ".worst.png"])
+def test_what_is_read_is_not_written_over(
+    option: str, suffix: str, tiny_path: Path, pictures: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "people"
+    given = tmp_path / f"people{suffix}"
+    given.write_text("{}")
+    result = _run(tiny_path, "--images", pictures, option, given, "-o", output)
+    assert result.exit_code == 2
+    assert "is read, and would be lost" in " ".join(result.stderr.split())
+    assert given.read_text() == "{}"
+
+
+def test_a_picture_of_another_kind_stays(tiny_path: Path, pictures: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "out.worst.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    before = picture.read_bytes()
+    result = _run(tiny_path, "--images", pictures, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "no picture of worst crops; wanted another name" in " ".join(result.stderr.split())
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.usefixtures("speed")
+def test_a_picture_that_cannot_be_written(
+    plain_path: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, _: object) -> None:
+        assert path == tmp_path / "lpn.v2.worst.png"
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(verb, "write_atomically", fail)
+    output = tmp_path / "lpn.v2"
+    result = _whole(plain_path, "--images", pictures, "-o", output)
+    assert result.exit_code == 0
+    assert f"{output}: {output.stat().st_size:,} bytes" in result.stderr
+    assert "warning: the worst crops are not drawn: " in result.stderr
+    assert "No space left on device" in result.stderr
+    assert model_file.read(output).quantization is not None
+
+
+def test_integers_alone_are_not_quantized_again(pictures: Path, tmp_path: Path) -> None:
+    path, output = tmp_path / "integers.safetensors", tmp_path / "out.safetensors"
+    model_file.write(path, quantized_model_file(), "int8")
+    words = "has integers alone, whose float weights are rounded already; wanted the model"
+    result = _run(path, "--images", pictures, "-o", output)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert not output.exists()
+    found = model_file.read(path)
+    crops = np.zeros((32, found.input.height, found.input.width, 3), np.uint8)
+    with pytest.raises(ValueError, match=words):
+        quantize(found, crops)
 
 
 def test_a_folder_that_is_missing_is_noticed_first(
@@ -146,7 +202,7 @@ def test_both_forms(plain_path: Path, pictures: Path, tmp_path: Path) -> None:
     ):
         np.testing.assert_array_equal(plain(crops), floats(crops))
         np.testing.assert_array_equal(integers(crops), small(crops))
-    with Image.open(both.with_suffix(".worst.png")) as picture:
+    with Image.open(tmp_path / "both.safetensors.worst.png") as picture:
         assert picture.size == (5 * 48, 2 * 64)
     assert alone.stat().st_size < both.stat().st_size
     # The same again, byte for byte.

@@ -60,21 +60,28 @@ def _quantized(dtype: str) -> bytes:
     whole = {"stride": 4, "padding": 0, "groups": 1, "activation": "relu"}
     last = {**whole, "stride": 1, "activation": "none"}
     names = ("weight", "bias", "weight_scale")
+    up = {"stride": 1, "padding": 1, "groups": 2, "activation": "relu"}
     nodes = (
         NodeSpec("conv2d", "stem", ("image",), whole, names),
-        NodeSpec("conv2d", "head", ("stem",), last, names),
+        NodeSpec("conv_transpose2d", "up", ("stem",), up, names),
+        NodeSpec("conv2d", "head", ("up",), last, names),
     )
     shapes: dict[str, tuple[int, ...]] = {
         "stem.weight": (CHANNELS, 3, 4, 4),
         "stem.bias": (CHANNELS,),
+        "up.weight": (CHANNELS, 1, 3, 3),
+        "up.bias": (CHANNELS,),
         "head.weight": (14, CHANNELS, 1, 1),
         "head.bias": (14,),
     }
     scales = {
         "stem.weight_scale": np.full(CHANNELS, 0.01, np.float32),
+        "up.weight_scale": np.full(CHANNELS, 0.01, np.float32),
         "head.weight_scale": np.full(14, 0.02, np.float32),
     }
-    quantization = Quantization(tensors={"stem": MapScale(0.125, 0)}, images=32)
+    quantization = Quantization(
+        tensors={"stem": MapScale(0.125, 0), "up": MapScale(0.125, 0)}, images=32
+    )
     return _file("crowdpose14", nodes, shapes, dtype=dtype, more=scales, quantization=quantization)
 
 

@@ -18,7 +18,8 @@ STRINGS = (
     *("", "0", "1.5", "nan", "\ud800", "x\udfff", "\0", "\x1b[2J", "é", "\U0001f600", "a" * 3000),
     *("image", "head", "weight", "bias", "self_test", "crops", "self_test.crops", "__metadata__"),
     *("conv2d", "conv_transpose2d", "max_pool2d", "add", "gc_block", "se_block", "relu", "bgr"),
-    *("F32", "BF16", "U8", "F64", "BOOL", "soft_argmax", "argmax", "coco17", "mpii16"),
+    *("F32", "BF16", "U8", "I8", "F64", "BOOL", "soft_argmax", "argmax", "coco17", "mpii16"),
+    *("weight_scale", "scale", "zero_point", "quantization"),
 )
 TOKENS = (
     *('"', ",", ":", "{", "}", "[", "]", "\\", "\\ud800", "\\u0000", "null", "true", "NaN"),

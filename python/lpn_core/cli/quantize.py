@@ -15,11 +15,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from lpn_core._files import write_atomically
 from lpn_core.cli.calibration_people import CalibrationPeople, cut, find_people, split
-from lpn_core.cli.model_options import refuse_overwriting
 from lpn_core.cli.models import available_threads
 from lpn_core.cli.outputs import check_folder
 from lpn_core.cli.quantize_report import report_lines
@@ -42,6 +42,7 @@ from lpn_core.quantization.quantize import (
     PASSES,
     Calibrated,
     calibrate,
+    check_floats,
     with_heatmaps_hash,
     with_integers_alone,
 )
@@ -49,6 +50,8 @@ from lpn_core.quantization.quantize import (
 # Of so many the signal-to-noise ratios of layers are: every layer runs the network anew.
 _SNR_CROPS = 8
 _ROUNDS = 30
+# In the picture of the worst crops: one that may be replaced.
+_TITLE = "lpn quantize: worst crops"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -94,7 +97,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--output",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The model file to write; the picture of the worst crops is NAME.worst.png beside it.",
+    help="The model file to write; the picture of the worst crops is OUTPUT.worst.png beside it.",
 )
 def quantize(
     model: str,
@@ -121,7 +124,8 @@ def quantize(
     threads = threads or available_threads()
     try:
         content = read_model(model)
-        refuse_overwriting(output, Path(model_path(model)))
+        check_floats(content)
+        _check_outputs(output, [Path(model_path(model)), boxes, annotations])
         people = find_people(images, boxes, annotations, content.keypoint_set)
         first, second, apart = split(people, crops)
     except (ValueError, OSError, ImportError) as error:
@@ -144,6 +148,40 @@ def quantize(
             f"{output} is not written: {'; '.join(refusals)}; {blamed} are rounded most coarsely"
         )
     _write(output, calibrated.model_file, worst, only)
+
+
+def _picture_path(output: Path) -> Path:
+    return output.with_name(output.name + ".worst.png")
+
+
+def _check_outputs(output: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Checks that the results replace nothing but results.
+
+    Raises:
+        click.BadParameter: they do.
+    """
+    picture = _picture_path(output)
+    for given in inputs:
+        for result in (output, picture):
+            if given is not None and given != "-" and result.exists() and result.samefile(given):
+                raise click.BadParameter(
+                    f"{result} is read, and would be lost; wanted another file",
+                    param_hint="--output",
+                )
+    if picture.exists() and not _is_worst_crops(picture):
+        raise click.BadParameter(
+            f"{picture} is there, and no picture of worst crops; wanted another name, as that "
+            "picture is written beside the model file",
+            param_hint="--output",
+        )
+
+
+def _is_worst_crops(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return bool(picture.info.get("Title") == _TITLE)
+    except OSError:
+        return False
 
 
 def _cut(
@@ -264,13 +302,18 @@ def _worst_crops(
 def _write(output: Path, made: ModelFile, worst: Image.Image, only: str | None) -> None:
     matrices = (array for array in made.weights.values() if array.ndim >= 2)
     dtype = only or ("bfloat16" if all(map(is_bfloat16, matrices)) else "float32")
-    picture = io.BytesIO()
-    worst.save(picture, "PNG")
     if only is not None:
         made = with_integers_alone(made)
     try:
         file.write(output, made, dtype)
-        write_atomically(output.with_suffix(".worst.png"), [picture.getvalue()])
     except OSError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{output}: {output.stat().st_size:,} bytes", err=True)
+    title = PngInfo()
+    title.add_text("Title", _TITLE)
+    picture = io.BytesIO()
+    worst.save(picture, "PNG", pnginfo=title)
+    try:
+        write_atomically(_picture_path(output), [picture.getvalue()])
+    except OSError as error:
+        click.echo(f"warning: the worst crops are not drawn: {error}", err=True)

@@ -139,6 +139,11 @@ class StoredArrays(Mapping[str, "NDArray[np.float32]"]):
     def __len__(self) -> int:
         return len(self._tensors)
 
+    @property
+    def integers(self) -> frozenset[str]:
+        """Names of those that are stored as integers."""
+        return frozenset(self._factors)
+
     def for_engine(self, name: str) -> NDArray[Any] | _core.StoredWeight:
         """As the engine takes it without a copy: read-only, float32 or the bits of bfloat16.
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpn_core._checks import as_array, check_array
+from lpn_core._text import printable
 from lpn_core.convert.self_test import self_test_keypoints
 from lpn_core.model.integer_file import rounded_weights
 from lpn_core.model.model import Model
 from lpn_core.model.quantization import WEIGHT_SCALE, Quantization, quantized_nodes
+from lpn_core.model.safetensors import StoredArrays
 from lpn_core.model.spec import ModelFile, SelfTest
 from lpn_core.quantization import ranges
 from lpn_core.quantization.equalise import channel_factors, scaled_weights
@@ -71,8 +73,8 @@ def quantize(
             weights are then those that the integers stand for, and so is the self-test.
 
     Raises:
-        ValueError: too few crops, or of another size than the model's; a network with values that
-            are not finite; another ``dtype``.
+        ValueError: too few crops, or of another size than the model's; a file of integers alone;
+            a network with values that are not finite; another ``dtype``.
         TypeError: crops that are not uint8.
     """
     if dtype not in ("float32", "int8"):
@@ -90,6 +92,7 @@ def calibrate(
     progress: Progress | None = None,
 ) -> Calibrated:
     """As :func:`quantize`, and with what it was found on."""
+    check_floats(model_file)
     pixels = _check_crops(model_file, crops)
     plain = without_scales(model_file)
     graph, weights = plain.graph, plain.weights
@@ -162,6 +165,20 @@ def without_scales(model_file: ModelFile) -> ModelFile:
     graph = replace(model_file.graph, nodes=nodes)
     weights = {name: model_file.weights[name] for name in graph.weight_names()}
     return replace(model_file, graph=graph, weights=weights, quantization=None)
+
+
+def check_floats(model_file: ModelFile) -> None:
+    """Checks that a model has its float weights still.
+
+    Raises:
+        ValueError: it was read from a file of integers alone.
+    """
+    weights = model_file.weights
+    if isinstance(weights, StoredArrays) and weights.integers:
+        raise ValueError(
+            f"{printable(model_file.name)!r} has integers alone, whose float weights are rounded "
+            "already; wanted the model that they were made from"
+        )
 
 
 def _check_crops(model_file: ModelFile, crops: Array) -> NDArray[np.uint8]:
