@@ -104,6 +104,8 @@ def unfolded_checkpoint(name: str, path: Path) -> None:
     waiting = set(state)
     for key, array in folded.weights.items():
         node, _, weight = key.rpartition(".")
+        if weight == "weight_scale":
+            continue
         if node.endswith(".att"):
             target = f"{node}.{inner[weight]}"
         elif node == "final_layer":

@@ -105,7 +105,7 @@ class CompiledModel:
 
         memory_limit: bytes for the weights, and for each run; 0 for what LPN_MEMORY_LIMIT, the
         machine or its cgroup says. A network or an input beyond it is a ValueError.
-        precision: "fp32", "bf16", "int8" (of maps with a quantization; others stay float32), or "auto"
+        precision: "fp32", "bf16", "int8" (maps with a quantization; others stay float32), or "auto"
             for bf16 where this CPU multiplies bfloat16 numbers.
         """
     @property

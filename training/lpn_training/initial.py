@@ -21,6 +21,7 @@ from lpn_core.convert.state_dict import read_state_dict
 from lpn_core.estimator import bundled_models, read_model
 from lpn_core.evaluation.categories import plain_name
 from lpn_core.keypoints import KeypointSet
+from lpn_core.model.quantization import WEIGHT_SCALE
 from lpn_core.model.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec, ModelFile
 from torch import Tensor, nn
 
@@ -192,7 +193,8 @@ def unfold(file: ModelFile, model: LPN, source: str) -> dict[str, Tensor]:
     Raises:
         ValueError: Weights that the model has no place for, or lacks; all are named.
     """
-    left = dict(file.weights)
+    # Scales for int8 are found anew for the trained weights.
+    left = {k: w for k, w in file.weights.items() if not k.endswith(f".{WEIGHT_SCALE}")}
     missing: list[str] = []
     state: dict[str, Tensor] = {}
 
