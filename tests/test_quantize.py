@@ -16,7 +16,7 @@ from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model.quantization import MapScale
 from lpn_core.model_file import ModelFile
 from lpn_core.quantization.maps import of_one_scale, of_one_width, stored_maps
-from lpn_core.quantization.quantize import PASSES, calibrate
+from lpn_core.quantization.quantize import PASSES, calibrate, float_products
 from lpn_core.quantization.ranges import BINS, Histogram, Maps, channel_ranges, histograms
 from lpn_core.quantization.scales import clipped_share, map_scale, squared_error, weight_scales
 from numpy.typing import NDArray
@@ -290,6 +290,54 @@ def test_progress_counts_all_passes() -> None:
     plain = _lpn()
     calibrate(plain, _crops(33), threads=1, progress=seen.append)
     assert sum(seen) == PASSES * 33
+
+
+def _odd_network(odd: str) -> ModelFile:
+    """With a convolution that the engine has no kernel of integers for."""
+    relu = {"activation": "relu"}
+    nodes = [
+        _node("conv2d", "stem", "image", stride=4, **relu),
+        _node("conv2d", "middle", "stem", **relu),
+        _node("conv2d", "head", "middle"),
+    ]
+    shapes = {"stem": (8, 3, 4, 4), "middle": (16, 8, 1, 1), "head": (17, 16, 1, 1)}
+    outputs = ["head"]
+    if odd == "3x3 head":
+        nodes[2] = replace(nodes[2], attributes={**nodes[2].attributes, "padding": 1})
+        shapes["head"] = (17, 16, 3, 3)
+    else:
+        outputs = ["head", "middle"]
+    nodes = [replace(node, weights=("weight", "bias")) for node in nodes]
+    generator = np.random.default_rng(4)
+    weights = {}
+    for name, shape in shapes.items():
+        weights[f"{name}.weight"] = generator.normal(0, 0.2, shape).astype(np.float32)
+        weights[f"{name}.bias"] = generator.normal(0, 0.2, shape[0]).astype(np.float32)
+    graph = GraphSpec("image", 3, tuple(nodes), tuple(outputs))
+    return tiny_model_file(graph=graph, weights=weights)
+
+
+@pytest.mark.parametrize("odd", ["3x3 head", "an output that is read"])
+def test_what_the_engine_computes_in_float_keeps_its_weights(odd: str, tmp_path: Path) -> None:
+    quantized = lpn_core.quantize(_odd_network(odd), _crops(), threads=1)
+    assert quantized.quantization is not None
+    assert quantized.quantization.float_nodes == ("head",)
+    assert {n.name for n in quantized.graph.nodes if "weight_scale" in n.weights} == {
+        "stem",
+        "middle",
+    }
+    crops, found = _crops(2, seed=9), []
+    for dtype in ("float32", "int8"):
+        path = tmp_path / f"{dtype}.safetensors"
+        model_file.write(path, quantized, dtype)
+        read = model_file.read(path)
+        np.testing.assert_array_equal(
+            read.weights["head.weight"], quantized.weights["head.weight"], strict=True
+        )
+        with lpn_core.Model(read, precision="int8", threads=1) as model:
+            assert float_products(model) == ("head",)
+            found.append(model(crops))
+    np.testing.assert_array_equal(found[0], found[1], strict=True)
 
 
 @pytest.mark.parametrize("attention", ["gc", "se", "none"])

@@ -30,6 +30,7 @@ from lpn_core.model import file
 from lpn_core.model.integer_file import is_bfloat16
 from lpn_core.model.model import Model
 from lpn_core.model.spec import SCORE_THRESHOLD, ModelFile
+from lpn_core.quantization import heatmaps_sha256
 from lpn_core.quantization.compare import Found, compare
 from lpn_core.quantization.judge import Accuracy, judge, measure
 from lpn_core.quantization.layers import (
@@ -306,8 +307,13 @@ def _write(output: Path, made: ModelFile, worst: Image.Image, only: str | None) 
         made = with_integers_alone(made)
     try:
         file.write(output, made, dtype)
-    except OSError as error:
+        written = heatmaps_sha256(file.read(output))
+    except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
+    if written != heatmaps_sha256(made):
+        raise click.ClickException(
+            f"{output} gives other heatmaps in int8 than those judged; do not use it, report this"
+        )
     click.echo(f"{output}: {output.stat().st_size:,} bytes", err=True)
     title = PngInfo()
     title.add_text("Title", _TITLE)

@@ -126,7 +126,38 @@ def calibrate(
             tensors={name: tensors[name] for name in names}, images=len(pixels)
         ),
     )
-    return Calibrated(made, counted)
+    return Calibrated(_with_float_nodes(made, threads, isa), counted)
+
+
+def _with_float_nodes(model_file: ModelFile, threads: int | None, isa: str | None) -> ModelFile:
+    """The model that names what it multiplies in float, whose weights no integers stand for."""
+    with Model(model_file, precision="int8", threads=threads, isa=isa) as model:
+        kept = float_products(model)
+    assert model_file.quantization is not None
+    nodes = tuple(
+        replace(node, weights=tuple(w for w in node.weights if w != WEIGHT_SCALE))
+        if node.name in kept
+        else node
+        for node in model_file.graph.nodes
+    )
+    graph = replace(model_file.graph, nodes=nodes)
+    return replace(
+        model_file,
+        graph=graph,
+        weights={name: model_file.weights[name] for name in graph.weight_names()},
+        quantization=replace(model_file.quantization, float_nodes=kept),
+    )
+
+
+def float_products(model: Model) -> tuple[str, ...]:
+    """The convolutions, plain and transposed, that a model in int8 computes in float."""
+    integer = {
+        name
+        for step in model.steps()
+        if step["precision"] == "int8"
+        for name in step["name"].split(" + ")
+    }
+    return tuple(n.name for n in quantized_nodes(model.file.graph) if n.name not in integer)
 
 
 def with_integers_alone(model_file: ModelFile) -> ModelFile:
