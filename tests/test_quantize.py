@@ -16,7 +16,12 @@ from lpn_core.model.graph import GraphSpec, NodeSpec
 from lpn_core.model.quantization import MapScale
 from lpn_core.model_file import ModelFile
 from lpn_core.quantization.maps import of_one_scale, of_one_width, stored_maps
-from lpn_core.quantization.quantize import PASSES, calibrate, float_products
+from lpn_core.quantization.quantize import (
+    PASSES,
+    calibrate,
+    float_products,
+    with_heatmaps_hash,
+)
 from lpn_core.quantization.ranges import BINS, Histogram, Maps, channel_ranges, histograms
 from lpn_core.quantization.scales import clipped_share, map_scale, squared_error, weight_scales
 from numpy.typing import NDArray
@@ -326,6 +331,9 @@ def test_what_the_engine_computes_in_float_keeps_its_weights(odd: str, tmp_path:
         "stem",
         "middle",
     }
+    hashed = with_heatmaps_hash(quantized).quantization
+    assert hashed is not None
+    assert hashed.heatmaps_sha256 is None
     crops, found = _crops(2, seed=9), []
     for dtype in ("float32", "int8"):
         path = tmp_path / f"{dtype}.safetensors"

@@ -55,7 +55,8 @@ class Quantization:
         tensors: the scales of maps by name; a map without stays float.
         float_nodes: names of the nodes that stay in floating point.
         images: how many crops the scales were found on.
-        heatmaps_sha256: of the self-test's heatmaps in int8, which are equal on every CPU; or None.
+        heatmaps_sha256: of the self-test's heatmaps in int8, which are equal on every CPU where all
+            products are integers; else None.
     """
 
     tensors: Mapping[str, MapScale]
