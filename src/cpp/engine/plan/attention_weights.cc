@@ -9,16 +9,6 @@
 namespace lpn {
 namespace {
 
-// What the projection's integers stand for: a file that holds these alone has no other numbers.
-std::vector<float> rounded_weights(const Node& projection) {
-  const IntegerWeights weights = integer_weights(projection);
-  const std::size_t inputs = weights.values.size() / weights.scales.size();
-  std::vector<float> rounded(weights.values.size());
-  for (std::size_t i = 0; i < rounded.size(); ++i)
-    rounded[i] = static_cast<float>(weights.values[i]) * weights.scales[i / inputs];
-  return rounded;
-}
-
 // rows (count x channels) times the weight (channels x inputs) of the map's projection, or the rows
 // themselves without one. Every sum is taken in the channels' order.
 std::vector<double> project(const float* rows, std::int64_t count, std::int64_t channels,
@@ -27,7 +17,7 @@ std::vector<double> project(const float* rows, std::int64_t count, std::int64_t 
   if (map.projection == nullptr) return widened;
   const Weight& weight = map.projection->weight("weight");
   const std::int64_t inputs = weight.shape[1];
-  std::vector<float> rounded;
+  std::vector<float> rounded;  // a file that holds integers alone has no other numbers
   if (map.quantization && !map.projection->keeps_float) rounded = rounded_weights(*map.projection);
   const float* weights = rounded.empty() ? weight.data() : rounded.data();
   std::vector<double> products(static_cast<std::size_t>(count * inputs));

@@ -1,6 +1,7 @@
 #include "engine/plan/integer_weights.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -58,35 +59,75 @@ double nearest(double x) {
   return (x + kOnlyIntegers) - kOnlyIntegers;
 }
 
+// The node's "weight_scale", or null.
+const float* given_scales(const Node& node, const Runs& runs) {
+  const auto given = node.weights.find("weight_scale");
+  if (given == node.weights.end()) return nullptr;
+  const float* scales = given->second.data();
+  for (std::int64_t o = 0; o < runs.channels; ++o) {
+    LPN_CHECK(std::isnormal(scales[o]) && scales[o] > 0, describe(node), ": weight_scale[", o,
+              "] is ", scales[o], "; it must be finite and greater than 0");
+  }
+  return scales;
+}
+
+// Scales as given, else of the largest weight of each channel.
+template <class W>
+std::vector<float> scales_of(const W* w, const Runs& runs, const float* given) {
+  const auto channels = static_cast<std::size_t>(runs.channels);
+  if (given != nullptr) return {given, given + channels};
+  std::vector<double> most(channels, 0.0);
+  for (const std::int64_t channel : runs.channel) {
+    double& largest = most[static_cast<std::size_t>(channel)];
+    for (std::int64_t i = 0; i < runs.length; ++i)
+      largest = std::max(largest, std::abs(static_cast<double>(*w++)));
+  }
+  std::vector<float> scales;
+  for (const double largest : most)
+    scales.push_back(largest > 0 ? static_cast<float>(largest / kMostWeight) : 1.0f);
+  return scales;
+}
+
+// A NaN is the least.
+template <class W>
+double integer_of(W w, double scale) {
+  const double q = nearest(static_cast<double>(w) / scale);
+  const double above = q > -kMostWeight ? q : -kMostWeight;
+  return above < kMostWeight ? above : kMostWeight;
+}
+
+constexpr std::int64_t kBlock = 256;
+
+// At most kBlock weights, and the sum of their integers: loops of one type each, for vectors.
+template <class W>
+double quantize_block(const W* w, std::int64_t n, double scale, std::int8_t* values) {
+  std::array<std::int32_t, kBlock> integers;
+  std::int32_t* const block = integers.data();
+  for (std::int64_t i = 0; i < n; ++i)
+    block[i] = static_cast<std::int32_t>(integer_of(w[i], scale));
+  std::int32_t sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) sum += block[i];
+  for (std::int64_t i = 0; i < n; ++i) values[i] = static_cast<std::int8_t>(block[i]);
+  return sum;
+}
+
 template <class W>
 IntegerWeights quantize(const W* w, const Runs& runs, const float* scales) {
   IntegerWeights weights;
-  const auto channels = static_cast<std::size_t>(runs.channels);
-  weights.sums.assign(channels, 0.0);
-  if (scales != nullptr) {
-    weights.scales.assign(scales, scales + channels);
-  } else {
-    std::vector<double> most(channels, 0.0);
-    for (std::size_t run = 0; run < runs.channel.size(); ++run) {
-      double& largest = most[static_cast<std::size_t>(runs.channel[run])];
-      const W* values = w + static_cast<std::int64_t>(run) * runs.length;
-      for (std::int64_t i = 0; i < runs.length; ++i)
-        largest = std::max(largest, std::abs(static_cast<double>(values[i])));
-    }
-    for (const double largest : most)
-      weights.scales.push_back(largest > 0 ? static_cast<float>(largest / kMostWeight) : 1.0f);
-  }
+  weights.scales = scales_of(w, runs, scales);
+  weights.sums.assign(weights.scales.size(), 0.0);
   weights.values.resize(runs.channel.size() * static_cast<std::size_t>(runs.length));
   std::int8_t* value = weights.values.data();
   for (const std::int64_t channel : runs.channel) {
     const double scale = weights.scales[static_cast<std::size_t>(channel)];
-    std::int64_t sum = 0;
-    for (std::int64_t i = 0; i < runs.length; ++i) {
-      const double q = nearest(static_cast<double>(*w++) / scale);
-      *value = static_cast<std::int8_t>(std::min(kMostWeight, std::max(-kMostWeight, q)));
-      sum += *value++;
+    double sum = 0;
+    for (std::int64_t begin = 0; begin < runs.length; begin += kBlock) {
+      const std::int64_t n = std::min(kBlock, runs.length - begin);
+      sum += quantize_block(w, n, scale, value);
+      w += n;
+      value += n;
     }
-    weights.sums[static_cast<std::size_t>(channel)] += static_cast<double>(sum);
+    weights.sums[static_cast<std::size_t>(channel)] += sum;
   }
   return weights;
 }
@@ -103,16 +144,25 @@ bool sums_fit(const Node& node) {
 IntegerWeights integer_weights(const Node& node, const PixelInput* pixels) {
   const Weight& weight = node.weight("weight");
   const Runs runs = runs_of(node);
-  const auto given = node.weights.find("weight_scale");
-  const float* scales = given == node.weights.end() ? nullptr : given->second.data();
-  if (scales != nullptr) {
-    for (std::int64_t o = 0; o < runs.channels; ++o) {
-      LPN_CHECK(std::isnormal(scales[o]) && scales[o] > 0, describe(node), ": weight_scale[", o,
-                "] is ", scales[o], "; it must be finite and greater than 0");
-    }
-  }
+  const float* scales = given_scales(node, runs);
   if (pixels == nullptr) return quantize(weight.data(), runs, scales);
   return quantize(weights_of_pixels(weight, *pixels).data(), runs, scales);
+}
+
+std::vector<float> rounded_weights(const Node& node) {
+  const Runs runs = runs_of(node);
+  const float* w = node.weight("weight").data();
+  const std::vector<float> scales = scales_of(w, runs, given_scales(node, runs));
+  std::vector<float> rounded(runs.channel.size() * static_cast<std::size_t>(runs.length));
+  float* out = rounded.data();
+  for (const std::int64_t channel : runs.channel) {
+    const float scale = scales[static_cast<std::size_t>(channel)];
+    for (std::int64_t i = 0; i < runs.length; ++i)
+      out[i] = static_cast<float>(integer_of(w[i], scale)) * scale;
+    w += runs.length;
+    out += runs.length;
+  }
+  return rounded;
 }
 
 namespace {

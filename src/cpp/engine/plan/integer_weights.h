@@ -23,6 +23,9 @@ struct IntegerWeights {
 // bytes: times the pixels' scale, in the order of a pixel's channels.
 IntegerWeights integer_weights(const Node& node, const PixelInput* pixels = nullptr);
 
+// The numbers that these integers stand for, in the weight's own layout.
+std::vector<float> rounded_weights(const Node& node);
+
 // Whether 32 bits hold any sum of a result's products of bytes.
 bool sums_fit(const Node& node);
 
