@@ -71,8 +71,9 @@ class Model:
                 at best). The network's input and outputs stay float32: maps are bfloat16 between
                 a dense convolution and a 1x1 convolution or an upsampling, as in LPN; "int8" for
                 maps of bytes and exact products of 8-bit integers, to the same bits on every CPU
-                where all products are of integers, as in LPN; it needs a model file with a quantization (``lpn quantize`` makes one of any);
-                "auto" for bf16 where the CPU has it, else fp32.
+                where all products are of integers, as in LPN; it needs a model file with a
+                quantization (``lpn quantize`` makes one of any); "auto" for bf16 where the CPU has
+                it, else fp32.
             memory_limit: bytes that the weights, and each run, may take; None for what
                 LPN_MEMORY_LIMIT, the machine or its cgroup says. Crops that need more are a
                 ValueError, which names the node that asks for most.
